@@ -1,0 +1,49 @@
+"""Packaging of resale-jax: what it needs, and the extras for tests and benchmarks."""
+
+import setuptools
+
+setuptools.setup(
+    name="resale-jax",
+    version="0.1.0",
+    description="Machine learning for second-hand and fashion e-commerce, in JAX.",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    # The top-level names `common` and `experiments` must not land in somebody's
+    # site-packages: the project is used from its checkout (pip install -e .).
+    packages=setuptools.find_packages(
+        include=["common", "common.*", "ican", "ican.*", "experiments"]
+    ),
+    install_requires=[
+        "absl-py>=2.1",
+        "array-record>=0.8",
+        "flatbuffers>=25",
+        "flax>=0.12",
+        "grain>=0.2.18",
+        "jax>=0.10",
+        "matplotlib>=3.9",
+        "numpy>=2.0",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12.8",
+        "pandas>=2.3",
+        "pillow>=11",
+        "pyarrow>=18",
+        "safetensors>=0.5",
+        "tensorboardX>=2.6",
+        "tensorflow-datasets>=4.9.10",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        # The gradient-boosting rival of the result tables.
+        "rivals": ["lightgbm>=4.5", "scikit-learn>=1.6"],
+        "bench": ["torch==2.13.0", "threadpoolctl>=3"],
+        "test": [
+            "hypothesis>=6.100",
+            "lightgbm>=4.5",
+            "mypy>=1.13",
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.8",
+            "scikit-learn>=1.6",
+        ],
+    },
+)
