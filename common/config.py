@@ -14,7 +14,6 @@ them, bounds or choices. A knob becomes one absl flag under its dotted name
 
 import dataclasses
 import difflib
-import functools
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -59,8 +58,7 @@ def knob(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@functools.cache
-def _fields(cls: Any) -> tuple[tuple[dataclasses.Field, knobs.Values | type], ...]:
+def _fields(cls: type) -> tuple[tuple[dataclasses.Field, knobs.Values | type], ...]:
     """Fields of a config class with what each holds: values, or a config class."""
     hints = typing.get_type_hints(cls)
     found: list[tuple[dataclasses.Field, knobs.Values | type]] = []
@@ -261,12 +259,13 @@ def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Says which known name was probably meant: "; did you mean --x?" or nothing."""
+    """Says which known name was probably meant: "; did you mean x?" or nothing."""
     known = list(known)
     last = name.rpartition(".")[2]
-    same = [other for other in known if other.rpartition(".")[2] == last]
-    close = same or difflib.get_close_matches(name, known, n=3, cutoff=0.7)
-    if not close:
+    meant = [other for other in known if other.rpartition(".")[2] == last][:3]
+    if not meant:
+        meant = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    if not meant:
         ends = {other.rpartition(".")[2]: other for other in reversed(known)}
-        close = [ends[end] for end in difflib.get_close_matches(last, ends, n=1)]
-    return f"; did you mean {' or '.join(close[:3])}?" if close else ""
+        meant = [ends[end] for end in difflib.get_close_matches(last, ends, n=1)]
+    return f"; did you mean {' or '.join(meant)}?" if meant else ""
