@@ -130,8 +130,7 @@ class Values:
             text = self._write_one(value)
         else:
             text = ",".join(self._write_one(entry) for entry in value)
-        printable = all(c == "\t" or (c >= " " and c != "\x7f") for c in text)
-        if not printable or text != text.strip() or self.parse(text) != value:
+        if not is_one_line(text) or text != text.strip() or self.parse(text) != value:
             raise ValueError(
                 f"{value!r} can't be written in a flag file; avoid control"
                 " characters, outer blanks, commas in lists and the text none"
@@ -145,6 +144,13 @@ class Values:
         if self.type is bool:
             return "true" if value else "false"
         return str(value)
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text fits on a line: no line breaks, no control characters."""
+    return text.splitlines() in ([], [text]) and not any(
+        (c < " " and c != "\t") or c == "\x7f" for c in text
+    )
 
 
 def values_of(annotation: Any, metadata: Mapping[str, Any]) -> Values:

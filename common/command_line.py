@@ -1,0 +1,190 @@
+"""From the words of a command line to parsed flags; every mistake is one line."""
+
+import pathlib
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from common import config, knobs
+from common.errors import UserError
+
+LARGEST_FLAGFILE = 1 << 20  # bytes; more is no flag file
+_HELP = ("-h", "-help", "--help", "-helpfull", "--helpfull")
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    """Whether the user asks for help, however wrong the rest is."""
+    return any(argument in _HELP for argument in arguments)
+
+
+def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Parses flags, flag files included; the later of two equal flags wins.
+
+    absl would ignore stray words, lines of a flag file without `--`, and would crash
+    on a flag file that is not text.
+
+    Args:
+      flag_values: the flags as `config.define_flags` declared them.
+      arguments: the command line without the program's name.
+
+    Raises:
+      UserError: naming the flag or word, for a flag file also file and line.
+    """
+    plain: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, has_value, value = word.lstrip("-").partition("=")
+        if not (word.startswith("-") and name == "flagfile"):
+            plain.append(word)
+            continue
+        _parse_words(flag_values, plain)
+        plain = []
+        path = value if has_value else next(words, "")
+        for where, line in _flagfile_lines(path, "", ()):
+            _parse_words(flag_values, [line], where)
+    _parse_words(flag_values, plain)
+
+
+def _flagfile_lines(
+    path: str, where: str, parents: tuple[pathlib.Path, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yields ("file:line: ", flag) for the flags of a flag file and of those in it."""
+    if not path:
+        raise UserError(f"{where}--flagfile names no file; write --flagfile=FILE")
+    file = pathlib.Path(path).expanduser()
+    text = _read_flagfile(file, where)
+    if file.resolve() in parents:
+        raise UserError(f"{where}--flagfile={path}: the file includes itself")
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        here = f"{path}:{number}: "
+        if not line or line.startswith(("#", "//")):
+            continue
+        if not line.startswith("--") or line == "--":
+            raise UserError(
+                f"{here}{_shown(line)} is no flag; write --name=value, or # before a"
+                " comment"
+            )
+        name, _, value = line[2:].partition("=")
+        if name == "flagfile":
+            yield from _flagfile_lines(value, here, (*parents, file.resolve()))
+        else:
+            yield here, line
+
+
+def _read_flagfile(file: pathlib.Path, where: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(LARGEST_FLAGFILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{where}--flagfile={_shown(str(file))}: {reason}") from None
+    if len(data) > LARGEST_FLAGFILE:
+        raise UserError(f"{where}--flagfile={file}: too large for a flag file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{file}:{line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save the"
+            " file as UTF-8"
+        ) from None
+
+
+def _parse_words(
+    flag_values: flags.FlagValues, words: Sequence[str], where: str = ""
+) -> None:
+    for word in words:
+        _check_word(word, where)
+    try:
+        rest = flag_values(["", *words])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(
+            f"{where}unknown flag {_shown('--' + error.flagname)}"
+            f"{_unknown_flag_hint(error.flagname, flag_values)}"
+        ) from None
+    except flags.IllegalFlagValueError as error:
+        message = str(error).removeprefix("flag ")
+        raise UserError(f"{where}{message}") from None
+    except (flags.Error, ValueError) as error:  # ValueError: --noswitch=value
+        raise UserError(f"{where}{error}; write --name=value") from None
+    if rest:
+        before = words[len(words) - len(rest) - 1] if len(rest) < len(words) else ""
+        name = before.lstrip("-")
+        switch = name in flag_values and flag_values[name].boolean
+        advice = (
+            f"write --{name}=true or --{name}=false"
+            if switch
+            else "every argument is a flag, --name=value"
+        )
+        raise UserError(f"{where}stray argument {_shown(rest[0])}; {advice}")
+
+
+def _check_word(word: str, where: str) -> None:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{where}argument {_shown(word)} is not UTF-8") from None
+    if not knobs.is_one_line(word):
+        raise UserError(f"{where}argument {_shown(word)} holds control characters")
+    name = word.lstrip("-").partition("=")[0]
+    if word.startswith("-") and name == "undefok":  # absl's way to hide typos
+        raise UserError(f"{where}unknown flag --undefok")
+
+
+def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
+    """Says which flag was probably meant."""
+    group, dot, last = name.rpartition(".")
+    positive = f"{group}{dot}{last.removeprefix('no')}"
+    if last.startswith("no") and positive in flag_values:
+        return f"; did you mean --no{positive}?"
+    if " " in name and name.split()[0] in flag_values:
+        return f"; write --{name.split()[0]}=value"
+    known = [other for other in flag_values if other != "help"]
+    tip = config.hint(name, known).replace("mean ", "mean --").replace(" or ", " or --")
+    return tip or "; --help lists the flags"
+
+
+def _shown(text: str) -> str:
+    """A piece of what the user gave, safe to print and short."""
+    text = text if len(text) <= 80 else text[:77] + "..."
+    return ascii(text) if not text.isprintable() else f"'{text}'"
+
+
+def help_text(program: str, summary: str, modes: Mapping[str, str], *parts: Any) -> str:
+    """Writes the page of `--help`.
+
+    Args:
+      program: how the program is called.
+      summary: one line on what it does.
+      modes: what each `--mode` does.
+      *parts: config objects, whose knobs are listed group by group.
+    """
+    columns = min(shutil.get_terminal_size((88, 24)).columns, 100)
+    lines = [summary, "", f"usage: {program} --workdir=DIR [--mode=MODE]"]
+    lines += ["    [--flagfile=FILE] [--name=value ...]", "", "modes"]
+    lines += [f"  {mode:<12}{text}" for mode, text in modes.items()]
+    lines += ["", "A flag file holds one --name=value a line; # starts a comment line."]
+    for part in parts:
+        group = None
+        for name, value, holds, text in config.leaves(part):
+            if group != (group := name.rpartition(".")[0]):
+                lines += ["", group or "settings of the run"]
+            lines.append(f"  --{name}={_default(holds, value)}")
+            if holds.type is not str or holds.choices or holds.entries is not None:
+                text = f"{text} ({holds.describe()})".strip()
+            indent = " " * 8
+            lines += textwrap.wrap(
+                text, columns, initial_indent=indent, subsequent_indent=indent
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _default(holds: knobs.Values, value: Any) -> str:
+    try:
+        return holds.write(value)
+    except ValueError:
+        return repr(value)
