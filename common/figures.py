@@ -1,0 +1,372 @@
+"""Figures of the reports; each function returns a matplotlib Figure and shows nothing.
+
+They use matplotlib's objects, never pyplot, so no global state and no display.
+"""
+
+import io
+import math
+import pathlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
+_INK = "#333333"
+
+
+def png(figure: Figure, dpi: int = 110) -> bytes:
+    """Draws a figure as PNG."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # Names in a script that the font lacks show as boxes; that is no error.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        figure.savefig(stream, format="png", dpi=dpi, facecolor="white")
+    return stream.getvalue()
+
+
+def save(figure: Figure, path: pathlib.Path, dpi: int = 110) -> None:
+    """Writes a figure as PNG; the folder is made where absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(figure, dpi))
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _style(axes: Axes, grid: str = "y") -> Axes:
+    """Draws axes with two spines and a faint grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#999999")
+    axes.tick_params(colors=_INK, labelsize=8)
+    axes.grid(axis=grid, color="#e3e3e3", linewidth=0.7)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    axes.title.set_fontsize(10)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
+    return axes
+
+
+def _plain(text: str) -> str:
+    """Keeps matplotlib from reading the dollars of a text as a formula."""
+    return text.replace("$", r"\$")
+
+
+def learning_curves(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    xlabel: str = "step",
+) -> Figure:
+    """Draws metrics over training, panels side by side.
+
+    Args:
+      panels: {title: {name of a curve: (steps, values)}}.
+      xlabel: what is counted.
+    """
+    columns = max(1, min(3, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    figure = _figure(3.9 * columns, 2.8 * rows)
+    for place, (title, curves) in enumerate(panels.items(), 1):
+        axes = _style(figure.add_subplot(rows, columns, place))
+        for number, (name, (steps, values)) in enumerate(curves.items()):
+            # A run of one evaluation is a point, which a bare line would not show.
+            marker = "o" if len(steps) < 25 else None
+            axes.plot(
+                steps,
+                values,
+                color=COLOURS[number % len(COLOURS)],
+                label=_plain(name),
+                linewidth=1.6,
+                marker=marker,
+                markersize=3,
+            )
+        axes.set_title(_plain(title), loc="left")
+        axes.set_xlabel(_plain(xlabel))
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        axes.locator_params(axis="x", nbins=5)
+        if len(curves) > 1 or title not in curves:
+            axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def confusion_matrix(
+    counts: np.ndarray,
+    labels: Sequence[str] | None = None,
+    *,
+    true_label: str = "true label",
+    predicted_label: str = "predicted label",
+) -> Figure:
+    """Draws how often each class was taken for each, as a heat map (ICAN, Fig. 5).
+
+    Every row is divided by its sum; a class without items has an empty row.
+
+    Args:
+      counts: [K, K], counts[i, j] items of class i predicted as j.
+      labels: names of the classes; their numbers if None.
+      true_label: name of the rows.
+      predicted_label: name of the columns.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    classes = len(counts)
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.divide(
+        counts, totals, out=np.full_like(counts, np.nan), where=totals > 0
+    )
+    side = float(np.clip(2.4 + 0.27 * classes, 3.6, 9))
+    figure = _figure(side + 0.8, side)
+    axes = figure.add_subplot()
+    colours = matplotlib.colormaps["Blues"].with_extremes(bad="#f0f0f0")
+    image = axes.imshow(share, cmap=colours, vmin=0, vmax=max(np.nanmax(share), 1e-9))
+    names = [_plain(str(n)) for n in (range(classes) if labels is None else labels)]
+    axes.set_xticks(
+        range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0
+    )
+    axes.set_yticks(range(classes), names)
+    axes.tick_params(length=0, labelsize=8, colors=_INK)
+    axes.set_xlabel(_plain(predicted_label), fontsize=9)
+    axes.set_ylabel(_plain(true_label), fontsize=9)
+    axes.spines[:].set_visible(False)
+    if classes <= 20:
+        _write_percents(axes, share)
+    bar = figure.colorbar(image, ax=axes, shrink=0.75)
+    bar.set_label("share of the row", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def _write_percents(axes: Axes, share: np.ndarray) -> None:
+    """Writes whole percents into the cells of a heat map, where they are not 0."""
+    dark = 0.55 * np.nanmax(share)
+    for (row, column), value in np.ndenumerate(share):
+        if np.isfinite(value) and value >= 0.005:
+            axes.text(
+                column,
+                row,
+                f"{100 * value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color="white" if value > dark else _INK,
+            )
+
+
+def attention_panel(
+    photo: np.ndarray,
+    maps: np.ndarray,
+    weights: np.ndarray,
+    names: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Draws what each cell looked at (ICAN, Fig. 6), one row of pictures a cell.
+
+    From left to right: the photo, the map, the photo under the map, and the weights
+    of the attributes. A dashed line marks the weight of even attention.
+
+    Args:
+      photo: uint8 [H, W, 3], as the model saw it.
+      maps: [L, h, w] visual attention of each cell, summing to 1 over the positions.
+      weights: [L, A] attention over the attributes, summing to 1.
+      names: the A attributes.
+      title: above the panel.
+    """
+    cells, attributes = weights.shape
+    height = max(1.75, 0.62 + 0.135 * attributes)
+    figure = _figure(8.6, cells * height + (0.35 if title else 0.0))
+    if title:
+        figure.suptitle(_plain(title), fontsize=10, x=0.01, ha="left")
+    grid = figure.add_gridspec(cells, 4, width_ratios=[1, 1, 1, 1.25])
+    heads = ("photo", "visual attention", "overlay", "attributes")
+    limit = 1.05 * max(float(np.max(weights)), 1 / attributes)
+    extent = (0.0, float(photo.shape[1]), float(photo.shape[0]), 0.0)
+    for cell in range(cells):
+        row = [figure.add_subplot(grid[cell, column]) for column in range(4)]
+        row[0].imshow(photo, extent=extent)
+        row[1].imshow(maps[cell], cmap="inferno", extent=extent, vmin=0)
+        row[2].imshow(photo, extent=extent)
+        row[2].imshow(
+            maps[cell], cmap="inferno", extent=extent, vmin=0, alpha=0.55,
+            interpolation="bilinear",
+        )  # fmt: skip
+        for axes in row[:3]:
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+        row[0].set_ylabel(f"cell {cell + 1}", fontsize=9, color=_INK)
+        _draw_weights(row[3], weights[cell], names, limit)
+        row[3].tick_params(axis="x", labelbottom=cell == cells - 1)
+        if cell == 0:
+            for axes, head in zip(row, heads, strict=True):
+                axes.set_title(head, fontsize=9, color=_INK)
+    return figure
+
+
+def _draw_weights(
+    axes: Axes, weights: np.ndarray, names: Sequence[str], limit: float
+) -> None:
+    _style(axes, grid="x")
+    places = np.arange(len(names))
+    axes.barh(places, weights, color=COLOURS[0], height=0.72)
+    axes.axvline(1 / len(names), color=COLOURS[1], linewidth=1, linestyle="--")
+    axes.set_yticks(places, [_plain(_short(name)) for name in names])
+    axes.invert_yaxis()
+    axes.set_xlim(0, limit)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=4)
+
+
+def _short(name: str, length: int = 22) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def reliability_bins(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 10
+) -> list[dict[str, Any]]:
+    """Groups predictions by confidence into bins of equal width.
+
+    Args:
+      confidence: [N] probability of the predicted class.
+      correct: [N] whether it was right.
+      bins: how many.
+
+    Returns:
+      one dict for each bin that is not empty: "low", "high", "count", "confidence"
+      (mean) and "accuracy".
+    """
+    confidence = np.asarray(confidence, dtype=np.float64)
+    correct = np.asarray(correct, dtype=np.float64)
+    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    found = []
+    for number in range(bins):
+        inside = place == number
+        if inside.any():
+            found.append(
+                {
+                    "low": number / bins,
+                    "high": (number + 1) / bins,
+                    "count": int(inside.sum()),
+                    "confidence": float(confidence[inside].mean()),
+                    "accuracy": float(correct[inside].mean()),
+                }
+            )
+    return found
+
+
+def reliability_diagram(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 10
+) -> Figure:
+    """Draws accuracy against confidence; on the diagonal the model is calibrated.
+
+    Below it, how many predictions lie in each bin.
+
+    Args:
+      confidence: [N] probability of the predicted class.
+      correct: [N] whether it was right.
+      bins: how many.
+    """
+    rows = reliability_bins(confidence, correct, bins)
+    figure = _figure(4.2, 4.2)
+    grid = figure.add_gridspec(2, 1, height_ratios=[3, 1])
+    upper = _style(figure.add_subplot(grid[0]), grid="both")
+    lower = _style(figure.add_subplot(grid[1], sharex=upper))
+    left = [row["low"] for row in rows]
+    bars: dict[str, Any] = {
+        "width": 0.92 / bins,
+        "align": "edge",
+        "color": COLOURS[5],
+    }
+    upper.bar(left, [row["accuracy"] for row in rows], **bars)
+    upper.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle="--")
+    upper.plot(
+        [row["confidence"] for row in rows],
+        [row["accuracy"] for row in rows],
+        "o",
+        color=COLOURS[0],
+        markersize=4,
+    )
+    upper.set_ylabel("accuracy", fontsize=9)
+    upper.set_xlim(0, 1)
+    upper.set_ylim(0, 1)
+    upper.tick_params(labelbottom=False)
+    lower.bar(left, [row["count"] for row in rows], **bars)
+    lower.set_ylabel("items", fontsize=9)
+    lower.set_xlabel("confidence", fontsize=9)
+    return figure
+
+
+def band_bars(
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    ylabel: str,
+    counts: Sequence[int] | None = None,
+    reference: float | None = None,
+    reference_label: str = "all",
+) -> Figure:
+    """Draws one bar a band, such as the error in each price band.
+
+    Args:
+      names: of the bands, from low to high.
+      values: one a band; NaN where a band is empty.
+      ylabel: what the values are, with their unit.
+      counts: items in each band, written above the bars.
+      reference: a value over all bands, drawn as a dashed line.
+      reference_label: what that line is.
+    """
+    figure = _figure(float(np.clip(1.5 + 0.42 * len(names), 4.2, 10)), 3.0)
+    axes = _style(figure.add_subplot())
+    places = np.arange(len(names))
+    heights = np.asarray(values, dtype=np.float64)
+    axes.bar(places, np.nan_to_num(heights), color=COLOURS[0], width=0.75)
+    turn = 45 if max((len(name) for name in names), default=0) > 3 else 0
+    axes.set_xticks(
+        places, [_plain(name) for name in names], rotation=turn, ha="right" if turn else "center",
+        rotation_mode="anchor" if turn else "default",
+    )  # fmt: skip
+    axes.set_ylabel(_plain(ylabel), fontsize=9)
+    axes.tick_params(axis="x", length=0)
+    if counts is not None:
+        for place, height, count in zip(places, heights, counts, strict=True):
+            axes.annotate(
+                f"{count:,}",
+                (place, np.nan_to_num(height)),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+                color=_INK,
+            )
+    if reference is not None:
+        axes.axhline(
+            reference, color=COLOURS[1], linewidth=1.2, linestyle="--",
+            label=_plain(reference_label),
+        )  # fmt: skip
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def histogram(values: Sequence[float], *, xlabel: str, log: bool = False) -> Figure:
+    """Draws how often values occur, such as the target of a table.
+
+    Args:
+      values: [N] finite; greater than 0 if `log`.
+      xlabel: what they are, with their unit.
+      log: whether bins are of equal width in the logarithm.
+    """
+    figure = _figure(4.8, 2.8)
+    axes = _style(figure.add_subplot())
+    array = np.asarray(values, dtype=np.float64)
+    edges: Any = 40
+    if log and array.size and array.min() < array.max():
+        edges = np.geomspace(array.min(), array.max(), 41)
+        axes.set_xscale("log")
+    axes.hist(array, bins=edges, color=COLOURS[0])
+    axes.set_xlabel(_plain(xlabel), fontsize=9)
+    axes.set_ylabel("items", fontsize=9)
+    return figure
