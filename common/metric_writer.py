@@ -1,0 +1,176 @@
+"""Where the numbers of a run go: a progress bar, metrics.jsonl and TensorBoard.
+
+metrics.jsonl has one object a line, {"phase": "train", "step": 20, "train/loss": 1.5}.
+It holds no times, so that a run that was killed and continued leaves the same file as
+one that was not, byte for byte. Rates go to the screen and to TensorBoard.
+"""
+
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+
+import tqdm
+from tensorboardX import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricWriter:
+    """Writes metrics under a work directory.
+
+    Attributes:
+      workdir: of the run.
+      active: whether this process writes; the others of a run stay silent.
+    """
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        *,
+        active: bool = True,
+        progress: bool = True,
+        tensorboard: bool = True,
+    ):
+        self.workdir = pathlib.Path(workdir)
+        self.active = active
+        self._progress = progress and active
+        self._tensorboard = tensorboard and active
+        self._board: SummaryWriter | None = None
+        self._bar: tqdm.tqdm | None = None
+        self._clock = (0, time.monotonic())
+        if active:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def path(self) -> pathlib.Path:
+        """metrics.jsonl of the work directory."""
+        return self.workdir / METRICS_FILE
+
+    def write(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds one line.
+
+        Args:
+          phase: of the training.
+          step: number of steps done.
+          metrics: numbers by name; what is not finite is written as null, since JSON
+            knows no NaN.
+        """
+        if not self.active:
+            return
+        line: dict[str, object] = {"phase": phase, "step": step}
+        for name, value in metrics.items():
+            line[name] = float(value) if math.isfinite(value) else None
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._write_board(phase, step, metrics)
+
+    def position(self) -> int:
+        """Size of metrics.jsonl in bytes, once it is safely on the disk."""
+        if not self.path.exists():
+            return 0
+        with self.path.open("rb+" if self.active else "rb") as file:
+            if self.active:
+                os.fsync(file.fileno())
+            return file.seek(0, os.SEEK_END)
+
+    def cut_back(self, position: int) -> None:
+        """Drops what was written after a `position` of an earlier process."""
+        if self.active and self.path.exists():
+            with self.path.open("rb+") as file:
+                file.truncate(min(position, file.seek(0, os.SEEK_END)))
+
+    def start(self, phase: str, step: int, total: int) -> None:
+        """Begins the progress of a phase at a step out of `total`."""
+        self.stop()
+        self._clock = (step, time.monotonic())
+        if self._progress and sys.stderr.isatty():
+            self._bar = tqdm.tqdm(
+                total=total, initial=step, desc=phase, unit="step", dynamic_ncols=True
+            )
+
+    def advance(self) -> None:
+        """Moves the progress bar on by one step."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def report(
+        self, phase: str, step: int, total: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Shows metrics beside the bar, or as a line where there is no terminal."""
+        before, since = self._clock
+        now = time.monotonic()
+        rate = (step - before) / max(now - since, 1e-9)
+        self._clock = (step, now)
+        numbers = " ".join(f"{name}={value:.4g}" for name, value in metrics.items())
+        if self._bar is not None:
+            self._bar.set_postfix_str(numbers)
+        elif self._progress:
+            left = _duration((total - step) / rate) if rate > 0 else "?"
+            print(
+                f"{phase} {step}/{total} {numbers} ({rate:.3g} steps/s, {left} left)",
+                file=sys.stderr,
+                flush=True,
+            )
+        self._write_board(phase, step, {"steps_per_second": rate})
+
+    def stop(self) -> None:
+        """Ends the progress of a phase."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def close(self) -> None:
+        """Ends the progress and flushes TensorBoard."""
+        self.stop()
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _write_board(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
+        if not self._tensorboard:
+            return
+        if self._board is None:
+            self._board = SummaryWriter(str(self.workdir / "tensorboard"))
+        for name, value in metrics.items():
+            self._board.add_scalar(f"{phase}/{name}", value, step)
+
+
+def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, object]]:
+    """Lines of metrics.jsonl; null comes back as NaN, a half-written end is left out."""
+    path = pathlib.Path(workdir) / METRICS_FILE
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [
+        {key: math.nan if value is None else value for key, value in line.items()}
+        for line in map(json.loads, whole)
+    ]
+
+
+def read_curves(
+    workdir: str | os.PathLike[str], phase: str
+) -> dict[str, tuple[list[int], list[float]]]:
+    """Curves of a phase: {name: (steps, values)}."""
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for line in read_metrics(workdir):
+        if line.pop("phase") != phase:
+            continue
+        step = line.pop("step")
+        for name, value in line.items():
+            steps, values = curves.setdefault(name, ([], []))
+            steps.append(step)
+            values.append(value)
+    return curves
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    )
