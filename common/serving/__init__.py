@@ -1,0 +1,1 @@
+"""What an exported model takes along to be served without this repository."""
