@@ -1,0 +1,149 @@
+"""What makes a prediction honest: temperature, reliability and conformal intervals.
+
+All of it is fitted on validation data, on the host, in numpy float64.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+_TEMPERATURES = (1e-3, 1e3)
+
+
+def negative_log_likelihood(
+    scores: np.ndarray, labels: np.ndarray, temperature: float = 1.0
+) -> float:
+    """Mean of -log softmax(scores / temperature)_label.
+
+    Args:
+      scores: [N, J].
+      labels: int [N].
+      temperature: positive.
+    """
+    scaled = np.asarray(scores, np.float64) / temperature
+    scaled = scaled - scaled.max(1, keepdims=True)
+    log_sums = np.log(np.exp(scaled).sum(1))
+    return float(np.mean(log_sums - scaled[np.arange(len(scaled)), labels]))
+
+
+def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Temperature T that minimises the likelihood loss of softmax(scores / T).
+
+    The loss is convex in 1 / T, so it has one valley in log T and golden-section
+    search can't miss it (Guo et al., On Calibration of Modern Neural Networks).
+
+    Args:
+      scores: [N, J] finite, of validation items.
+      labels: int [N].
+
+    Returns:
+      T within 1e-3 and 1e3; 1 for no items.
+    """
+    if len(scores) == 0:
+        return 1.0
+    low, high = np.log(_TEMPERATURES)
+    shrink = (math.sqrt(5) - 1) / 2
+
+    def loss(log_temperature: float) -> float:
+        return negative_log_likelihood(scores, labels, math.exp(log_temperature))
+
+    left, right = high - shrink * (high - low), low + shrink * (high - low)
+    loss_left, loss_right = loss(left), loss(right)
+    while high - low > 1e-6:
+        if loss_left <= loss_right:
+            high, right, loss_right = right, left, loss_left
+            left = high - shrink * (high - low)
+            loss_left = loss(left)
+        else:
+            low, left, loss_left = left, right, loss_right
+            right = low + shrink * (high - low)
+            loss_right = loss(right)
+    return math.exp((low + high) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """Confidence against accuracy, over bins of equal width.
+
+    Attributes:
+      edges: [bins + 1] of the confidence, from 0 to 1.
+      counts: [bins] items in each bin.
+      confidence: [bins] mean confidence, NaN for an empty bin.
+      accuracy: [bins] share of right predictions, NaN for an empty bin.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """ECE = sum over bins of counts / N * |accuracy - confidence|; 0 for N = 0."""
+        filled = self.counts > 0
+        gaps = abs(self.accuracy[filled] - self.confidence[filled])
+        return float(gaps @ self.counts[filled] / max(self.counts.sum(), 1))
+
+
+def reliability(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> Reliability:
+    """Sorts items into bins (low, high] by the probability of their likeliest label.
+
+    Args:
+      probabilities: [N, J].
+      labels: int [N].
+      bins: number of bins.
+    """
+    probabilities = np.asarray(probabilities, np.float64)
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == labels
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(index, minlength=bins)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        sums = np.bincount(index, weights=values, minlength=bins)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    return Reliability(edges, counts, means(confidence), means(right))
+
+
+def conformal_radius(residuals: np.ndarray, coverage: float) -> float:
+    """Split-conformal radius: point ± radius holds a new value with >= `coverage`.
+
+    The k-th smallest absolute residual of held-out items with k = ceil((n + 1)
+    coverage). The guarantee needs only that the items are exchangeable (Vovk et al.;
+    Lei et al., Distribution-Free Predictive Inference for Regression).
+
+    Args:
+      residuals: [n] of items that the model was not fitted on; the sign is ignored.
+      coverage: between 0 and 1.
+
+    Returns:
+      The radius; infinite where n is too small for the coverage.
+
+    Raises:
+      ValueError: for a coverage outside (0, 1).
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must lie between 0 and 1, not {coverage}")
+    residuals = np.sort(abs(np.asarray(residuals, np.float64)))
+    # The subtraction keeps 0.9 * 10 from becoming 10 by rounding.
+    rank = math.ceil((len(residuals) + 1) * coverage - 1e-9)
+    return float(residuals[rank - 1]) if rank <= len(residuals) else math.inf
+
+
+def price_interval(
+    log_points: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prices (low [N], high [N]) of log_points [N] ± radius; (0, inf) for infinity."""
+    log_points = np.asarray(log_points, np.float64)
+    with np.errstate(over="ignore"):
+        return np.exp(log_points - radius), np.exp(log_points + radius)
+
+
+def interval_coverage(low: np.ndarray, high: np.ndarray, values: np.ndarray) -> float:
+    """Share of values [N] that lie within [low, high]."""
+    return float(np.mean((low <= values) & (values <= high)))
