@@ -1,0 +1,282 @@
+"""Iterative co-attention (paper, section 4.3): one cell, applied L times.
+
+A cell looks at the photo with the attributes in mind, then at the attributes with
+what it saw in mind. Refining a map by attention multiplies every position by one
+number, so the cell never builds refined maps: it keeps one cumulative weight s_p per
+position and s_t per attribute. Then
+
+- the sums of Eq. 1 and 2 are weighted sums over the original maps;
+- the MFB projection of a refined position is U(s_p h_p) = s_p U h_p: the projection
+  of all positions, the dearest part, is computed once for all cells.
+
+Two forms of Eq. 5 and 6:
+
+- "literal" multiplies by softmax values, s <- s A. Their mean is 1/P, so the maps
+  shrink with every cell, and from the second one on the biases of the fusions drown
+  what distinguishes one item from another.
+- "renormalised" (default) divides s by its mean over the positions after every cell
+  and pools by the mean. At the first cell the pooled vectors equal the paper's.
+
+Weights are kept as logarithms: a product of sharp attentions underflows otherwise.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from common.attention import glimpse_weights, pool_positions
+from common.devices import SINGLE, Devices
+from common.dropout import Dropout
+from common.fusion.mfb import MFB
+from ican.model_config import IcanConfig
+
+
+class Maps(NamedTuple):
+    """What all cells look at, projected once.
+
+    Attributes:
+      positions: [B, P, C] feature map h_v.
+      attributes: [B, A, D] attribute vectors h_a.
+      projected_positions: [B, P, k o] without bias, for the top-down attention.
+      projected_attributes: [B, A, k o] without bias, for the bottom-up attention.
+    """
+
+    positions: jax.Array
+    attributes: jax.Array
+    projected_positions: jax.Array
+    projected_attributes: jax.Array
+
+
+class Refinement(NamedTuple):
+    """What one cell hands to the next.
+
+    Attributes:
+      log_positions: [B, P] log of the cumulative weights s_p.
+      log_attributes: [B, A] log of the cumulative weights s_t.
+      attribute_sum: [B, D] attributes pooled by their weights (Eq. 2).
+    """
+
+    log_positions: jax.Array
+    log_attributes: jax.Array
+    attribute_sum: jax.Array
+
+
+class Observation(NamedTuple):
+    """What a cell saw; with an axis L after B once the cells are stacked.
+
+    Attributes:
+      visual_sum: [B, C] refined visual sum.
+      attribute_sum: [B, D] refined attribute sum.
+      visual_attention: [B, P] A_v of Eq. 3, sums to 1.
+      attribute_attention: [B, A] A_a of Eq. 4, sums to 1.
+    """
+
+    visual_sum: jax.Array
+    attribute_sum: jax.Array
+    visual_attention: jax.Array
+    attribute_attention: jax.Array
+
+
+class AttentionFusion(nn.Module):
+    """f of Eq. 3 and 4: MFB, linear map, relu, linear map to one score.
+
+    Dropout acts on the un-pooled MFB product. One mask serves all positions of an
+    item: drawing one per position would cost more than the fusion itself.
+
+    Attributes:
+      config: sizes.
+      dtype: type of the computation.
+      devices: what the batch is spread over.
+    """
+
+    config: IcanConfig
+    dtype: jnp.dtype | None = None
+    devices: Devices = SINGLE
+
+    def setup(self):
+        """Creates the fusion and both maps after it."""
+        config = self.config
+        self.mfb = MFB(
+            config.mfb_features,
+            factor=config.mfb_factors,
+            joint_norm=config.mfb_joint_norm,
+            dtype=self.dtype,
+            devices=self.devices,
+        )
+        self.hidden = nn.Dense(config.hidden, dtype=self.dtype)
+        self.score = nn.Dense(1, dtype=self.dtype)
+        self.dropout = Dropout(config.dropout, self.devices)
+
+    def project_visual(self, visual: jax.Array) -> jax.Array:
+        """Computes U h without bias: [..., C] -> [..., k o]."""
+        return self.mfb.project_x(visual)
+
+    def project_attributes(self, attributes: jax.Array) -> jax.Array:
+        """Computes V h without bias: [..., D] -> [..., k o]."""
+        return self.mfb.project_y(attributes)
+
+    def __call__(
+        self, visual: jax.Array, attributes: jax.Array, *, train: bool
+    ) -> jax.Array:
+        """Scores every pair of a projected visual and a projected attribute vector.
+
+        Args:
+          visual: [B, P, k o], or [B, 1, k o] for the one visual sum.
+          attributes: [B, 1, k o] for the one attribute sum, or [B, A, k o].
+          train: whether dropout is on.
+
+        Returns:
+          [B, P], or [B, A].
+        """
+        ones = jnp.ones((visual.shape[0], 1, visual.shape[2]), visual.dtype)
+        kept = self.dropout(ones, train=train) if train else None  # [B, 1, k o]
+        fused = self.mfb.squeeze(self.mfb.expand(visual, attributes, previous=kept))
+        return self.score(nn.relu(self.hidden(fused)))[..., 0]
+
+
+class CoAttentionCell(nn.Module):
+    """One pass of alternating attention over photo and attributes (Eq. 1 to 6).
+
+    Attributes:
+      config: sizes and form of the attention.
+      dtype: type of the computation; weights and softmax are float32.
+      devices: what the batch is spread over.
+    """
+
+    config: IcanConfig
+    dtype: jnp.dtype | None = None
+    devices: Devices = SINGLE
+
+    def setup(self):
+        """Creates the fusions of both attentions."""
+        shared = self.config, self.dtype, self.devices
+        self.visual_fusion = AttentionFusion(*shared)
+        if not self.config.share_attention_fusion:
+            self.attribute_fusion = AttentionFusion(*shared)
+
+    def project(self, positions: jax.Array, attributes: jax.Array) -> Maps:
+        """Projects what does not change from cell to cell.
+
+        Args:
+          positions: [B, P, C].
+          attributes: [B, A, D].
+        """
+        return Maps(
+            positions,
+            attributes,
+            self.visual_fusion.project_visual(positions),
+            self._attribute_fusion.project_attributes(attributes),
+        )
+
+    def start(self, maps: Maps) -> Refinement:
+        """What the first cell starts from: all weights 1."""
+        log_positions = jnp.zeros(maps.positions.shape[:2], jnp.float32)
+        log_attributes = jnp.zeros(maps.attributes.shape[:2], jnp.float32)
+        attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes)
+        return Refinement(log_positions, log_attributes, attribute_sum)
+
+    def __call__(
+        self, before: Refinement, maps: Maps, *, train: bool = False
+    ) -> tuple[Refinement, Observation]:
+        """Attends to the photo, then to the attributes.
+
+        Args:
+          before: what the cell before refined.
+          maps: what is looked at.
+          train: whether dropout is on.
+
+        Returns:
+          (what this cell refined, what it saw).
+        """
+        # Top-down: positions, with the attribute sum so far.
+        scores = self.visual_fusion(
+            _scaled(maps.projected_positions, before.log_positions),
+            self.visual_fusion.project_attributes(before.attribute_sum)[:, None],
+            train=train,
+        )  # [B, P]
+        visual_attention = glimpse_weights(scores)
+        log_positions = self._refine(before.log_positions, scores)
+        visual_sum = self._pool(jnp.exp(log_positions), maps.positions)
+
+        # Bottom-up: attributes, with the refined visual sum.
+        scores = self._attribute_fusion(
+            self._attribute_fusion.project_visual(visual_sum)[:, None],
+            _scaled(maps.projected_attributes, before.log_attributes),
+            train=train,
+        )  # [B, A]
+        attribute_attention = glimpse_weights(scores)
+        log_attributes = self._refine(before.log_attributes, scores)
+        attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes)
+
+        after = Refinement(log_positions, log_attributes, attribute_sum)
+        return after, Observation(
+            visual_sum, attribute_sum, visual_attention, attribute_attention
+        )
+
+    @property
+    def _attribute_fusion(self) -> AttentionFusion:
+        if self.config.share_attention_fusion:
+            return self.visual_fusion
+        return self.attribute_fusion
+
+    def _refine(self, log_weights: jax.Array, scores: jax.Array) -> jax.Array:
+        """Multiplies cumulative weights by the attention: log s [B, P]."""
+        scores = scores.astype(jnp.float32)
+        if self.config.attention == "literal":
+            return log_weights + jax.nn.log_softmax(scores)
+        # s A divided by its mean: the constant of the softmax cancels.
+        return jax.nn.log_softmax(log_weights + scores) + jnp.log(scores.shape[-1])
+
+    def _pool(self, weights: jax.Array, values: jax.Array) -> jax.Array:
+        """Pools by the sum (literal) or by the mean: [B, P], [B, P, D] -> [B, D]."""
+        if self.config.attention == "renormalised":
+            weights = weights / weights.shape[-1]
+        return pool_positions(weights, values)
+
+
+class CoAttention(nn.Module):
+    """The cell applied L times by a scan; its parameters do not depend on L.
+
+    Attributes:
+      config: sizes, L among them.
+      dtype: type of the computation.
+      devices: what the batch is spread over.
+    """
+
+    config: IcanConfig
+    dtype: jnp.dtype | None = None
+    devices: Devices = SINGLE
+
+    @nn.compact
+    def __call__(
+        self, positions: jax.Array, attributes: jax.Array, *, train: bool = False
+    ) -> Observation:
+        """Observes an item L times.
+
+        Args:
+          positions: [B, P, C] feature map.
+          attributes: [B, A, D] attribute vectors.
+          train: whether dropout is on.
+
+        Returns:
+          what each cell saw: [B, L, C], [B, L, D], [B, L, P], [B, L, A].
+        """
+        cell = CoAttentionCell(self.config, self.dtype, self.devices, name="cell")
+        maps = cell.project(positions, attributes)
+        scan = nn.scan(
+            lambda cell, before, maps: cell(before, maps, train=train),
+            variable_broadcast="params",
+            split_rngs={"params": False, "dropout": True},
+            in_axes=nn.broadcast,
+            out_axes=1,  # the batch leads, so dropout masks agree across devices
+            length=self.config.cells,
+        )
+        _, observations = scan(cell, cell.start(maps), maps)
+        return observations
+
+
+def _scaled(projected: jax.Array, log_weights: jax.Array) -> jax.Array:
+    """Scales projections [B, P, k o] by exp of log weights [B, P]."""
+    return projected * jnp.exp(log_weights).astype(projected.dtype)[..., None]
