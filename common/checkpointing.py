@@ -66,17 +66,18 @@ class Checkpoints:
         best = policies.BestN(
             n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False
         )
-        self._writable = writable
-        self._orbax = self._open(
-            policies.AnyPreservationPolicy([policies.LatestN(2), best])
-        )
-
-    def _open(self, keep) -> ocp.training.Checkpointer:
-        return ocp.training.Checkpointer(
+        registry = ocp.handlers.local_registry()
+        registry.add(ocp.handlers.JsonHandler, checkpointable_name="about")
+        context = ocp.Context()
+        context.checkpointables.registry = registry
+        self._orbax = ocp.training.Checkpointer(
             self.directory,
-            preservation_policy=keep,
+            context=context,
+            preservation_policy=policies.AnyPreservationPolicy(
+                [policies.LatestN(2), best]
+            ),
             # A reader must not remove the save that a trainer is writing.
-            cleanup_tmp_directories=self._writable,
+            cleanup_tmp_directories=writable,
         )
 
     @property
@@ -113,19 +114,20 @@ class Checkpoints:
           score: how good it is, higher is better; without one it can't be the best.
         """
         leaves = execution.to_saved(_without_keys(flatten(state)))
-        record = json.dumps({**about, "leaves": _description(leaves)})
         self._orbax.save_checkpointables_async(
             step,
             # Orbax refuses arrays without entries; they hold nothing to save.
-            {"state": _nonempty(leaves), "about": {"json": record}},
+            {
+                "state": _nonempty(leaves),
+                "about": {**about, "leaves": _description(leaves)},
+            },
             metrics=None if score is None else {"score": float(score)},
             force=True,
         )
 
     def about(self, step: int) -> dict[str, Any]:
         """The record of a checkpoint."""
-        loaded = self._orbax.load_checkpointables(step, {"about": None})
-        return json.loads(loaded["about"]["json"])
+        return self._orbax.load_checkpointables(step, {"about": None})["about"]
 
     def restore(self, step: int, abstract: Any, execution: Execution) -> Restored:
         """Reads a checkpoint.

@@ -12,6 +12,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import tqdm
 from tensorboardX import SummaryWriter
@@ -139,7 +140,7 @@ class MetricWriter:
             self._board.add_scalar(f"{phase}/{name}", value, step)
 
 
-def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, object]]:
+def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Lines of metrics.jsonl; null comes back as NaN, a half-written end is left out."""
     path = pathlib.Path(workdir) / METRICS_FILE
     if not path.exists():

@@ -341,7 +341,9 @@ class _PmapExecution(Execution):
         return lambda state, batch: self.read(compiled(state, batch))
 
     def to_saved(self, state: Any) -> Any:
-        return jax.tree.map(lambda a: np.asarray(a.addressable_data(0))[0], state)
+        return jax.tree.map(
+            lambda a: np.asarray(np.asarray(a.addressable_data(0))[0]), state
+        )
 
     def saved_structs(self, abstract: Any) -> Any:
         return jax.tree.map(lambda a: np.empty(a.shape, a.dtype), abstract)
