@@ -1,0 +1,1 @@
+"""From tables and photos to batches; the only package that imports grain and tfds."""

@@ -1,0 +1,373 @@
+"""From a user's table and photos to prepared listings, and to rows to predict."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import tqdm
+
+from common import schema as schemas
+from common import splits, tables
+from common.data import image_files, images, photos, prepared, records
+from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource, Record
+from common.data.photos import RowPhotos
+from common.data.prepared import load_prepared
+from common.errors import UserError
+from common.schema import Schema
+from common.tables import Rejection
+
+__all__ = ["load", "load_prepared", "prepare_generated", "read_rows"]
+
+BadImage = Literal["skip", "blank", "raise"]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
+    """Prepares a table and its photos, once, and opens the result.
+
+    Rows are read, checked, their photos decoded on trial, split, and written to
+    `config.cache/<table>-<fingerprint>`; the fingerprint covers the table, the photos,
+    the schema and every option that changes the outcome. A second call opens what the
+    first one wrote. The order is that of the table.
+
+    Args:
+      config: what to read. Where `path` is a directory it must be a prepared one.
+      say: prints a line of progress.
+
+    Raises:
+      UserError: files that are missing or can't be read, an unreadable photo under
+        policy "raise", more than `max_rejected_fraction` unusable rows (rejected.csv
+        stays on disk), no usable row, a split without rows.
+    """
+    if not config.path:
+        raise UserError("no table given: set path to a .csv, .csv.gz or .parquet file")
+    path = pathlib.Path(config.path)
+    if path.is_dir():
+        return load_prepared(path)
+    table, schema = _read_table(config)
+    fingerprint = _fingerprint(config, schema)
+    stem = path.name.split(".")[0] or "table"
+    directory = pathlib.Path(config.cache) / f"{stem}-{fingerprint[:16]}"
+
+    def fill(partial: pathlib.Path) -> None:
+        say(f"preparing {path} ({len(table.frame) + len(table.rejected)} rows) ...")
+        _prepare(partial, directory, config, table, schema, fingerprint)
+
+    made = prepared.find_or_make(directory, fill)
+    listings = load_prepared(directory)
+    # A looser limit may have let it be prepared than is set now.
+    file = directory / prepared.REJECTED_FILE
+    if _too_many(config, listings.rejected, len(listings.frame)):
+        raise _refuse(config, listings.rejected, len(listings.frame), file)
+    say(("prepared in " if made else "already prepared: ") + describe(listings))
+    return listings
+
+
+def describe(listings: Listings) -> str:
+    """Says in one line where listings lie and how many rows they have."""
+    counts = listings.frame["split"].value_counts()
+    words = ", ".join(f"{counts.get(split, 0)} {split}" for split in splits.SPLITS)
+    return f"{listings.directory}: {words}, {listings.rejected} rejected"
+
+
+def _read_table(config: ListingsConfig) -> tuple[tables.Table, Schema]:
+    table = tables.read_table(config.path)
+    schema = schemas.load(config.schema) if config.schema else schemas.infer(table)
+    _check_images(schema, config.images)
+    taken = schema.columns()
+    if "split" in taken and schema.split != "split":
+        raise UserError(
+            f"{config.path}: a column named 'split' must hold train, validation or"
+            ' test (set "split" in the schema); rename it'
+        )
+    return table, schema
+
+
+def _check_images(schema: Schema, path: str) -> None:
+    if schema.images and not path:
+        columns = ", ".join(schema.images.columns)
+        raise UserError(
+            f"the schema names photos (column {columns}) but no image folder or archive"
+            " is given; give one, or set images to null in the schema"
+        )
+    if path and not schema.images:
+        raise UserError(
+            f"{path}: photos are given, but the schema names no column for them; set"
+            " images.columns in the schema"
+        )
+
+
+def _fingerprint(config: ListingsConfig, schema: Schema) -> str:
+    """Hashes everything the outcome depends on."""
+    with open(config.path, "rb") as file:
+        table = hashlib.file_digest(file, "sha256").hexdigest()
+    store = image_files.fingerprint(config.images) if config.images else None
+    options = [
+        prepared.FORMAT,
+        config.split_fractions,
+        config.split_seed,
+        config.split_by_time,
+        config.bad_image,
+        config.max_pixels,
+    ]
+    text = json.dumps([table, store, schemas.dumps(schema), options])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prepare(
+    partial: pathlib.Path,
+    directory: pathlib.Path,
+    config: ListingsConfig,
+    table: tables.Table,
+    schema: Schema,
+    fingerprint: str,
+) -> None:
+    """Fills the directory `partial`, which will become `directory`."""
+    frame, unfit = tables.check_rows(table, schema)
+    rejected = [*table.rejected, *unfit]
+    store = None
+    if config.images:
+        store = image_files.open_images(config.images, scratch=str(partial.parent))
+    try:
+        found = photos.find_photos(frame, schema.images, store, config.max_pixels)
+        lines = table.line[frame.index]
+        keep, bad, dropped = _judge_rows(config, schema, lines, found)
+        rejected = sorted([*rejected, *bad], key=lambda r: r.line)
+        accepted = int(keep.sum())
+        if _too_many(config, len(rejected), accepted):
+            file = directory.with_name(f"{directory.name}.{prepared.REJECTED_FILE}")
+            tables.write_rejected(file, rejected)
+            raise _refuse(config, len(rejected), accepted, file)
+        frame = frame[keep].reset_index(drop=True)
+        found = [row for row, kept in zip(found, keep, strict=True) if kept]
+        digests = [row.digests for row in found] if store else None
+        frame["split"] = splits.assign(
+            frame,
+            schema,
+            digests,
+            config.split_fractions,
+            config.split_seed,
+            by_time=config.split_by_time,
+        )
+        source = NewRowSource(store, [row.names for row in found])
+        rows = _with_bar(zip(frame["split"], _records(source), strict=True), len(frame))
+        records.write_records(partial, rows)
+    finally:
+        if store is not None:
+            store.close()
+    tables.write_rejected(partial / prepared.REJECTED_FILE, rejected)
+    tables.write_rejected(partial / prepared.DROPPED_FILE, dropped)
+    facts = {
+        "fingerprint": fingerprint,
+        "rejected": len(rejected),
+        "dropped_photos": len(dropped),
+        "rows_without_photo": sum(not row.names for row in found),
+        "prepared_from": dataclasses.asdict(config),
+    }
+    prepared.write_tables(partial, schema, frame, facts)
+
+
+def _records(source: NewRowSource) -> Iterator[Record]:
+    for row in range(len(source)):
+        yield source[row]
+
+
+def _with_bar(rows: Any, total: int | None) -> Any:
+    return tqdm.tqdm(rows, total=total, desc="rows", unit="", disable=None, leave=False)
+
+
+def _judge_rows(
+    config: ListingsConfig,
+    schema: Schema,
+    lines: np.ndarray,
+    found: Sequence[RowPhotos],
+) -> tuple[np.ndarray, list[Rejection], list[Rejection]]:
+    """Applies the policy for bad photos.
+
+    Returns:
+      (bool [N] rows to keep, rejected rows, photos dropped from rows that are kept).
+    """
+    keep = np.ones(len(found), bool)
+    rejected, dropped = [], []
+    for index, row in enumerate(found):
+        line = int(lines[index])
+        problems = [
+            Rejection(config.path, line, problem.column, problem.reason)
+            for problem in row.problems
+        ]
+        if problems and config.bad_image == "raise":
+            first = problems[0]
+            raise UserError(
+                f"{first.file}, line {line}, column {first.column}: {first.reason};"
+                " mend it, or set bad_image to skip or blank"
+            )
+        if config.bad_image == "blank":
+            dropped.extend(problems)
+            continue
+        if not problems and not row.names and schema.images:
+            column = schema.images.columns[0]
+            problems = [Rejection(config.path, line, column, "no photo named")]
+        if problems:
+            keep[index] = False
+            rejected.append(problems[0])
+    return keep, rejected, dropped
+
+
+def _too_many(config: ListingsConfig, rejected: int, accepted: int) -> bool:
+    share = config.max_rejected_fraction
+    return not accepted or rejected > share * (accepted + rejected)
+
+
+def _refuse(
+    config: ListingsConfig, rejected: int, accepted: int, file: pathlib.Path
+) -> UserError:
+    """What is said of a table with too many unusable rows; `file` lists them."""
+    if not rejected:
+        return UserError(f"{config.path}: no rows")
+    limit = f"more than max_rejected_fraction={config.max_rejected_fraction}"
+    if not accepted:
+        limit = "none is left"
+    with open(file, newline="", encoding="utf-8") as lines:
+        first = next(csv.DictReader(lines))
+    column = f", column {first['column']}" if first["column"] else ""
+    return UserError(
+        f"{config.path}: {rejected} of {accepted + rejected} rows can't be used,"
+        f" {limit}; the first is line {first['line']}{column}: {first['reason']}; all"
+        f" are listed in {file}"
+    )
+
+
+def prepare_generated(
+    name: str,
+    directory: str | pathlib.Path,
+    schema: Schema,
+    rows: Iterator[tuple[Mapping[str, Any], list[bytes]]],
+    fingerprint: str,
+    *,
+    total: int | None = None,
+    say: Callable[[str], None] = _say,
+) -> Listings:
+    """Prepares a built-in data set in the same format, streaming.
+
+    Args:
+      name: of the data set; the folder is `directory/<name>-<fingerprint>`.
+      directory: folder for prepared data.
+      schema: of the rows, with a split column named "split".
+      rows: (columns of one listing, its encoded photos); drawn from only where the
+        data set is not there yet, one row at a time.
+      fingerprint: hash of what the rows were generated from.
+      total: number of rows, for the progress bar.
+      say: prints a line of progress.
+
+    Raises:
+      UserError: where nothing can be written, or the directory there is damaged.
+      ValueError: for rows that the schema does not accept.
+    """
+    if schema.split != "split":
+        raise ValueError('generated rows need a column "split", named in the schema')
+    folder = pathlib.Path(directory) / f"{name}-{fingerprint[:16]}"
+
+    def fill(partial: pathlib.Path) -> None:
+        say(f"generating {name} ...")
+        cells: list[Mapping[str, Any]] = []
+
+        def stream() -> Iterator[tuple[str, Record]]:
+            for number, (columns, encoded) in enumerate(rows):
+                cells.append(columns)
+                yield columns["split"], {"row": number, "images": encoded}
+
+        records.write_records(partial, _with_bar(stream(), total))
+        frame, rejected = tables.check_rows(tables.from_rows(cells, name), schema)
+        if rejected:
+            raise ValueError(f"generated rows don't fit the schema: {rejected[0]}")
+        facts = {"fingerprint": fingerprint, "rejected": 0, "prepared_from": name}
+        prepared.write_tables(partial, schema, frame, facts)
+
+    made = prepared.find_or_make(folder, fill)
+    listings = load_prepared(folder)
+    if made:
+        say(f"generated {describe(listings)}")
+    return listings
+
+
+def read_rows(
+    table: str | pathlib.Path | tables.Table,
+    image_path: str | pathlib.Path,
+    schema: Schema,
+    *,
+    bad_image: BadImage = "skip",
+    max_pixels: int = images.MAX_PIXELS,
+) -> NewRows:
+    """Reads rows to predict: all of them, in their order.
+
+    A row that can't be used keeps its place and gets the reason in column "error".
+
+    Args:
+      table: path of a CSV or Parquet file, or a table made by `tables.from_rows`.
+      image_path: folder or archive of photos; "" where the schema has none.
+      schema: the one the model was trained with; its target may be missing here.
+      bad_image: "skip": a row with an unreadable photo, or with none, is an error;
+        "blank": it goes on with the photos that are left; "raise": UserError.
+      max_pixels: larger photos can't be used.
+
+    Returns:
+      Rows and photos; close the source at the end.
+
+    Raises:
+      UserError: missing or unreadable files; an unreadable photo under "raise".
+    """
+    if not isinstance(table, tables.Table):
+        table = tables.read_table(table)
+    _check_images(schema, str(image_path))
+    typed, unfit = tables.check_rows(table, schema, need_target=False)
+    store = image_files.open_images(image_path) if str(image_path) else None
+    found = photos.find_photos(typed, schema.images, store, max_pixels)
+    policy = ListingsConfig(path=table.path, bad_image=bad_image)
+    lines = table.line[typed.index]
+    try:
+        _, bad, _ = _judge_rows(policy, schema, lines, found)
+    except UserError:
+        if store is not None:
+            store.close()
+        raise
+    errors = [*table.rejected, *unfit, *bad]
+    frame = _with_errors(table, typed, errors)
+    names: list[tuple[str, ...]] = [()] * len(frame)
+    place = {line: row for row, line in enumerate(frame["line"])}
+    for line, row in zip(lines, found, strict=True):
+        names[place[line]] = row.names
+    return NewRows(frame, NewRowSource(store, names))
+
+
+def _with_errors(
+    table: tables.Table, typed: pd.DataFrame, errors: Sequence[Rejection]
+) -> pd.DataFrame:
+    """Puts all rows of a table in order, with their lines and errors.
+
+    Columns of rows that could not be typed hold NaN where the column is numeric, and
+    the text as found elsewhere.
+    """
+    frame = typed.reindex(range(len(table.frame)))
+    left_out = frame.index.difference(typed.index)
+    for column in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[column]):
+            frame.loc[left_out, column] = table.frame.loc[left_out, column]
+    frame["line"] = table.line
+    unread = pd.DataFrame({"line": [error.line for error in table.rejected]})
+    frame = pd.concat([frame, unread]).sort_values("line", kind="stable")
+    reasons: dict[int, str] = {}
+    for error in errors:
+        text = f"{error.column}: {error.reason}" if error.column else error.reason
+        reasons.setdefault(error.line, text)
+    frame["error"] = [reasons.get(line, "") for line in frame["line"]]
+    return frame.reset_index(drop=True)

@@ -1,0 +1,172 @@
+"""Listings as the systems see them: a typed table and the photos of each row."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from common import splits
+from common.config import check_bounds, knob
+from common.data import image_files
+from common.data.images import MAX_PIXELS
+from common.schema import Schema
+
+
+class Record(TypedDict):
+    """What a source gives for one row.
+
+    Attributes:
+      row: position of the row in the frame.
+      images: encoded photos, in the order of the schema; may be empty.
+    """
+
+    row: int
+    images: list[bytes]
+
+
+class Source(Protocol):
+    """Random access to records; picklable where worker processes read it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ListingsConfig:
+    """Where listings come from and how they are prepared."""
+
+    path: str = knob("", "table (.csv, .csv.gz, .parquet) or a prepared directory")
+    images: str = knob("", "folder or tar archive of photos; empty for none")
+    schema: str = knob("", "JSON file that describes the table; empty to infer it")
+    cache: str = knob(".cache/listings", "folder for prepared data")
+    split_fractions: tuple[float, float, float] = knob(
+        (0.8, 0.1, 0.1), "shares of train, validation, test", low=0.0, high=1.0
+    )
+    split_seed: int = knob(0, "seed of the split", low=0)
+    split_by_time: bool = knob(False, "train on the earliest rows, test on the latest")
+    max_rejected_fraction: float = knob(
+        0.05, "share of rows that may be unusable", low=0.0, high=1.0
+    )
+    bad_image: Literal["skip", "blank", "raise"] = knob(
+        "skip",
+        "unreadable photo: skip the row, blank (drop the photo, keep the row) or raise",
+    )
+    max_pixels: int = knob(
+        MAX_PIXELS,
+        "larger photos are refused",
+        low=1,
+        high=MAX_PIXELS,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listings:
+    """Prepared listings.
+
+    Attributes:
+      schema: what the columns mean.
+      frame: one accepted row each, in the order of the table; typed columns as
+        `tables.check_rows` gives them, and "split" (train, validation or test).
+      source: `source[i]` is the Record of row i of the frame.
+      fingerprint: hash of everything the data was prepared from.
+      rejected: number of rows that could not be used; rejected.csv names them.
+      directory: where the prepared files lie; a TFDS data set.
+    """
+
+    schema: Schema
+    frame: pd.DataFrame
+    source: Source
+    fingerprint: str
+    rejected: int
+    directory: pathlib.Path
+
+    def indices(self, split: str) -> np.ndarray:
+        """Returns the rows of a split in the order of the frame.
+
+        Args:
+          split: "train", "validation" or "test".
+
+        Returns:
+          int64 [n] positions in frame and source.
+        """
+        if split not in splits.SPLITS:
+            raise ValueError(f"no split {split!r}; there are {splits.SPLITS}")
+        return np.flatnonzero(self.frame["split"].to_numpy() == split)
+
+    def rows(self, split: str) -> "Subset":
+        """Returns the records of a split as a source of their own."""
+        return Subset(self.source, self.indices(split))
+
+
+class Subset:
+    """Some rows of a source, in a given order.
+
+    Args:
+      source: any random access source.
+      indices: int [n] rows of it.
+    """
+
+    def __init__(self, source: Source, indices: np.ndarray | Sequence[int]):
+        self.source = source
+        self.indices = np.asarray(indices, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.source[int(self.indices[index])]
+
+
+@dataclasses.dataclass(frozen=True)
+class NewRows:
+    """Rows to predict: all of them, also those that can't be read.
+
+    Attributes:
+      frame: every row of the table in its order, typed columns where the row could be
+        read, and two more: "line" in the file and "error", "" or the reason.
+      source: `source[i]` is the Record of row i; meant for rows without error.
+    """
+
+    frame: pd.DataFrame
+    source: "NewRowSource"
+
+    @property
+    def usable(self) -> np.ndarray:
+        """int64 [n] positions of the rows without error."""
+        return np.flatnonzero(self.frame["error"].to_numpy() == "")
+
+
+class NewRowSource:
+    """Reads the photos of rows from where the user keeps them.
+
+    Args:
+      store: the photos; None for a table without.
+      names: of each row, only those that can be decoded.
+    """
+
+    def __init__(
+        self, store: image_files.ImageStore | None, names: Sequence[Sequence[str]]
+    ):
+        self._store = store
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, row: int) -> Record:
+        encoded = []
+        if self._store is not None:
+            encoded = [self._store.read(name) for name in self._names[row]]
+        return {"row": row, "images": encoded}
+
+    def close(self) -> None:
+        """Lets go of the photos."""
+        if self._store is not None:
+            self._store.close()

@@ -1,0 +1,133 @@
+"""Which photos the rows of a table name, and whether they can be used."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import tqdm
+
+from common import schema as schemas
+from common.data import images
+from common.data.image_files import ImageStore
+
+_CHUNK = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """One file, looked at once.
+
+    Attributes:
+      digest: hash of its bytes; "" where it can't be read.
+      reason: why it can't be used; "" where it can.
+    """
+
+    digest: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something wrong with the photos of a row.
+
+    Attributes:
+      column: that names the photo.
+      reason: with the name of the photo.
+    """
+
+    column: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RowPhotos:
+    """The photos of one row.
+
+    Attributes:
+      names: of those that can be used.
+      digests: hashes of their bytes.
+      problems: one for each that can't.
+    """
+
+    names: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def find_photos(
+    frame: pd.DataFrame,
+    description: schemas.Images | None,
+    store: ImageStore | None,
+    max_pixels: int,
+) -> list[RowPhotos]:
+    """Reads and decodes every photo that a table names, each one once.
+
+    Args:
+      frame: rows with the columns of `description`.
+      description: None for a table without photos.
+      store: where they lie; None if and only if `description` is.
+      max_pixels: larger ones can't be used.
+
+    Returns:
+      One entry a row. A row that names no photo has neither names nor problems.
+    """
+    if description is None or store is None:
+        return [RowPhotos() for _ in range(len(frame))]
+    cells = _split_cells(frame, description)
+    names = dict.fromkeys(name for row in cells for _, name in row)
+    seen = _look_at(store, list(names), max_pixels)
+    return [_judge(row, seen) for row in cells]
+
+
+def _split_cells(
+    frame: pd.DataFrame, description: schemas.Images
+) -> list[list[tuple[str, str]]]:
+    """Returns for each row (column, name) of the photos it names."""
+    rows: list[list[tuple[str, str]]] = [[] for _ in range(len(frame))]
+    for column in description.columns:
+        for row, cell in zip(rows, frame[column], strict=True):
+            text = "" if pd.isna(cell) else str(cell)
+            parts = (
+                text.split(description.separator) if description.separator else [text]
+            )
+            row.extend((column, part.strip()) for part in parts if part.strip())
+    return rows
+
+
+def _look_at(
+    store: ImageStore, names: Sequence[str], max_pixels: int
+) -> dict[str, Photo]:
+    def look(name: str) -> Photo:
+        try:
+            data = store.read(name)
+            # An eighth of the size is enough to find any damage.
+            images.decode(data, shrink_to=(1, 1), max_pixels=max_pixels)
+        except images.ImageError as error:
+            return Photo("", str(error))
+        return Photo(hashlib.blake2b(data, digest_size=16).hexdigest(), "")
+
+    seen: dict[str, Photo] = {}
+    threads = len(os.sched_getaffinity(0))
+    bar = tqdm.tqdm(total=len(names), desc="photos", unit="", disable=None, leave=False)
+    with bar, ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            for name, photo in zip(chunk, pool.map(look, chunk), strict=True):
+                seen[name] = photo
+                bar.update()
+    return seen
+
+
+def _judge(row: Iterable[tuple[str, str]], seen: dict[str, Photo]) -> RowPhotos:
+    good, problems = [], []
+    for column, name in row:
+        photo = seen[name]
+        if photo.reason:
+            problems.append(Problem(column, f"photo {name!r}: {photo.reason}"))
+        else:
+            good.append((name, photo.digest))
+    names, digests = zip(*good, strict=True) if good else ((), ())
+    return RowPhotos(names, digests, tuple(problems))

@@ -1,0 +1,204 @@
+"""Stores of photos: what is read, and what can never be reached."""
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from common.data import image_files
+from common.data.images import ImageError
+from common.errors import UserError
+
+UNSAFE = {
+    "": "empty",
+    "a\0b": "NUL",
+    "/etc/passwd": "absolute",
+    "C:/x.jpg": "absolute",
+    "a\\b.jpg": "backslash",
+    "../secret": "leaves",
+    "a/../../secret": "leaves",
+    "a/..": "leaves",
+    ".": "leaves",
+}
+
+
+def write_tar(path, members, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+            else:
+                info.type, info.linkname = content
+                archive.addfile(info)
+    return path
+
+
+@pytest.fixture(params=["folder", "w", "w:gz", "w:xz", "w:bz2"])
+def store(request, tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    if request.param == "folder":
+        root = tmp_path / "photos"
+        (root / "sub").mkdir(parents=True)
+        (root / "a.jpg").write_bytes(b"AAA")
+        (root / "sub" / "b c.jpg").write_bytes(b"B")
+        opened = image_files.open_images(root)
+    else:
+        ending = request.param.replace("w:", ".tar.").replace("w", ".tar")
+        members = [
+            ("./sub", (tarfile.DIRTYPE, "")),
+            ("./sub/b c.jpg", b"B"),
+            ("a.jpg", b"AAA"),
+        ]
+        path = write_tar(tmp_path / f"photos{ending}", members, request.param)
+        opened = image_files.open_images(path)
+    yield opened
+    opened.close()
+
+
+def test_files_are_read_in_any_order(store):
+    assert store.read("a.jpg") == b"AAA"
+    assert store.read("sub/b c.jpg") == b"B"
+    assert store.read("./sub//b c.jpg") == b"B"
+    assert store.read("a.jpg") == b"AAA"
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_names_are_refused(store, name):
+    with pytest.raises(ImageError, match=UNSAFE[name]):
+        store.read(name)
+
+
+def test_missing_files_and_folders_are_reasons(store):
+    with pytest.raises(ImageError, match="no such file"):
+        store.read("c.jpg")
+    with pytest.raises(ImageError):
+        store.read("sub")
+    with pytest.raises(ImageError):
+        store.read("a.jpg/b.jpg")
+    with pytest.raises(ImageError):
+        store.read("x" * 5000)
+
+
+def test_links_of_a_folder_are_followed_only_inside(tmp_path):
+    root = tmp_path / "photos"
+    root.mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "photos2").mkdir()
+    (tmp_path / "photos2" / "x.jpg").write_bytes(b"secret")
+    (root / "a.jpg").write_bytes(b"AAA")
+    (root / "inside.jpg").symlink_to("a.jpg")
+    (root / "outside.jpg").symlink_to(tmp_path / "secret.jpg")
+    (root / "away").symlink_to(tmp_path)
+    (root / "twin").symlink_to(tmp_path / "photos2")
+    (root / "broken.jpg").symlink_to("nowhere")
+    os.mkfifo(root / "pipe.jpg")
+    store = image_files.open_images(root)
+    assert store.read("inside.jpg") == b"AAA"
+    for name in ("outside.jpg", "away/secret.jpg", "twin/x.jpg"):
+        with pytest.raises(ImageError, match="leaves the image folder"):
+            store.read(name)
+    with pytest.raises(ImageError, match="no such file"):
+        store.read("broken.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        store.read("pipe.jpg")
+
+
+def test_a_linked_root_is_fine(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.jpg").write_bytes(b"AAA")
+    (tmp_path / "link").symlink_to("real")
+    assert image_files.open_images(tmp_path / "link").read("a.jpg") == b"AAA"
+
+
+def test_members_that_are_no_plain_files(tmp_path):
+    members = [
+        ("a.jpg", b"AAA"),
+        ("hard.jpg", (tarfile.LNKTYPE, "a.jpg")),
+        ("hard_out.jpg", (tarfile.LNKTYPE, "../../etc/passwd")),
+        ("hard_none.jpg", (tarfile.LNKTYPE, "later.jpg")),
+        ("soft.jpg", (tarfile.SYMTYPE, "/etc/passwd")),
+        ("device.jpg", (tarfile.CHRTYPE, "")),
+        ("pipe.jpg", (tarfile.FIFOTYPE, "")),
+        ("../out.jpg", b"out"),
+        ("/abs.jpg", b"out"),
+        ("twice.jpg", b"1"),
+        ("./twice.jpg", b"2"),
+    ]
+    before = set(os.listdir(tmp_path))
+    store = image_files.open_images(write_tar(tmp_path / "x.tar", members))
+    assert store.read("a.jpg") == store.read("hard.jpg") == b"AAA"
+    for name in ("hard_none.jpg", "soft.jpg", "device.jpg", "pipe.jpg"):
+        with pytest.raises(ImageError, match="a link or a device"):
+            store.read(name)
+    for name in ("hard_out.jpg", "out.jpg", "abs.jpg"):
+        with pytest.raises(ImageError, match="no such file"):
+            store.read(name)
+    with pytest.raises(ImageError, match="twice"):
+        store.read("twice.jpg")
+    store.close()
+    assert set(os.listdir(tmp_path)) - before == {"x.tar"}
+
+
+def test_sizes_are_bounded(tmp_path, monkeypatch):
+    path = write_tar(tmp_path / "x.tar", [("a", b"12345"), ("b", b"123456")])
+    monkeypatch.setattr(image_files, "MAX_FILE_BYTES", 5)
+    store = image_files.open_images(path)
+    assert store.read("a") == b"12345"
+    with pytest.raises(ImageError, match="larger than 5 bytes"):
+        store.read("b")
+    store.close()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "b").write_bytes(b"123456")
+    with pytest.raises(ImageError, match="larger than 5 bytes"):
+        image_files.open_images(tmp_path / "folder").read("b")
+    monkeypatch.setattr(image_files, "MAX_ARCHIVE_BYTES", 10)
+    with pytest.raises(UserError, match="unpacks to more than 10 bytes"):
+        image_files.open_images(path)
+
+
+def test_damaged_or_missing_archives_are_user_errors(tmp_path):
+    good = write_tar(tmp_path / "good.tar.xz", [("a", os.urandom(20_000))], "w:xz")
+    data = good.read_bytes()
+    for name, content in {
+        "cut.tar.xz": data[:9_000],
+        "text.tar.gz": b"hello",
+        "text.tar": b"hello",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}: can't be unpacked"):
+            image_files.open_images(tmp_path / name)
+    flipped = bytearray(data)
+    flipped[5000] ^= 255
+    (tmp_path / "flipped.tar.xz").write_bytes(bytes(flipped))
+    with pytest.raises(UserError, match="can't be unpacked"):
+        image_files.open_images(tmp_path / "flipped.tar.xz")
+    for function in (image_files.open_images, image_files.fingerprint):
+        with pytest.raises(UserError, match="no image folder or archive there"):
+            function(tmp_path / "none.tar")
+        with pytest.raises(UserError, match="neither a folder nor an archive"):
+            function(write_tar(tmp_path / "x.zip", []))
+
+
+def test_fingerprint_sees_every_change(tmp_path):
+    root = tmp_path / "photos"
+    root.mkdir()
+    (root / "a").write_bytes(b"1")
+    (root / "b").write_bytes(b"2")
+    seen = [image_files.fingerprint(root)]
+    assert image_files.fingerprint(root) == seen[0]
+    (root / "c").write_bytes(b"")
+    seen.append(image_files.fingerprint(root))
+    (root / "b").write_bytes(b"22")
+    seen.append(image_files.fingerprint(root))
+    os.utime(root / "a", ns=(1, 1))
+    seen.append(image_files.fingerprint(root))
+    (root / "a").rename(root / "d")
+    seen.append(image_files.fingerprint(root))
+    archive = write_tar(tmp_path / "x.tar", [("a", b"1")])
+    seen.append(image_files.fingerprint(archive))
+    write_tar(archive, [("a", b"2")])
+    seen.append(image_files.fingerprint(archive))
+    assert len(set(seen)) == len(seen)
