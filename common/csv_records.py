@@ -65,7 +65,10 @@ def check_header(path: pathlib.Path, header: Sequence[str]) -> None:
         if "\0" in name:
             raise UserError(f"{path}: NUL bytes (UTF-16?): save the table as UTF-8")
         if not name:
-            raise UserError(f"{path}: column {index + 1} of the header has no name")
+            raise UserError(
+                f"{path}: column {index + 1} of the header has no name: name it (an"
+                " index that pandas wrote: to_csv(index=False))"
+            )
         if header.index(name) < index:
             raise UserError(
                 f"{path}: the header names {quoted(name)} twice: rename one"

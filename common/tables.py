@@ -133,8 +133,9 @@ def check_rows(
 ) -> tuple[pd.DataFrame, list[Rejection]]:
     """Gives the columns their types and rejects the rows that have no valid values.
 
-    Empty cells are normal, save in the target and the split column. Every row of the
-    file is in exactly one of the two results.
+    Empty cells are normal, save in the target and the split column. Every row of
+    `table.frame` is in exactly one of the two results; rows that could not even be
+    read are in `table.rejected`.
 
     Args:
       table: as read.
@@ -147,7 +148,7 @@ def check_rows(
         is float64 seconds since 1970, NaN where the cell is empty; the split is
         train, validation or test; the rest is text, NaN where empty. The index are
         the rows' places in `table.frame` (and so in `table.line`).
-      rejections: of reading and checking, one a row, in the order of the file.
+      rejections: one for each row left out, in the order of the file.
 
     Raises:
       UserError: the schema names a column that the table lacks, or has no target
@@ -174,8 +175,7 @@ def check_rows(
         typed[schema.split] = cells.str.lower().map(SPLIT_NAMES).astype(TEXT)
         wrong = {row: _split_fault(cells[row]) for row in _empty(typed[schema.split])}
         _note(faults, table, schema.split, wrong)
-    rejected = sorted([*table.rejected, *faults.values()], key=lambda r: r.line)
-    return typed.drop(index=list(faults)), rejected
+    return typed.drop(index=list(faults)), [faults[row] for row in sorted(faults)]
 
 
 def write_rejected(path: str | pathlib.Path, rejections: list[Rejection]) -> None:
