@@ -33,6 +33,10 @@ Path = str | os.PathLike[str]
 _NOT_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError)
 
 
+class DamagedError(Exception):
+    """The files of a checkpoint can't be read; the message says why, in one line."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Restored:
     """A state read back.
@@ -126,8 +130,25 @@ class Checkpoints:
         )
 
     def about(self, step: int) -> dict[str, Any]:
-        """The record of a checkpoint."""
-        return self._orbax.load_checkpointables(step, {"about": None})["about"]
+        """The record of a checkpoint.
+
+        Raises:
+          DamagedError: where it can't be read.
+        """
+        about = self._load(step, "about", None)
+        if not isinstance(about, dict) or not {"identity", "leaves"} <= about.keys():
+            raise DamagedError("its record is not complete")
+        return about
+
+    def _load(self, step: int, name: str, wanted: Any) -> Any:
+        try:
+            return self._orbax.load_checkpointables(step, {name: wanted})[name]
+        except _NOT_DAMAGE:
+            raise
+        except Exception as error:  # broken files raise of every kind
+            text = str(error).strip().splitlines()
+            reason = text[0][:200] if text else ""
+            raise DamagedError(f"{type(error).__name__}: {reason}") from error
 
     def restore(self, step: int, abstract: Any, execution: Execution) -> Restored:
         """Reads a checkpoint.
@@ -139,14 +160,14 @@ class Checkpoints:
 
         Raises:
           UserError: where names, shapes or dtypes are not those of `abstract`.
-          Exception: of any kind where the files are damaged.
+          DamagedError: where the files can't be read.
         """
         about = self.about(step)
         wanted = flatten(abstract)
         plain = jax.eval_shape(_without_keys, wanted)
         _check_leaves(self.directory / str(step), about["leaves"], _description(plain))
         structs = execution.saved_structs(_nonempty(plain))
-        loaded = self._orbax.load_checkpointables(step, {"state": structs})["state"]
+        loaded = self._load(step, "state", structs)
         leaves = execution.from_saved(loaded)
         empty = {path: x for path, x in plain.items() if path not in leaves}
         leaves |= execution.replicate(
@@ -161,8 +182,7 @@ class Checkpoints:
             path: np.empty(shape, jnp.dtype(dtype))
             for path, (shape, dtype) in self.about(step)["leaves"].items()
         }
-        stored = {"state": _nonempty(structs)}
-        loaded = self._orbax.load_checkpointables(step, stored)["state"]
+        loaded = self._load(step, "state", _nonempty(structs))
         return {path: np.asarray(loaded.get(path, x)) for path, x in structs.items()}
 
     def restore_latest(
@@ -189,13 +209,11 @@ class Checkpoints:
             try:
                 check_identity(self.directory, self.about(step)["identity"], identity)
                 restored = self.restore(step, abstract, execution)
-            except (UserError, *_NOT_DAMAGE):
-                raise
-            except Exception as error:  # noqa: BLE001  whatever a broken file raises
+            except DamagedError as error:
                 logging.warning(
                     "checkpoint %s is damaged (%s); trying an older one",
                     self.directory / str(step),
-                    _first_line(error),
+                    error,
                 )
                 damaged.append(step)
                 continue
@@ -369,11 +387,18 @@ def _without_keys(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_keys(leaves: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Inverse of `_without_keys`."""
+    kinds: dict[str, Any] = {}
+
+    def note(keys):
+        # The kind of a key is known to traced keys, not to their shapes.
+        kinds.update({path: jax.random.key_impl(key) for path, key in keys.items()})
+
+    jax.eval_shape(note, {path: x for path, x in wanted.items() if _is_key(x)})
     return {
-        path: jax.random.wrap_key_data(leaves[path], impl=jax.random.key_impl(like))
-        if _is_key(like)
-        else leaves[path]
-        for path, like in wanted.items()
+        path: jax.random.wrap_key_data(leaf, impl=kinds[path])
+        if path in kinds
+        else leaf
+        for path, leaf in leaves.items()
     }
 
 
@@ -399,11 +424,6 @@ def _check_leaves(
         )
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200] if text else ''}"
-
-
 @contextlib.contextmanager
 def _reading(workdir: Path, phase: str) -> Iterator[tuple[Checkpoints, int]]:
     """Opens a phase's checkpoints for reading the best."""
@@ -418,11 +438,9 @@ def _reading(workdir: Path, phase: str) -> Iterator[tuple[Checkpoints, int]]:
         step = checkpoints.steps[-1] if best is None else best
         try:
             yield checkpoints, step
-        except (UserError, *_NOT_DAMAGE):
-            raise
-        except Exception as error:
+        except DamagedError as error:
             raise UserError(
-                f"checkpoint {directory / str(step)} is damaged ({_first_line(error)}); "
+                f"checkpoint {directory / str(step)} is damaged ({error}); "
                 "remove it and train again from the one before"
             ) from error
     finally:
