@@ -1,7 +1,5 @@
 """Two-dimensional convolutions, in the form that runs fastest for each shape."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
