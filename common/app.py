@@ -116,7 +116,7 @@ class Run:
     def show(self, text: str) -> None:
         """Prints a result: to stdout, on the first process."""
         if is_first_process():
-            print(text, flush=True)
+            _print_result(text)
 
 
 Verb = Callable[[Any, Run], None]
@@ -154,15 +154,20 @@ def main(
         groups that end with a dot ("parallel.").
     """
     argv = sys.argv if argv is None else argv
+    free = tuple(free)
+    _check_free(default, free)
     # Grain's workers read a flag of the global absl flags, which nobody else parses.
     flags.FLAGS.mark_as_parsed()
     try:
         if command_line.wants_help(argv[1:]):
-            _print_help(argv[0], summary or system, default, verbs)
+            modes = {name: MODES[name].about for name in verbs}
+            parts = (RunFlags(), default)
+            _print_result(
+                command_line.help_text(_program(argv), summary or system, modes, *parts)
+            )
         else:
             config, run = parse(system, default, verbs, argv)
-            if run.mode == "train":
-                workdirs.start_record(run.workdir, system, config, free)
+            _open_workdir(run, config, free)
             verbs[run.mode](config, run)
     except UserError as error:
         print("error:", *str(error).split("\n"), file=sys.stderr, flush=True)
@@ -189,6 +194,8 @@ def parse(
     configs.define_flags(default, flag_values, system)
     command_line.parse(flag_values, argv[1:])
     run = _make_run(system, configs.from_flags(RunFlags, flag_values), verbs)
+    if run.init_from is not None:
+        workdirs.read_record(run.init_from)
     if not MODES[run.mode].trained:
         return configs.from_flags(type(default), flag_values), run
     trained = workdirs.load_config(run.workdir, type(default), system)
@@ -201,6 +208,15 @@ def parse(
     for name, (before, now) in configs.differences(trained, config).items():
         run.say(f"note: --{name}={now} instead of {before}, as {run.workdir} has it")
     return config, run
+
+
+def _open_workdir(run: Run, config: Any, free: tuple[str, ...]) -> None:
+    """Makes the folder that a mode writes to; training leaves its record there."""
+    mode = MODES[run.mode]
+    if run.mode == "train":
+        workdirs.start_record(run.workdir, run.system, config, free)
+    elif "workdir" in mode.needs and not mode.trained:
+        workdirs.make_folder(run.workdir)
 
 
 def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
@@ -228,12 +244,22 @@ def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
     )
 
 
-def _print_help(
-    program: str, summary: str, default: Any, verbs: Mapping[str, Verb]
-) -> None:
-    modes = {name: MODES[name].about for name in verbs}
-    text = command_line.help_text(program, summary, modes, RunFlags(), default)
+def _print_result(text: str) -> None:
     try:
-        print(text, end="", flush=True)
-    except BrokenPipeError:  # `--help | head`
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader has seen enough: `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _program(argv: Sequence[str]) -> str:
+    """How this program is called."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name}" if spec else f"python {argv[0]}"
+
+
+def _check_free(default: Any, free: Iterable[str]) -> None:
+    names = [name for name, *_ in configs.leaves(default)]
+    for entry in free:
+        is_group = entry.endswith(".")
+        if not any(n.startswith(entry) if is_group else n == entry for n in names):
+            raise ValueError(f"free names {entry!r}, which is no knob of the config")

@@ -12,6 +12,7 @@ from common import config, knobs
 from common.errors import UserError
 
 LARGEST_FLAGFILE = 1 << 20  # bytes; more is no flag file
+DEEPEST_FLAGFILE = 20  # flag files inside flag files
 _HELP = ("-h", "-help", "--help", "-helpfull", "--helpfull")
 
 
@@ -58,6 +59,8 @@ def _flagfile_lines(
     text = _read_flagfile(file, where)
     if file.resolve() in parents:
         raise UserError(f"{where}--flagfile={path}: the file includes itself")
+    if len(parents) >= DEEPEST_FLAGFILE:
+        raise UserError(f"{where}--flagfile={path}: flag files nested too deep")
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         here = f"{path}:{number}: "
@@ -141,8 +144,9 @@ def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
     positive = f"{group}{dot}{last.removeprefix('no')}"
     if last.startswith("no") and positive in flag_values:
         return f"; did you mean --no{positive}?"
-    if " " in name and name.split()[0] in flag_values:
-        return f"; write --{name.split()[0]}=value"
+    first = name.partition(" ")[0]
+    if first != name and first in flag_values:
+        return f"; write --{first}=value"
     known = [other for other in flag_values if other != "help"]
     tip = config.hint(name, known).replace("mean ", "mean --").replace(" or ", " or --")
     return tip or "; --help lists the flags"
@@ -180,7 +184,7 @@ def help_text(program: str, summary: str, modes: Mapping[str, str], *parts: Any)
             lines += textwrap.wrap(
                 text, columns, initial_indent=indent, subsequent_indent=indent
             )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _default(holds: knobs.Values, value: Any) -> str:

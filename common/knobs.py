@@ -82,7 +82,7 @@ class Values:
             raise ValueError(f"must be {self.describe()}{tail}")
         if right and self.type in (int, float):
             right = (
-                not math.isnan(value)
+                _is_usable(value)
                 and (self.low is None or value >= self.low)
                 and (self.high is None or value <= self.high)
             )
@@ -144,6 +144,13 @@ class Values:
         if self.type is bool:
             return "true" if value else "false"
         return str(value)
+
+
+def _is_usable(number: float) -> bool:
+    """Whether a number is not NaN, and an integer fits 64 bits."""
+    if isinstance(number, int):
+        return -(2**63) <= number < 2**63
+    return not math.isnan(number)
 
 
 def is_one_line(text: str) -> bool:

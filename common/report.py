@@ -3,15 +3,13 @@
 import base64
 import dataclasses
 import html
-import json
-import pathlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from common import figures, result_tables
-from common.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,28 +191,26 @@ def _picture(picture: Picture) -> str:
     )
 
 
-def read_curves(path: pathlib.Path) -> dict[str, tuple[list[float], list[float]]]:
-    """Reads the curves of `metrics.jsonl`, one JSON object with a "step" a line.
+def curve_panels(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+    """Sorts curves into panels for `figures.learning_curves`.
+
+    Args:
+      curves: {"train/loss": (steps, values)} as `metric_writer.read_curves` gives
+        them; NaN stands for a value that was not finite.
 
     Returns:
-      {metric: (steps, values)}, in order of first appearance.
-
-    Raises:
-      UserError: for a line that is not such an object.
+      {"loss": {"train": (steps, values)}}: one panel for each last part of a name,
+      values that are not finite left out.
     """
-    curves: dict[str, tuple[list[float], list[float]]] = {}
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            record = json.loads(line)
-            step = record["step"]
-            items = record.items()
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}:{number}: damaged, no record of a step") from None
-        for name, value in items:
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if name != "step" and is_number:
-                steps, values = curves.setdefault(name, ([], []))
-                steps.append(step)
-                values.append(value)
-    return curves
+    panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for name, (steps, values) in curves.items():
+        group, _, metric = name.rpartition("/")
+        pairs = [
+            pair for pair in zip(steps, values, strict=True) if math.isfinite(pair[1])
+        ]
+        if pairs:
+            kept = [list(column) for column in zip(*pairs, strict=True)]
+            panels.setdefault(metric, {})[group or metric] = (kept[0], kept[1])
+    return panels

@@ -46,6 +46,18 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
         raise
 
 
+def make_folder(workdir: pathlib.Path) -> None:
+    """Makes the folder of a run.
+
+    Raises:
+      UserError: if it can't be made.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: {error.strerror}") from None
+
+
 def start_record(
     workdir: pathlib.Path, system: str, config: Any, free: Iterable[str] = ()
 ) -> None:
@@ -62,10 +74,7 @@ def start_record(
       UserError: if the workdir belongs to another system or another config.
     """
     lines = configs.flag_lines(config)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--workdir={workdir}: {error.strerror}") from None
+    make_folder(workdir)
     facts: Mapping[str, Any] = {}
     if (workdir / RECORD).exists():
         before = load_config(workdir, type(config), system)
