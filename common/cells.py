@@ -26,13 +26,17 @@ SIGNS = {
 }
 
 _PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_DECIMAL_COMMA = re.compile(r"[+-]?([0-9]+,[0-9]{1,2}|[0-9]+,[0-9]{4,}|0,[0-9]+)")
+# A comma that can't part thousands: not three digits after it, or not 1-3 before.
+_DECIMAL_COMMA = re.compile(
+    r"[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|(0|[0-9]{4,}),[0-9]+)"
+)
 # Thousands in groups of three by one mark, then perhaps decimals after another one.
 _GROUPED = re.compile(r"([+-]?[1-9][0-9]{0,2}(?:([.,'’ ])[0-9]{3})(?:\2[0-9]{3})*)")
 _DECIMALS = re.compile(r"([.,])[0-9]*")
 _SPACES = re.compile(r"[\s\u00a0\u2009\u202f]+")
 _PREFIX = re.compile(r"[A-Za-z]{3}(?![A-Za-z])|[$€£¥₹₩₽]")
 _SUFFIX = re.compile(r"(?<![A-Za-z])[A-Za-z]{3}\Z|[$€£¥₹₩₽]\Z")
+_NUMBER_STARTS = re.compile(r"[-+.]?[0-9]")
 _COMPACT_DATE = re.compile(r"(19|20)[0-9]{6}")
 
 # A number that no longer fits a float32 is a mistake of writing.
@@ -78,9 +82,12 @@ def _parse_grouped(text: str) -> float:
 
 def split_currency(text: str) -> tuple[str, str]:
     """Parts a price into (number, sign or three-letter code or "")."""
-    for pattern, find in ((_PREFIX, _PREFIX.match), (_SUFFIX, _SUFFIX.search)):
-        if match := find(text):
-            return pattern.sub("", text, count=1).strip(), match[0].upper()
+    if match := _PREFIX.match(text):
+        number = text[match.end() :].strip()
+    elif match := _SUFFIX.search(text):
+        number = text[: match.start()].strip()
+    if match and _NUMBER_STARTS.match(number):
+        return number, match[0].upper()
     return text, ""
 
 
@@ -96,8 +103,6 @@ def parse_price(text: str, currency: str) -> float:
       ValueError: with the reason.
     """
     number, mark = split_currency(text)
-    if mark and mark.lower() in NO_NUMBER:
-        raise ValueError(f"{quoted(text)} is not a number")
     if mark and currency not in SIGNS.get(mark, (mark,)):
         known = f"in {currency}" if currency else "of no currency (target.currency)"
         raise ValueError(
@@ -160,5 +165,5 @@ def parse_column(
 
 
 def quoted(text: str) -> str:
-    """The text in quotes for a message, on one line and not too long."""
+    """Text in quotes for a message, on one line and not too long."""
     return repr(text if len(text) <= 40 else text[:37] + "…")

@@ -24,6 +24,7 @@ from common.tables import SPLIT_NAMES, Table
 MOST_CATEGORIES = 1000
 
 _FEW_CATEGORIES = 12  # so many are categories in however small a table
+_SAMPLE = 5000  # different values of a column that are looked at
 _MOST = 0.95  # share of the cells that must fit a role
 _SEPARATORS = ("|", ";", ", ")
 _PHOTO = re.compile(r"[^|;]+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
@@ -57,28 +58,29 @@ class _Column:
     Attributes:
       name: of the column.
       words: of its name, in lower case.
-      counts: how often each value occurs; empty cells are not counted.
       rows: of the table.
+      filled: number of cells that are not empty.
+      distinct: number of different values.
+      counts: how often each of a sample of the values occurs.
     """
 
     def __init__(self, name: str, cells: pd.Series):
+        counts = cells.value_counts()
         self.name = name
         self.words = {word.lower() for word in _WORD.findall(name)}
-        self.counts = cells.value_counts()
         self.rows = len(cells)
+        self.filled = int(counts.sum())
+        self.distinct = len(counts)
+        self.counts = counts.iloc[:: -(-self.distinct // _SAMPLE) or 1]
 
     @property
     def values(self) -> list[str]:
         return list(self.counts.index)
 
-    @property
-    def filled(self) -> int:
-        return int(self.counts.sum())
-
     def mostly(self, fits: Callable[[str], bool]) -> bool:
-        """Whether most filled cells hold a value that fits."""
+        """Whether most cells hold a value that fits."""
         matching = np.array([fits(value) for value in self.values], bool)
-        return self.counts.to_numpy()[matching].sum() >= _MOST * self.filled
+        return self.counts.to_numpy()[matching].sum() >= _MOST * self.counts.sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,12 +159,12 @@ def _attribute(name: str, role: _Role) -> Attribute | None:
 def _role(column: _Column) -> _Role:
     if not column.filled:
         return _Role("ignored", "empty")
-    if len(column.values) == 1 and column.filled == column.rows > 1:
+    if column.distinct == 1 and column.filled == column.rows > 1:
         return _Role("ignored", f"always {quoted(column.values[0])}")
     for find in (_find_special, _find_number, _find_categories):
         if role := find(column):
             return role
-    different = f"{len(column.values):,} different values in {column.rows:,} rows"
+    different = f"{column.distinct:,} different values in {column.rows:,} rows"
     return _Role("text", f"free text: {different}")
 
 
@@ -177,7 +179,7 @@ def _find_special(column: _Column) -> _Role | None:
         return _Role("ignored", "JSON: give each entry a column of its own")
     if column.words & _SPLIT and column.mostly(lambda v: v.lower() in SPLIT_NAMES):
         return _Role("split")
-    if column.words & _ID and len(column.values) == column.rows:
+    if column.words & _ID and column.distinct == column.rows:
         return _Role("id")
     if column.words & _TIME and column.mostly(_is_time):
         return _Role("time")
@@ -209,7 +211,7 @@ def _find_number(column: _Column) -> _Role | None:
         counts.append(count)
         marks.add(mark)
     empty = column.counts[[v.lower() in NO_NUMBER for v in column.values]].sum()
-    if not numbers or sum(counts) < _MOST * (column.filled - empty):
+    if not numbers or sum(counts) < _MOST * (column.counts.sum() - empty):
         return None
     if priced:
         return _Role("price", _currency(column.words, marks))
@@ -239,6 +241,6 @@ def _find_categories(column: _Column) -> _Role | None:
             parts = {part for value in values for part in members(value, separator)}
             if len(parts) < min(len(values), MOST_CATEGORIES):
                 return _Role("set", separator)
-    if len(values) <= min(MOST_CATEGORIES, max(_FEW_CATEGORIES, column.filled / 2)):
+    if column.distinct <= min(MOST_CATEGORIES, max(_FEW_CATEGORIES, column.filled / 2)):
         return _Role("categorical")
     return None

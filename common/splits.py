@@ -75,8 +75,9 @@ def assign(
     for name in SPLITS:
         if not (split == name).any():
             raise UserError(
-                f"the {name} split of {len(frame)} rows is empty: give more rows,"
-                " another split_seed or other split_fractions"
+                f"the {name} split of {len(frame)} rows is empty (rows of one group"
+                " stay together): give more rows, other groups, another split_seed or"
+                " other split_fractions"
             )
     return split
 

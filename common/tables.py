@@ -169,12 +169,11 @@ def check_rows(
         typed[column], wrong = parse_column(table.frame[column], parse)
         _note(faults, table, column, wrong)
     if need_target and schema.target:
-        _note(faults, table, schema.target.column, _empty(typed[schema.target.column]))
+        _require(faults, table, typed, schema.target.column, "a price")
     if need_target and schema.split:
-        cells = table.frame[schema.split]
-        typed[schema.split] = cells.str.lower().map(SPLIT_NAMES).astype(TEXT)
-        wrong = {row: _split_fault(cells[row]) for row in _empty(typed[schema.split])}
-        _note(faults, table, schema.split, wrong)
+        cells = table.frame[schema.split].str.lower()
+        typed[schema.split] = cells.map(SPLIT_NAMES).astype(TEXT)
+        _require(faults, table, typed, schema.split, "train, validation or test")
     return typed.drop(index=list(faults)), [faults[row] for row in sorted(faults)]
 
 
@@ -202,14 +201,20 @@ def _number_columns(
     return parsers
 
 
-def _empty(cells: pd.Series) -> dict[int, str]:
-    return dict.fromkeys(np.flatnonzero(cells.isna()).tolist(), "is empty")
-
-
-def _split_fault(cell: Any) -> str:
-    if not isinstance(cell, str):
-        return "is empty: write train, validation or test"
-    return f"{quoted(cell)} is not train, validation or test"
+def _require(
+    faults: dict[int, Rejection],
+    table: Table,
+    typed: pd.DataFrame,
+    column: str,
+    wanted: str,
+) -> None:
+    """Notes the rows whose cell gave no value."""
+    cells = table.frame[column]
+    wrong = {}
+    for row in np.flatnonzero(typed[column].isna()).tolist():
+        found = quoted(cells[row]) if isinstance(cells[row], str) else "an empty cell"
+        wrong[row] = f"{found} where {wanted} must stand"
+    _note(faults, table, column, wrong)
 
 
 def _note(
@@ -275,9 +280,7 @@ class _TextColumns:
 def _tidy(cells: Any) -> Any:
     """Text without blanks around it; empty cells are null."""
     cells = pc.utf8_trim_whitespace(cells)
-    return pc.replace_with_mask(
-        cells, pc.fill_null(pc.equal(cells, ""), False), pa.scalar(None, _TEXT)
-    )
+    return pc.if_else(pc.equal(cells, ""), pa.scalar(None, _TEXT), cells)
 
 
 def _to_frame(columns: Mapping[str, Any]) -> pd.DataFrame:
