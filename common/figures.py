@@ -117,11 +117,12 @@ def confusion_matrix(
     share = np.divide(
         counts, totals, out=np.full_like(counts, np.nan), where=totals > 0
     )
+    highest = float(np.nanmax(share)) if totals.any() else 1.0
     side = float(np.clip(2.4 + 0.27 * classes, 3.6, 9))
     figure = _figure(side + 0.8, side)
     axes = figure.add_subplot()
     colours = matplotlib.colormaps["Blues"].with_extremes(bad="#f0f0f0")
-    image = axes.imshow(share, cmap=colours, vmin=0, vmax=max(np.nanmax(share), 1e-9))
+    image = axes.imshow(share, cmap=colours, vmin=0, vmax=highest)
     names = [_plain(str(n)) for n in (range(classes) if labels is None else labels)]
     axes.set_xticks(
         range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0
@@ -132,7 +133,7 @@ def confusion_matrix(
     axes.set_ylabel(_plain(true_label), fontsize=9)
     axes.spines[:].set_visible(False)
     if classes <= 20:
-        _write_percents(axes, share)
+        _write_percents(axes, share, 0.55 * highest)
     bar = figure.colorbar(image, ax=axes, shrink=0.75)
     bar.set_label("share of the row", fontsize=9)
     bar.ax.tick_params(labelsize=8)
@@ -140,9 +141,8 @@ def confusion_matrix(
     return figure
 
 
-def _write_percents(axes: Axes, share: np.ndarray) -> None:
-    """Writes whole percents into the cells of a heat map, where they are not 0."""
-    dark = 0.55 * np.nanmax(share)
+def _write_percents(axes: Axes, share: np.ndarray, dark: float) -> None:
+    """Writes whole percents into a heat map, white above `dark`, nothing at 0."""
     for (row, column), value in np.ndenumerate(share):
         if np.isfinite(value) and value >= 0.005:
             axes.text(

@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import html
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -189,28 +188,3 @@ def _picture(picture: Picture) -> str:
         f'<figure><img src="data:image/png;base64,{data}" width="{width}"'
         f' alt="{_escape(picture.alt)}">{caption}</figure>'
     )
-
-
-def curve_panels(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """Sorts curves into panels for `figures.learning_curves`.
-
-    Args:
-      curves: {"train/loss": (steps, values)} as `metric_writer.read_curves` gives
-        them; NaN stands for a value that was not finite.
-
-    Returns:
-      {"loss": {"train": (steps, values)}}: one panel for each last part of a name,
-      values that are not finite left out.
-    """
-    panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    for name, (steps, values) in curves.items():
-        group, _, metric = name.rpartition("/")
-        pairs = [
-            pair for pair in zip(steps, values, strict=True) if math.isfinite(pair[1])
-        ]
-        if pairs:
-            kept = [list(column) for column in zip(*pairs, strict=True)]
-            panels.setdefault(metric, {})[group or metric] = (kept[0], kept[1])
-    return panels

@@ -144,16 +144,22 @@ def _encode_set(
 
 
 def _read_text(column: str, value: Any) -> str:
-    if value is None:
+    """The text that a table would hold for a value; "" if it is missing."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"{column}={value!r}: give a text")
-    return str(value).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value).strip()
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
+    raise InputError(f"{column}={value!r}: give a text")
 
 
 def _read_number(column: str, value: Any) -> float | None:
-    if value is None:
-        return None
+    """A finite number; None if it is missing."""
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str):
         text = value.strip()
         if text.lower() in NO_NUMBER:
@@ -161,10 +167,10 @@ def _read_number(column: str, value: Any) -> float | None:
         if not _NUMBER.fullmatch(text):
             raise InputError(f"{column}={value!r}: not a number; write it as 1234.5")
         value = float(text)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise InputError(f"{column}={value!r}: give a number")
-    if isinstance(value, float | np.floating) and np.isnan(value):
+    if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{column}={value!r}: give a number")
     if not -_LARGEST <= value <= _LARGEST:
         raise InputError(f"{column}={value!r} is too large")
     return float(value)

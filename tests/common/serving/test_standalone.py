@@ -1,0 +1,129 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common import cells, encoders, tables
+from common.schema import Attribute, Schema
+from common.serving import standalone
+
+SCHEMA = Schema(
+    (
+        Attribute("metal", "categorical", ("metal",)),
+        Attribute("stone", "continuous", ("carat", "inch"), log=True),
+        Attribute("weight", "continuous", ("weight",)),
+        Attribute("materials", "set", ("materials",), separator="|"),
+        Attribute("country", "categorical", ("country",)),
+    )
+)
+TRAIN = [
+    {"metal": "gold", "carat": 1.0, "inch": 0.5, "weight": 3, "materials": "a|b"},
+    {"metal": "silver", "carat": 3.0, "weight": 5, "materials": "b", "country": "NA"},
+    {"metal": "gold", "inch": 0.25, "weight": 4.5, "country": "JP"},
+]
+
+
+def frame_of(records):
+    whole = [{name: None for name in SCHEMA.input_columns()} | r for r in records]
+    frame, rejected = tables.check_rows(
+        tables.from_rows(whole), SCHEMA, need_target=False
+    )
+    assert not rejected
+    return frame
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return encoders.Encoders.fit(frame_of(TRAIN), SCHEMA)
+
+
+def test_constants_are_those_of_training():
+    assert standalone.UNKNOWN == encoders.UNKNOWN
+    assert standalone.MISSING == encoders.MISSING
+    assert standalone.RESERVED == encoders.RESERVED
+    assert standalone.LIMIT == encoders.LIMIT
+    assert standalone.NO_NUMBER == cells.NO_NUMBER | {""}
+
+
+def test_encoding_by_hand(fitted):
+    encoder = standalone.AttributeEncoder(fitted.to_json())
+    got = encoder.encode(
+        [{"metal": " silver ", "weight": "5", "materials": ["b", "x"]}]
+    )
+    # Vocabularies by frequency, from id 2: gold 2, silver 3; b 2, a 3 among the sets.
+    assert got["categorical"].tolist() == [[3, 1]]
+    assert got["sets"].tolist() == [[1, 0, 1, 0]]
+    assert got["missing"].tolist() == [[1, 1, 0]]
+    # carat: 1 and 3, filled with 2: log1p is log 2, log 4, log 3.
+    logs = np.log([2, 4, 3])
+    weights = np.array([3, 5, 4.5])
+    expected = [
+        (np.log(3) - logs.mean()) / logs.std(),
+        (5 - weights.mean()) / weights.std(),
+    ]
+    np.testing.assert_allclose(got["continuous"][0, [0, 2]], expected, rtol=1e-6)
+
+
+text = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), max_size=4
+)
+number = st.floats(-1e30, 1e30) | st.integers(-100, 100) | st.just(math.nan)
+record = st.fixed_dictionaries(
+    {},
+    optional={
+        "metal": st.none() | text | st.sampled_from(["gold", "silver", "", " gold "]),
+        "carat": st.none() | number | st.sampled_from(["n/a", "NaN", "-", "1e3", ".5"]),
+        "inch": st.none() | number,
+        "weight": st.none() | number,
+        "materials": st.none()
+        | st.lists(st.sampled_from(["a", "b", "c", " a", ""])).map("|".join),
+        "country": st.none() | st.integers(0, 3) | st.booleans() | st.just(2.0),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(records=st.lists(record, min_size=1, max_size=4))
+def test_records_are_encoded_as_in_training(fitted, records):
+    encoder = standalone.AttributeEncoder(json.loads(json.dumps(fitted.to_json())))
+    wanted = fitted.encode(frame_of(records))
+    got = encoder.encode(records)
+    assert set(got) == set(wanted)
+    for name, array in wanted.items():
+        assert got[name].dtype == array.dtype
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
+
+
+def test_no_records(fitted):
+    got = standalone.AttributeEncoder(fitted.to_json()).encode([])
+    assert {name: array.shape for name, array in got.items()} == {
+        "categorical": (0, 2),
+        "continuous": (0, 3),
+        "missing": (0, 3),
+        "sets": (0, 4),
+    }
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"weight": "heavy"}, "record 1: weight='heavy': not a number"),
+        ({"weight": "1,234"}, "record 1: weight='1,234': not a number; write it as"),
+        ({"weight": True}, "record 1: weight=True: give a number"),
+        ({"weight": [1]}, "record 1: weight=[1]: give a number"),
+        ({"weight": 1e300}, "record 1: weight=1e+300 is too large"),
+        ({"weight": -(10**400)}, "is too large"),
+        ({"weight": math.inf}, "record 1: weight=inf is too large"),
+        ({"metal": ["gold"]}, "record 1: metal=['gold']: give a text"),
+        ({"metal": {}}, "record 1: metal={}: give a text"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_bad_values_are_named(fitted, bad, message):
+    encoder = standalone.AttributeEncoder(fitted.to_json())
+    with pytest.raises(standalone.InputError) as error:
+        encoder.encode([{}, bad])
+    assert message in str(error.value)
