@@ -243,18 +243,18 @@ def test_mistakes_of_the_caller(tmp_path):
 # Runs serve.py where only jax, numpy and flatbuffers, and what jax itself needs, can be
 # imported.
 BARE = """
-import runpy, sys
+import importlib.machinery as machinery, runpy, sys
 
 ALLOWED = {"jax", "jaxlib", "numpy", "flatbuffers", "scipy", "ml_dtypes", "opt_einsum"}
 
-class Guard:
-    def find_spec(self, name, path=None, target=None):
+class Bare(machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         top = name.partition(".")[0]
         standard = top in sys.stdlib_module_names or top.startswith("_sysconfigdata")
-        if not standard and top not in ALLOWED:
-            raise ModuleNotFoundError(name, name=name)
+        return super().find_spec(name, path, target) if standard or top in ALLOWED else None
 
-sys.meta_path.insert(0, Guard())
+sys.meta_path[:] = [machinery.BuiltinImporter, machinery.FrozenImporter, Bare]
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
