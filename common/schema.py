@@ -251,9 +251,12 @@ def loads(text: str) -> Schema:
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique_keys)
+        _json(value).encode("utf-8")
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"not valid JSON at {where}: {error.msg}") from error
+    except UnicodeEncodeError as error:
+        raise UserError("not a schema: holds half a character (\\ud800…)") from error
     except RecursionError as error:
         raise UserError("not a schema: nested too deeply") from error
     return _read_object(Schema, value, "the schema")

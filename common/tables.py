@@ -291,18 +291,19 @@ def _read_parquet(path: pathlib.Path) -> Table:
     try:
         data = pq.read_table(path)
         data.validate(full=True)
+        names = data.column_names
     except OSError as error:
         reason = error.strerror or "damaged"
         raise UserError(f"{path}: can't read the table: {reason}") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged Parquet file ({reason})") from error
-    check_header(path, data.column_names)
+    check_header(path, names)
     if not data.num_rows:
         raise UserError(f"{path}: no rows")
     columns = {
         name: _tidy(_as_text(path, name, column))
-        for name, column in zip(data.column_names, data.columns, strict=True)
+        for name, column in zip(names, data.columns, strict=True)
     }
     return Table(str(path), _to_frame(columns), np.arange(1, data.num_rows + 1), [])
 
