@@ -178,7 +178,7 @@ def help_text(program: str, summary: str, modes: Mapping[str, str], *parts: Any)
             if group != (group := name.rpartition(".")[0]):
                 lines += ["", group or "settings of the run"]
             lines.append(f"  --{name}={_default(holds, value)}")
-            if holds.type is not str or holds.choices or holds.entries is not None:
+            if holds.describe() not in ("text", "true or false"):  # the default shows
                 text = f"{text} ({holds.describe()})".strip()
             indent = " " * 8
             lines += textwrap.wrap(

@@ -161,7 +161,7 @@ pieces = st.one_of(
 )  # fmt: skip
 
 
-@hypothesis.settings(max_examples=400, deadline=None)
+@hypothesis.settings(max_examples=200, deadline=None)
 @hypothesis.given(st.lists(pieces, max_size=12).map(b"".join))
 def test_any_bytes_are_a_flagfile_or_a_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "garbage.flags"
@@ -175,7 +175,7 @@ def test_any_bytes_are_a_flagfile_or_a_clear_error(tmp_path_factory, content):
         assert isinstance(config, Config)
 
 
-@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.settings(max_examples=150, deadline=None)
 @hypothesis.given(
     st.lists(
         st.one_of(
@@ -205,5 +205,6 @@ def test_help_page():
     assert lines[cells + 1].strip() == "co-attention cells (an integer from 1 to 64)"
     assert lines.index("model") < cells
     assert lines[lines.index("  --path=") + 1].strip() == "a path"
+    assert lines[lines.index("  --model.on=true") + 1].strip() == "a switch"
     assert command_line.wants_help(["--zzz", "--help"])
     assert not command_line.wants_help(["--path=--help"])
