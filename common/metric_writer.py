@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tqdm
-from tensorboardX import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -40,7 +39,7 @@ class MetricWriter:
         self.active = active
         self._progress = progress and active
         self._tensorboard = tensorboard and active
-        self._board: SummaryWriter | None = None
+        self._board: Any = None
         self._bar: tqdm.tqdm | None = None
         self._clock = (0, time.monotonic())
         if active:
@@ -135,6 +134,9 @@ class MetricWriter:
         if not self._tensorboard:
             return
         if self._board is None:
+            # Imports all of PyTorch where that is installed: only when needed.
+            from tensorboardX import SummaryWriter
+
             self._board = SummaryWriter(str(self.workdir / "tensorboard"))
         for name, value in metrics.items():
             self._board.add_scalar(f"{phase}/{name}", value, step)

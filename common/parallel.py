@@ -308,6 +308,8 @@ class _PmapExecution(Execution):
         return jax.tree.map(place, batch)
 
     def replicate(self, tree: Any) -> Any:
+        if not jax.tree.leaves(tree):
+            return tree
         # Born on the devices: a broadcast host array would be resharded at its first
         # donation.
         copy = self._pmap(lambda _, host: host, in_axes=(0, None), out_axes=0)

@@ -1,7 +1,7 @@
 """Kills a training program over and over, and tells whether that left a trace.
 
-    kills = kill_often([sys.executable, "-m", "experiments.ican_main", ...], workdir)
-    assert fingerprint(workdir) == fingerprint(workdir_of_an_uninterrupted_run)
+kills = kill_often([sys.executable, "-m", "experiments.ican_main", ...], workdir)
+assert fingerprint(workdir) == fingerprint(workdir_of_an_uninterrupted_run)
 """
 
 import dataclasses

@@ -9,7 +9,9 @@ one padded. Two phases: the second starts from the best parameters of the first.
 
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -55,6 +57,8 @@ class Toy:
     process_id: int = -1
     pause: float = 0.0  # seconds a step, so that there is time to kill
     nan_at: int = -1  # step whose batch holds a NaN
+    raise_at: int = -1  # step whose batch can't be read
+    sigterm_at: int = -1  # step during whose reading SIGTERM comes
 
 
 class Net(nn.Module):
@@ -94,6 +98,10 @@ def train_batches(toy: Toy, start: int):
         batch = {name: array[rows] for name, array in data.items()}
         if step == toy.nan_at:
             batch["x"] = np.full_like(batch["x"], np.nan)
+        if step == toy.raise_at:
+            raise InterruptedError
+        if step == toy.sigterm_at:
+            os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(toy.pause)
         yield batch
         step += 1
@@ -154,7 +162,10 @@ def make_phase(
         gradients = devices.mean(gradients)
         change, rule_state = optimizer.update(gradients, state["optimizer"], params)
         variables = {**updates, "params": optax.apply_updates(params, change)}
-        measured = {"loss": loss, **metrics.top_k(logits, batch["y"], (1,), None, devices)}
+        measured = {
+            "loss": loss,
+            **metrics.top_k(logits, batch["y"], (1,), None, devices),
+        }
         return {
             "variables": variables,
             "optimizer": rule_state,
