@@ -16,9 +16,10 @@ import tqdm
 from common import schema as schemas
 from common import splits, tables
 from common.data import image_files, images, photos, prepared, records
-from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource, Record
+from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource
 from common.data.photos import RowPhotos
 from common.data.prepared import load_prepared
+from common.data.sources import Record
 from common.errors import UserError
 from common.schema import Schema
 from common.tables import Rejection

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,27 +12,8 @@ from common import splits
 from common.config import check_bounds, knob
 from common.data import image_files
 from common.data.images import MAX_PIXELS
+from common.data.sources import Record, Source, Subset
 from common.schema import Schema
-
-
-class Record(TypedDict):
-    """What a source gives for one row.
-
-    Attributes:
-      row: position of the row in the frame.
-      images: encoded photos, in the order of the schema; may be empty.
-    """
-
-    row: int
-    images: list[bytes]
-
-
-class Source(Protocol):
-    """Random access to records; picklable where worker processes read it."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,28 +81,9 @@ class Listings:
             raise ValueError(f"no split {split!r}; there are {splits.SPLITS}")
         return np.flatnonzero(self.frame["split"].to_numpy() == split)
 
-    def rows(self, split: str) -> "Subset":
+    def rows(self, split: str) -> Subset:
         """Returns the records of a split as a source of their own."""
         return Subset(self.source, self.indices(split))
-
-
-class Subset:
-    """Some rows of a source, in a given order.
-
-    Args:
-      source: any random access source.
-      indices: int [n] rows of it.
-    """
-
-    def __init__(self, source: Source, indices: np.ndarray | Sequence[int]):
-        self.source = source
-        self.indices = np.asarray(indices, np.int64)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.source[int(self.indices[index])]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,18 +10,18 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import grain
 import numpy as np
 
-from common.data.listings import Source
+from common.data.sources import Source
 
 Batch = dict[str, np.ndarray]
 
-# Rows decoded ahead of the step, for each thread.
-_AHEAD = 4
+# Most rows that a thread takes at a time.
+_CHUNK = 16
 
 
 def train_batches(
@@ -64,8 +64,7 @@ def train_batches(
     rows = rows.random_map(_RandomMap(transform)).repeat()
     rows = _ProcessRows(rows, batch_size, process_index, process_count)
     if not workers:
-        rows = rows[start_step * part :].to_iter_dataset(_threads(threads))
-        return Batches(rows.batch(part, drop_remainder=True))
+        return Batches(_read_ahead(rows[start_step * part :], part, threads))
     # A worker takes whole batches: it would pack its own rows into other batches.
     batches = rows.batch(part, drop_remainder=True)[start_step:]
     each = max(1, (threads or _cores()) // workers)
@@ -106,8 +105,7 @@ def eval_batches(
     rows = grain.MapDataset.source(_Padded(source, batch_size))
     rows = rows.map(_MaskedMap(transform))
     rows = _ProcessRows(rows, batch_size, process_index, process_count)
-    rows = rows.to_iter_dataset(_threads(threads))
-    return Batches(rows.batch(part, drop_remainder=True))
+    return Batches(_read_ahead(rows, part, threads))
 
 
 def device_prefetch(
@@ -235,9 +233,26 @@ def _part(batch_size: int, process_index: int, process_count: int) -> int:
     return batch_size // process_count
 
 
-def _threads(threads: int | None) -> grain.ReadOptions:
+def _read_ahead(
+    rows: grain.MapDataset, part: int, threads: int | None
+) -> grain.IterDataset:
+    """Batches rows that threads read.
+
+    A thread takes a chunk of rows: single rows would cost more in passing on than a
+    small photo in decoding, and whole batches too much memory on many cores.
+    """
+    chunk = max(size for size in range(1, _CHUNK + 1) if part % size == 0)
     count = threads or _cores()
-    return grain.ReadOptions(num_threads=count, prefetch_buffer_size=_AHEAD * count)
+    ahead = max(2 * count, part // chunk)
+    options = grain.ReadOptions(num_threads=count, prefetch_buffer_size=ahead)
+    chunks = rows.batch(chunk, drop_remainder=True).to_iter_dataset(options)
+    return chunks.batch(part // chunk, drop_remainder=True, batch_fn=_join)
+
+
+def _join(chunks: Sequence[Batch]) -> Batch:
+    return {
+        name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
+    }
 
 
 def _cores() -> int:

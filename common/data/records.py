@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from common import splits
-from common.data.listings import Record
+from common.data.sources import Record
 
 NAME = "listings"
 VERSION = "1.0.0"
