@@ -40,6 +40,7 @@ class MetricWriter:
         self._progress = progress and active
         self._tensorboard = tensorboard and active
         self._board: Any = None
+        self._board_phase = ""
         self._bar: tqdm.tqdm | None = None
         self._clock = (0, time.monotonic())
         if active:
@@ -126,20 +127,27 @@ class MetricWriter:
     def close(self) -> None:
         """Ends the progress and flushes TensorBoard."""
         self.stop()
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        self._close_board()
 
     def _write_board(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         if not self._tensorboard:
             return
-        if self._board is None:
+        if self._board is None or phase != self._board_phase:
             # Imports all of PyTorch where that is installed: only when needed.
             from tensorboardX import SummaryWriter
 
-            self._board = SummaryWriter(str(self.workdir / "tensorboard"))
+            self._close_board()
+            self._board_phase = phase
+            # What a killed process wrote from here on is void.
+            folder = self.workdir / "tensorboard" / phase
+            self._board = SummaryWriter(str(folder), purge_step=step)
         for name, value in metrics.items():
-            self._board.add_scalar(f"{phase}/{name}", value, step)
+            self._board.add_scalar(name, value, step)
+
+    def _close_board(self) -> None:
+        if self._board is not None:
+            self._board.close()
+            self._board = None
 
 
 def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -286,7 +286,10 @@ class _PmapExecution(Execution):
     def __init__(self, devices: list[jax.Device]):
         self._devices = sorted(devices, key=lambda d: (d.process_index, d.id))
         self._data_size = len(devices)
-        self._local_rows = sum(d.process_index == jax.process_index() for d in devices)
+        local = [d for d in self._devices if d.process_index == jax.process_index()]
+        self._local_rows = len(local)
+        mesh = Mesh(np.array(local), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+        self._by_device = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
 
     def _pmap(self, function, in_axes, out_axes, **options):
         return jax.pmap(
@@ -303,7 +306,8 @@ class _PmapExecution(Execution):
             if isinstance(rows, jax.Array):
                 return rows
             _check_rows(rows, self._local_rows)
-            return np.reshape(rows, (self._local_rows, -1, *rows.shape[1:]))
+            parts = np.reshape(rows, (self._local_rows, -1, *rows.shape[1:]))
+            return jax.device_put(parts, self._by_device)
 
         return jax.tree.map(place, batch)
 

@@ -153,12 +153,19 @@ def run(
     )
     if begun < 0:
         writer.cut_back(0)
+    result = None
     with contextlib.closing(writer), _Interruption() as interruption:
         for number, phase in list(enumerate(phases))[max(begun, 0) :]:
             abstract = jax.eval_shape(phase.init, abstract)
             training = _Training(phase, number, config, workdir, execution, writer)
-            result = training.run(abstract, previous, fixed, interruption)
+            state = training.begin(abstract, previous, fixed)
+            # The memory of the state before is needed now.
+            previous = result = None
+            training.train(state, interruption)
+            result = training.end(abstract)
             previous = result.state
+    if result is None:
+        raise ValueError("a run needs at least one phase")
     return result
 
 
@@ -193,42 +200,36 @@ class _Training:
         self.compiled = execution.compile_step(self._guarded_step)
         self.finite = execution.compile_eval(lambda s, _: parallel.all_finite(s))
 
-    def run(
-        self,
-        abstract: Any,
-        previous: Any,
-        identity: Mapping[str, Any],
-        interruption: "_Interruption",
-    ) -> Result:
-        """Restores or makes the state, trains what is left, returns the best."""
+    def begin(self, abstract: Any, previous: Any, identity: Mapping[str, Any]) -> Any:
+        """Restores the state and what belongs to it, or makes a new one."""
         directory = checkpointing.phase_directory(self.workdir, self.phase.name)
         self.checkpoints = checkpointing.Checkpoints(directory)
         self.identity = identity
-        with contextlib.closing(self.checkpoints):
-            restored = self.checkpoints.restore_latest(
-                abstract, self.execution, identity
-            )
-            if restored is None:
-                state = self.execution.init(self.phase.init, previous)
-            else:
-                state = restored.state
-                self.step = restored.step
-                self.window = metrics.Sums.from_json(restored.about["window"])
-                self.writer.cut_back(restored.about["metrics_bytes"])
-                logging.info("%s: going on from step %d", self.phase.name, self.step)
-            if self.step < self.phase.steps:
-                self._train(state, interruption)
-            del state, restored
+        restored = self.checkpoints.restore_latest(abstract, self.execution, identity)
+        if restored is None:
+            return self.execution.init(self.phase.init, previous)
+        self.step = restored.step
+        self.window = metrics.Sums.from_json(restored.about["window"])
+        self.writer.cut_back(restored.about["metrics_bytes"])
+        logging.info("%s: going on from step %d", self.phase.name, self.step)
+        return restored.state
+
+    def end(self, abstract: Any) -> Result:
+        """Reads the best state."""
         best = checkpointing.load_best(
             self.workdir, self.phase.name, abstract, self.execution
         )
-        value = best.about["value"]
-        return Result(best.state, best.step, value, self.step)
+        return Result(best.state, best.step, best.about["value"], self.step)
+
+    def train(self, state: Any, interruption: "_Interruption") -> None:
+        """Trains what is left and waits for the last save."""
+        with contextlib.closing(self.checkpoints):
+            if self.step < self.phase.steps:
+                self._train(state, interruption)
 
     def _train(self, state: Any, interruption: "_Interruption") -> None:
         """The loop itself."""
         carry = _Carry(state, self.execution.replicate(np.int32(-1)))
-        del state
         root = rng.stream(rng.root(self.config.seed), self.phase.name)
         key = np.asarray(jax.random.key_data(root))
         self.writer.start(self.phase.name, self.step, self.phase.steps)
