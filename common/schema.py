@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import pathlib
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -58,7 +59,7 @@ class Target:
 
     Attributes:
       column: of finite numbers above zero.
-      currency: ISO code for axes and tables; "" where unknown.
+      currency: ISO 4217 code of the prices; "" where unknown.
     """
 
     column: str
@@ -165,41 +166,43 @@ def _check_attributes(attributes: tuple[Attribute, ...]) -> None:
 
 
 def _check_roles(schema: Schema) -> None:
-    """Refuses columns read both as numbers and otherwise, and a target as input."""
     if schema.images and not schema.images.columns:
         raise UserError("images.columns is empty: name a column, or set images to null")
     if schema.group and not (schema.group.columns or schema.group.photo_hash):
         raise UserError("group.columns is empty: name a column, or set group to null")
     if schema.target and not schema.target.column:
         raise UserError("target.column is empty: name the column to predict")
-    roles: dict[str, str] = {}
+    currency = schema.target.currency if schema.target else ""
+    if currency and not re.fullmatch("[A-Z]{3}", currency):
+        raise UserError(
+            f'target.currency {currency!r}: write a code such as USD, or "" if unknown'
+        )
+    _check_numbers(schema)
 
-    def claim(column: str, role: str) -> None:
-        if column in roles:
-            raise UserError(f"column {column!r} is both {roles[column]} and {role}")
-        roles[column] = role
 
+def _check_numbers(schema: Schema) -> None:
+    """Refuses a second role for columns of numbers: the target is no input, say."""
+    numbers: list[tuple[str, str]] = []
     if schema.target:
-        claim(schema.target.column, "target")
+        numbers.append(("target", schema.target.column))
     if schema.time:
-        claim(schema.time, "time")
+        numbers.append(("time", schema.time))
+    texts: list[tuple[str, str]] = []
     for index, attribute in enumerate(schema.attributes):
-        if attribute.kind == "continuous":
-            for column in attribute.columns:
-                claim(column, f"attributes[{index}]")
-    texts = {
-        "images": schema.images.columns if schema.images else (),
-        "group": schema.group.columns if schema.group else (),
-        "split": (schema.split,) if schema.split else (),
-        "id": (schema.id,) if schema.id else (),
-    }
-    for index, attribute in enumerate(schema.attributes):
-        if attribute.kind != "continuous":
-            texts[f"attributes[{index}]"] = attribute.columns
-    for role, columns in texts.items():
-        for column in columns:
-            if column in roles:
-                raise UserError(f"column {column!r} is both {roles[column]} and {role}")
+        found = numbers if attribute.kind == "continuous" else texts
+        found.extend((f"attributes[{index}]", column) for column in attribute.columns)
+    if schema.images:
+        texts.extend(("images", column) for column in schema.images.columns)
+    if schema.group:
+        texts.extend(("group", column) for column in schema.group.columns)
+    if schema.split:
+        texts.append(("split", schema.split))
+    if schema.id:
+        texts.append(("id", schema.id))
+    taken = {column: role for role, column in reversed(numbers)}
+    for role, column in [*numbers, *texts]:
+        if taken.get(column, role) != role:
+            raise UserError(f"column {column!r} is both {taken[column]} and {role}")
 
 
 def save(schema: Schema, path: str | pathlib.Path) -> None:

@@ -93,7 +93,7 @@ def schemas(draw):
     return Schema(
         tuple(attributes),
         images=maybe(lambda column: Images((column,), draw(st.just("") | names))),
-        target=maybe(lambda column: Target(column, draw(st.just("") | names))),
+        target=maybe(lambda column: Target(column, draw(st.sampled_from(["", "EUR"])))),
         group=maybe(lambda column: Group((column,), draw(st.booleans()))),
         time=maybe(str),
         split=maybe(str),
@@ -118,6 +118,7 @@ STONE = {"name": "s", "kind": "continuous", "columns": ["carat"]}
         ({"target": {"colum": "p"}}, r"target has an unknown key 'colum' \(did you me"),
         ({"target": {}}, "target lacks the key 'column'"),
         ({"target": {"column": ""}}, "target.column is empty"),
+        ({"target": {"column": "p", "currency": "usd"}}, "'usd': write a code such as"),
         ({"target": "price"}, r"target must be an object \{…\}, not \"price\""),
         ({"target": {"column": 3}}, "target.column must be a text in quotes, not 3"),
         (
