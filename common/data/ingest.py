@@ -77,8 +77,13 @@ def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
 def describe(listings: Listings) -> str:
     """Says in one line where listings lie and how many rows they have."""
     counts = listings.frame["split"].value_counts()
-    words = ", ".join(f"{counts.get(split, 0)} {split}" for split in splits.SPLITS)
-    return f"{listings.directory}: {words}, {listings.rejected} rejected"
+    words = [f"{counts.get(split, 0)} {split}" for split in splits.SPLITS]
+    words.append(f"{listings.rejected} rejected")
+    if listings.dropped_photos:
+        words.append(f"{listings.dropped_photos} unreadable photos left out")
+    if listings.schema.images and listings.rows_without_photo:
+        words.append(f"{listings.rows_without_photo} rows without a photo")
+    return f"{listings.directory}: {', '.join(words)}"
 
 
 def _read_table(config: ListingsConfig) -> tuple[tables.Table, Schema]:
@@ -281,17 +286,26 @@ def prepare_generated(
     def fill(partial: pathlib.Path) -> None:
         say(f"generating {name} ...")
         cells: list[Mapping[str, Any]] = []
+        bare = 0
 
         def stream() -> Iterator[tuple[str, Record]]:
+            nonlocal bare
             for number, (columns, encoded) in enumerate(rows):
                 cells.append(columns)
+                bare += not encoded
                 yield columns["split"], {"row": number, "images": encoded}
 
         records.write_records(partial, _with_bar(stream(), total))
         frame, rejected = tables.check_rows(tables.from_rows(cells, name), schema)
         if rejected:
             raise ValueError(f"generated rows don't fit the schema: {rejected[0]}")
-        facts = {"fingerprint": fingerprint, "rejected": 0, "prepared_from": name}
+        facts = {
+            "fingerprint": fingerprint,
+            "rejected": 0,
+            "dropped_photos": 0,
+            "rows_without_photo": bare,
+            "prepared_from": name,
+        }
         prepared.write_tables(partial, schema, frame, facts)
 
     made = prepared.find_or_make(folder, fill)

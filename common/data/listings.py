@@ -58,6 +58,9 @@ class Listings:
       source: `source[i]` is the Record of row i of the frame.
       fingerprint: hash of everything the data was prepared from.
       rejected: number of rows that could not be used; rejected.csv names them.
+      dropped_photos: number of unreadable photos left out of rows that were kept;
+        dropped_photos.csv names them.
+      rows_without_photo: number of rows in the frame that have none (left).
       directory: where the prepared files lie; a TFDS data set.
     """
 
@@ -66,6 +69,8 @@ class Listings:
     source: Source
     fingerprint: str
     rejected: int
+    dropped_photos: int
+    rows_without_photo: int
     directory: pathlib.Path
 
     def indices(self, split: str) -> np.ndarray:

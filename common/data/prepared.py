@@ -97,7 +97,8 @@ def write_tables(
       directory: to write into.
       schema: what the columns mean.
       frame: with the column "split".
-      facts: JSON; "fingerprint" and "rejected" at least.
+      facts: JSON; at least "fingerprint" and the counts "rejected",
+        "dropped_photos" and "rows_without_photo".
     """
     frame.to_parquet(directory / TABLE_FILE, index=False)
     schemas.save(schema, directory / SCHEMA_FILE)
@@ -162,6 +163,8 @@ def load_prepared(directory: str | os.PathLike) -> Listings:
             source=source,
             fingerprint=str(facts["fingerprint"]),
             rejected=int(facts["rejected"]),
+            dropped_photos=int(facts["dropped_photos"]),
+            rows_without_photo=int(facts["rows_without_photo"]),
             directory=directory,
         )
     except Exception as error:  # pyarrow, tfds and array_record have their own each

@@ -1,0 +1,432 @@
+"""Tables and photos in; every row accounted for."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import tables
+from common.data import ingest, prepared
+from common.errors import UserError
+
+BROKEN = b"\xff\xd8\xff\xe0 cut off"
+
+
+def load(market, **options):
+    market.said.clear()
+    return ingest.load(market.config(**options), market.said.append)
+
+
+def test_rows_and_photos_keep_the_order_of_the_table(market):
+    market.write(30)
+    listings = load(market)
+    assert list(listings.frame["id"]) == [f"n{i}" for i in range(30)]
+    np.testing.assert_array_equal(listings.frame["carat"], np.arange(30) / 2)
+    np.testing.assert_array_equal(listings.frame["price"], np.arange(30) + 10)
+    assert len(listings.source) == 30
+    for i in (29, 0, 7):
+        assert listings.source[i] == {"row": i, "images": [market.jpeg(i)]}
+    rows = [listings.indices(split) for split in ("train", "validation", "test")]
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(30))
+    assert all(len(row) for row in rows)
+    test = listings.rows("test")
+    assert [record["row"] for record in test] == list(listings.indices("test"))
+    with pytest.raises(ValueError, match="no split 'dev'"):
+        listings.indices("dev")
+
+
+def test_a_second_call_reads_what_the_first_wrote(market):
+    market.write(30)
+    first = load(market)
+    assert "preparing" in market.said[0]
+    written = {p: p.stat().st_mtime_ns for p in first.directory.iterdir()}
+    second = load(market)
+    assert market.said[0].startswith("already prepared")
+    assert {p: p.stat().st_mtime_ns for p in second.directory.iterdir()} == written
+    pd.testing.assert_frame_equal(first.frame, second.frame)
+    assert first.fingerprint == second.fingerprint
+    assert first.schema == second.schema == market.schema
+
+
+def test_everything_that_matters_is_in_the_fingerprint(market):
+    market.write(30)
+    seen = {load(market).fingerprint}
+
+    def expect_new(**options):
+        fingerprint = load(market, **options).fingerprint
+        assert fingerprint not in seen
+        seen.add(fingerprint)
+
+    expect_new(split_seed=1)
+    expect_new(split_fractions=(0.6, 0.2, 0.2))
+    expect_new(bad_image="blank")
+    expect_new(max_pixels=10**6)
+    (market.photos / "3.jpg").write_bytes(market.jpeg(99))
+    expect_new()
+    market.schema = dataclasses.replace(market.schema, group=None)
+    expect_new()
+    market.write(31)
+    expect_new()
+    assert load(market, max_rejected_fraction=0.5).fingerprint in seen
+
+
+def test_an_archive_gives_the_same_as_a_folder(market):
+    market.write(30)
+    folder = load(market)
+    archive = market.folder / "photos.tar.xz"
+    with tarfile.open(archive, "w:xz") as file:
+        for path in sorted(market.photos.iterdir()):
+            file.add(path, path.name)
+    packed = load(market, images=str(archive))
+    pd.testing.assert_frame_equal(packed.frame, folder.frame)
+    assert [packed.source[i] for i in range(30)] == list(folder.source)
+
+
+def test_several_photos_a_row_and_columns(market):
+    market.write(30, {(4, "photo"): "4.jpg| 5.jpg ||1.jpg", (5, "photo"): "6.jpg"})
+    listings = load(market)
+    images = listings.source[4]["images"]
+    assert images == [market.jpeg(4), market.jpeg(5), market.jpeg(1)]
+    # Rows that share a photo are on one side: 4 with 1, 5 with 6.
+    split = listings.frame["split"]
+    assert split[4] == split[1]
+    assert split[5] == split[6]
+
+
+def test_bad_photos_skip_their_rows(market):
+    market.write(
+        30,
+        {
+            (3, "photo"): "none.jpg",
+            (5, "photo"): "",
+            (8, "photo"): "8.jpg|../table.csv",
+            (9, "price"): "cheap",
+        },
+    )
+    (market.photos / "6.jpg").write_bytes(BROKEN)
+    listings = load(market, max_rejected_fraction=0.2)
+    assert listings.rejected == 5
+    found = market.rejected(listings.directory / "rejected.csv")
+    assert [(line, column) for line, column, _ in found] == [
+        (5, "photo"),
+        (7, "photo"),
+        (8, "photo"),
+        (10, "photo"),
+        (11, "price"),
+    ]
+    reasons = [reason for _, _, reason in found]
+    assert reasons[0] == "photo 'none.jpg': no such file"
+    assert reasons[1] == "no photo named"
+    assert reasons[2] == "photo '6.jpg': truncated"
+    assert reasons[3] == "photo '../table.csv': path leaves the image folder"
+    kept = [i for i in range(30) if i not in (3, 5, 6, 8, 9)]
+    assert list(listings.frame["id"]) == [f"n{i}" for i in kept]
+    for row, i in enumerate(kept):
+        assert listings.source[row] == {"row": row, "images": [market.jpeg(i)]}
+
+
+def test_bad_photos_are_left_out_under_blank(market):
+    market.write(30, {(3, "photo"): "none.jpg|3.jpg", (5, "photo"): ""})
+    (market.photos / "6.jpg").write_bytes(BROKEN)
+    listings = load(market, bad_image="blank")
+    assert (listings.rejected, len(listings.frame)) == (0, 30)
+    assert listings.source[3]["images"] == [market.jpeg(3)]
+    assert listings.source[5]["images"] == []
+    assert listings.source[6]["images"] == []
+    facts = market.facts(listings)
+    assert facts["dropped_photos"] == 2
+    assert facts["rows_without_photo"] == 2
+    dropped = market.rejected(listings.directory / "dropped_photos.csv")
+    assert [line for line, _, _ in dropped] == [5, 8]
+    assert (listings.dropped_photos, listings.rows_without_photo) == (2, 2)
+    assert "2 unreadable photos left out, 2 rows without a photo" in market.said[-1]
+
+
+def test_bad_photos_stop_under_raise(market):
+    market.write(30)
+    (market.photos / "6.jpg").write_bytes(BROKEN)
+    with pytest.raises(
+        UserError, match=r"line 8, column photo: photo '6.jpg': truncated"
+    ):
+        load(market, bad_image="raise")
+    assert not list(market.cache.glob("*/prepared.json"))
+
+
+def test_too_many_rejected_rows_stop_with_a_list(market):
+    market.write(30, {(3, "photo"): "x.jpg", (7, "price"): "-1"})
+    with pytest.raises(UserError) as caught:
+        load(market)
+    message = str(caught.value)
+    assert "2 of 30 rows" in message
+    assert "max_rejected_fraction=0.05" in message
+    assert "line 5, column photo: photo 'x.jpg': no such file" in message
+    file = message.rsplit(" ", 1)[1]
+    assert [line for line, _, _ in market.rejected(file)] == [5, 9]
+    assert not list(market.cache.glob("*/prepared.json"))
+    # A looser limit goes on, a stricter one later is kept too.
+    assert load(market, max_rejected_fraction=0.07).rejected == 2
+    with pytest.raises(UserError, match="2 of 30 rows"):
+        load(market)
+
+
+def test_rows_that_break_the_table_are_rejected_too(market):
+    path = market.write(30)
+    lines = path.read_text().splitlines()
+    lines[4] += ",one,more"
+    path.write_text("\n".join(lines) + "\n")
+    listings = load(market)
+    assert listings.rejected == 1
+    assert market.rejected(listings.directory / "rejected.csv")[0][0] == 5
+    assert "n3" not in set(listings.frame["id"])
+
+
+def test_no_usable_row_is_an_error(market):
+    market.write(3, {(i, "photo"): "x.jpg" for i in range(3)})
+    with pytest.raises(UserError, match="3 of 3 rows can't be used, none is left"):
+        load(market, max_rejected_fraction=1.0)
+
+
+def test_an_empty_split_is_an_error(market):
+    market.write(2)
+    with pytest.raises(UserError, match="split"):
+        load(market)
+    assert not list(market.cache.glob("*.partial"))
+
+
+def test_photos_and_schema_must_agree(market):
+    market.write(30)
+    with pytest.raises(UserError, match="no image folder or archive"):
+        load(market, images="")
+    with pytest.raises(UserError, match="no image folder or archive there"):
+        load(market, images=str(market.folder / "none"))
+    market.schema = dataclasses.replace(market.schema, images=None)
+    with pytest.raises(UserError, match="names no column for them"):
+        load(market)
+    with pytest.raises(UserError, match="no table given"):
+        load(market, path="")
+    listings = load(market, images="")
+    assert listings.source[0] == {"row": 0, "images": []}
+
+
+def test_a_schema_may_be_inferred(market):
+    market.write(40)
+    listings = load(market, schema="")
+    assert listings.schema.images.columns == ("photo",)
+    assert listings.schema.target.column == "price"
+
+
+def test_an_unwritable_cache_is_an_error(market):
+    market.write(30)
+    (market.folder / "file").write_text("")
+    with pytest.raises(UserError, match="choose another cache folder"):
+        load(market, cache=str(market.folder / "file" / "cache"))
+
+
+def test_a_prepared_directory_is_a_path(market):
+    market.write(30)
+    listings = load(market)
+    again = load(market, path=str(listings.directory), images="", schema="")
+    pd.testing.assert_frame_equal(again.frame, listings.frame)
+    with pytest.raises(UserError, match="no prepared listings there"):
+        load(market, path=str(market.photos))
+
+
+def test_processes_that_start_together_prepare_once(market):
+    market.write(60)
+    script = textwrap.dedent("""
+        import sys
+        from common.data import ingest
+        from common.data.listings import ListingsConfig
+
+        path, images, schema, cache = sys.argv[1:]
+        config = ListingsConfig(path=path, images=images, schema=schema, cache=cache)
+        ingest.load(config, print)
+    """)
+    config = market.config()
+    command = [sys.executable, "-c", script]
+    command += [config.path, config.images, config.schema, config.cache]
+    root = os.path.join(os.path.dirname(ingest.__file__), "..", "..")
+    environment = os.environ | {"PYTHONPATH": root}
+    runs = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert sum("prepared in" in text for text in said) == 1
+    assert len(load(market).frame) == 60
+
+
+def test_a_kill_leaves_no_half_data_set(market):
+    market.write(30)
+    directory = market.cache / "data"
+    script = textwrap.dedent("""
+        import pathlib, sys, time
+        from common.data import prepared
+
+        def fill(partial):
+            (partial / "half").write_text("half")
+            print("here", flush=True)
+            time.sleep(600)
+
+        prepared.find_or_make(pathlib.Path(sys.argv[1]), fill)
+    """)
+    root = os.path.join(os.path.dirname(ingest.__file__), "..", "..")
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(directory)],
+        env=os.environ | {"PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(signal.SIGKILL)
+    assert not directory.exists()
+
+    def fill(partial):
+        assert list(partial.iterdir()) == []
+        (partial / "whole").write_text("whole")
+
+    assert prepared.find_or_make(directory, fill)
+    assert [path.name for path in directory.iterdir()] == ["whole"]
+    assert not prepared.find_or_make(directory, fill)
+
+
+class TestReadRows:
+    def read(self, market, table=None, **options):
+        return ingest.read_rows(
+            table or market.folder / "table.csv",
+            market.photos,
+            market.schema,
+            **options,
+        )
+
+    def test_every_row_comes_back_in_order(self, market):
+        path = market.write(
+            9,
+            {
+                (1, "photo"): "none.jpg",
+                (3, "carat"): "heavy",
+                (4, "price"): "",
+                (5, "photo"): "",
+            },
+        )
+        lines = path.read_text().splitlines()
+        lines[7] += ",one,more"
+        path.write_text("\n".join(lines) + "\n")
+        rows = self.read(market)
+        assert list(rows.frame["line"]) == list(range(2, 11))
+        errors = list(rows.frame["error"])
+        assert errors[1] == "photo: photo 'none.jpg': no such file"
+        assert errors[3].startswith("carat: ")
+        assert errors[5] == "photo: no photo named"
+        assert "8 fields" in errors[6]
+        np.testing.assert_array_equal(rows.usable, [0, 2, 4, 7, 8])
+        known = [0, 1, 2, 3, 4, 5, 7, 8]
+        assert list(rows.frame["id"][known]) == [f"n{i}" for i in known]
+        assert pd.isna(rows.frame["id"][6])
+        assert rows.frame["carat"].dtype == np.float64
+        assert np.isnan(rows.frame["carat"][3])
+        for i in rows.usable:
+            assert rows.source[i] == {"row": i, "images": [market.jpeg(i)]}
+        rows.source.close()
+
+    def test_targets_may_be_missing_and_rows_come_from_python(self, market):
+        market.write(3)
+        given = [
+            {"id": 7, "photo": "1.jpg", "kind": "a", "carat": 1.5},
+            {"id": 8, "photo": "2.jpg", "kind": None, "carat": None},
+        ]
+        rows = self.read(market, tables.from_rows(given))
+        np.testing.assert_array_equal(rows.usable, [0, 1])
+        assert rows.source[1]["images"] == [market.jpeg(2)]
+
+    def test_blank_goes_on_and_raise_stops(self, market):
+        market.write(3, {(1, "photo"): "none.jpg"})
+        rows = self.read(market, bad_image="blank")
+        np.testing.assert_array_equal(rows.usable, [0, 1, 2])
+        assert rows.source[1]["images"] == []
+        with pytest.raises(UserError, match="line 3, column photo"):
+            self.read(market, bad_image="raise")
+
+    def test_rows_without_any_that_can_be_read(self, market):
+        market.write(2, {(0, "photo"): "a.jpg", (1, "photo"): "b.jpg"})
+        rows = self.read(market)
+        assert len(rows.usable) == 0
+        assert list(rows.frame["id"]) == ["n0", "n1"]
+
+
+class TestGenerated:
+    def rows(self, market, count=9):
+        for i in range(count):
+            split = ("train", "validation", "test")[i % 3]
+            columns = {"id": f"n{i}", "photo": "p", "kind": "a", "carat": i / 3}
+            columns |= {"price": 1 + i, "title": "t", "split": split}
+            yield columns, [market.jpeg(i)] * (i % 3)
+
+    def prepare(self, market, rows, fingerprint="f" * 64, **options):
+        schema = dataclasses.replace(market.schema, split="split")
+        market.said.clear()
+        return ingest.prepare_generated(
+            "rings", market.cache, schema, rows, fingerprint, **options
+        )
+
+    def test_rows_stream_into_the_same_format(self, market):
+        listings = self.prepare(
+            market, self.rows(market), total=9, say=market.said.append
+        )
+        assert listings.directory.name == "rings-" + "f" * 16
+        np.testing.assert_array_equal(listings.frame["carat"], np.arange(9) / 3)
+        np.testing.assert_array_equal(listings.indices("validation"), [1, 4, 7])
+        for i in range(9):
+            images = [market.jpeg(i)] * (i % 3)
+            assert listings.source[i] == {"row": i, "images": images}
+        again = prepared.load_prepared(listings.directory)
+        pd.testing.assert_frame_equal(again.frame, listings.frame)
+
+    def test_nothing_is_drawn_a_second_time(self, market):
+        self.prepare(market, self.rows(market))
+
+        def fail():
+            raise AssertionError
+            yield
+
+        assert len(self.prepare(market, fail()).frame) == 9
+        other = self.prepare(market, self.rows(market, 6), fingerprint="e" * 64)
+        assert len(other.frame) == 6
+
+    def test_rows_are_held_one_at_a_time(self, market):
+        peak = 0
+        alive = set()
+
+        class Photo(bytes):
+            def __del__(self):
+                alive.discard(id(self))
+
+        def rows():
+            nonlocal peak
+            for columns, _ in self.rows(market, 3000):
+                photo = Photo(b"x" * 10)
+                alive.add(id(photo))
+                peak = max(peak, len(alive))
+                yield columns, [photo]
+
+        assert len(self.prepare(market, rows()).frame) == 3000
+        assert peak < 600
+
+    def test_rows_that_do_not_fit_leave_nothing_behind(self, market):
+        def rows():
+            for columns, images in self.rows(market):
+                yield columns | {"price": -1}, images
+
+        with pytest.raises(ValueError, match="don't fit the schema"):
+            self.prepare(market, rows())
+        with pytest.raises(ValueError, match='a column "split"'):
+            ingest.prepare_generated("x", market.cache, market.schema, rows(), "f")
+        assert [path.suffix for path in market.cache.iterdir()] == [".lock"]
