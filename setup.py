@@ -28,6 +28,7 @@ setuptools.setup(
         "pillow>=11",
         "pyarrow>=18",
         "safetensors>=0.5",
+        "scipy>=1.13",
         "tensorboardX>=2.6",
         "tensorflow-datasets>=4.9.10",
         "tqdm>=4.66",

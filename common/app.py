@@ -11,7 +11,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from absl import flags
@@ -99,15 +99,6 @@ class Run:
             raise UserError(f"--mode={self.mode} needs --{name}=PATH")
         return path
 
-    def add_facts(self, facts: Mapping[str, Any]) -> None:
-        """Adds to `config.json` what the run stands on: the data's fingerprint.
-
-        Raises:
-          UserError: if the workdir was trained on something else.
-        """
-        if is_first_process():
-            workdirs.add_facts(self.workdir, facts)
-
     def say(self, text: str) -> None:
         """Prints progress: to stderr, on the first process."""
         if is_first_process():
@@ -137,7 +128,6 @@ def main(
     argv: Sequence[str] | None = None,
     *,
     summary: str = "",
-    free: Iterable[str] = (),
 ) -> NoReturn:
     """Parses the command line, runs a verb, exits.
 
@@ -150,12 +140,8 @@ def main(
       verbs: {mode: function of (config, run)}; the modes are keys of `MODES`.
       argv: the command line with the program's name first; None for the process'.
       summary: one line on what the system does, for `--help`.
-      free: knobs that may change when a workdir is continued: dotted names, and
-        groups that end with a dot ("parallel.").
     """
     argv = sys.argv if argv is None else argv
-    free = tuple(free)
-    _check_free(default, free)
     # Grain's workers read a flag of the global absl flags, which nobody else parses.
     flags.FLAGS.mark_as_parsed()
     try:
@@ -167,7 +153,8 @@ def main(
             )
         else:
             config, run = parse(system, default, verbs, argv)
-            _open_workdir(run, config, free)
+            if "workdir" in MODES[run.mode].needs and not MODES[run.mode].trained:
+                workdirs.make_folder(run.workdir)
             verbs[run.mode](config, run)
     except UserError as error:
         print("error:", *str(error).split("\n"), file=sys.stderr, flush=True)
@@ -210,15 +197,6 @@ def parse(
     return config, run
 
 
-def _open_workdir(run: Run, config: Any, free: tuple[str, ...]) -> None:
-    """Makes the folder that a mode writes to; training leaves its record there."""
-    mode = MODES[run.mode]
-    if run.mode == "train":
-        workdirs.start_record(run.workdir, run.system, config, free)
-    elif "workdir" in mode.needs and not mode.trained:
-        workdirs.make_folder(run.workdir)
-
-
 def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
     if given.mode not in verbs:
         tip = configs.hint(given.mode, verbs)
@@ -255,11 +233,3 @@ def _program(argv: Sequence[str]) -> str:
     """How this program is called."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m {spec.name}" if spec else f"python {argv[0]}"
-
-
-def _check_free(default: Any, free: Iterable[str]) -> None:
-    names = [name for name, *_ in configs.leaves(default)]
-    for entry in free:
-        is_group = entry.endswith(".")
-        if not any(n.startswith(entry) if is_group else n == entry for n in names):
-            raise ValueError(f"free names {entry!r}, which is no knob of the config")

@@ -72,13 +72,16 @@ def start_record(
 
     Raises:
       UserError: if the workdir belongs to another system or another config.
+      ValueError: for a free name that is no knob.
     """
+    free = tuple(free)
+    _check_free(config, free)
     lines = configs.flag_lines(config)
     make_folder(workdir)
     facts: Mapping[str, Any] = {}
     if (workdir / RECORD).exists():
         before = load_config(workdir, type(config), system)
-        _refuse_changes(workdir, configs.differences(before, config), tuple(free))
+        _refuse_changes(workdir, configs.differences(before, config), free)
         facts = read_record(workdir)["facts"]
     record = {
         "system": system,
@@ -112,6 +115,14 @@ def add_facts(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
             )
     record["facts"] = {**record["facts"], **plain}
     write_atomically(workdir / RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def _check_free(config: Any, free: tuple[str, ...]) -> None:
+    names = [name for name, *_ in configs.leaves(config)]
+    for entry in free:
+        is_group = entry.endswith(".")
+        if not any(n.startswith(entry) if is_group else n == entry for n in names):
+            raise ValueError(f"free names {entry!r}, which is no knob of the config")
 
 
 def _refuse_changes(

@@ -257,15 +257,37 @@ class Network(nn.Module):
 
     def _look(self, photos: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
         """Mean feature map [B, P, C] over the photos of an item."""
-        items, count = photos.shape[:2]
-        images = photos.reshape(-1, *photos.shape[2:])  # [B M, H, W, 3]
-        images = resnet.normalise(images, self.dtype or jnp.float32)
         backbone = resnet.ResNet(self.depth, self.dtype, self.devices, name="backbone")
-        maps = backbone(images, train=train and not self.frozen)
-        if self.frozen:
-            maps = jax.lax.stop_gradient(maps)
-        maps = maps.reshape(items, count, -1, maps.shape[-1])  # [B, M, P, C]
-        return mean_over_photos(maps, mask)
+
+        def look(images: jax.Array) -> jax.Array:
+            maps = backbone(images, train=train and not self.frozen)
+            return jax.lax.stop_gradient(maps) if self.frozen else maps
+
+        return pooled_feature_maps(look, photos, mask, self.dtype)
+
+
+def pooled_feature_maps(
+    look: Callable[[jax.Array], jax.Array],
+    photos: jax.Array,
+    mask: jax.Array,
+    dtype: jnp.dtype | None = None,
+) -> jax.Array:
+    """Mean feature map over the photos of an item.
+
+    Args:
+      look: the backbone, normalised images [N, H, W, 3] to maps [N, h, w, C].
+      photos: uint8 [B, M, H, W, 3].
+      mask: [B, M] 1 for a photo, 0 for none.
+      dtype: of the computation; None for float32.
+
+    Returns:
+      [B, P, C] with P = h w.
+    """
+    items, count = photos.shape[:2]
+    images = photos.reshape(-1, *photos.shape[2:])  # [B M, H, W, 3]
+    maps = look(resnet.normalise(images, dtype or jnp.float32))
+    maps = maps.reshape(items, count, -1, maps.shape[-1])  # [B, M, P, C]
+    return mean_over_photos(maps, mask)
 
 
 def mean_over_photos(maps: jax.Array, mask: jax.Array) -> jax.Array:

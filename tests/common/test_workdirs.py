@@ -130,3 +130,8 @@ def test_git_commit_is_that_of_the_checkout():
     else:
         commit = workdirs.git_commit()
         assert commit and commit.removesuffix("+changes") == asked.stdout.strip()
+
+
+def test_a_knob_that_is_free_must_exist(tmp_path):
+    with pytest.raises(ValueError, match="'step'"):
+        workdirs.start_record(tmp_path, "toy", Config(), ("step",))

@@ -1,0 +1,43 @@
+"""Every knob of the backbone training."""
+
+import dataclasses
+
+from common.config import check_bounds, knob
+from common.data.crops import PhotosConfig
+from common.data.listings import ListingsConfig
+from common.optim import OptimizerConfig
+from common.parallel import ParallelConfig
+from common.precision import PRECISIONS
+from common.resnet import SIZES
+from common.train_loop import LoopConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One training of a backbone."""
+
+    data: ListingsConfig = dataclasses.field(default_factory=ListingsConfig)
+    label: str = knob(
+        "",
+        "column that holds the class; without --data.path the classes are the folders"
+        " inside --data.images",
+    )
+    min_count: int = knob(
+        20, "classes with fewer training photos are left out", low=1, high=1_000_000
+    )
+    depth: str = knob("18", "ResNet preset", choices=tuple(SIZES))
+    label_smoothing: float = knob(
+        0.1, "share of the target spread over all classes", low=0.0, high=0.9
+    )
+    photos: PhotosConfig = dataclasses.field(default_factory=PhotosConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    precision: str = knob(
+        "float32",
+        "of the computation; parameters are always float32",
+        choices=PRECISIONS,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)

@@ -1,0 +1,30 @@
+"""The command line of the backbone training."""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from common import app, result_tables
+from common.app import Run
+from common.backbone import train
+from common.backbone.config import Config
+
+
+def run_train(config: Config, run: Run) -> None:
+    """Trains, prints accuracies and the path of the weights."""
+    values = train.train_and_save(config, run.workdir)
+    names = ("top1", "top5", "n")
+    row = {name: values[f"test/{name}"] for name in names}
+    row["majority top1"] = values["test/majority_top1"]
+    run.show(result_tables.to_markdown([row]))
+    run.show(f"weights: {run.workdir / train.WEIGHTS}")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the backbone training from the command line."""
+    app.main(
+        "backbone",
+        Config(),
+        {"train": run_train},
+        argv,
+        summary="backbone: a ResNet trained to name the class of a photo",
+    )

@@ -1,0 +1,94 @@
+"""Trains a backbone and saves it as safetensors."""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from common import metrics, parallel, pretrained, train_loop, workdirs
+from common.backbone import data
+from common.backbone.config import Config
+from common.backbone.task import Task
+from common.data import pipeline
+
+PHASE = "train"
+WEIGHTS = "backbone.safetensors"
+# What may change when a run is continued.
+FREE = (
+    "train.steps",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.progress",
+    "train.tensorboard",
+    "parallel.",
+    "data.cache",
+)
+
+
+def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
+    """Trains, keeps the best on validation, saves its backbone.
+
+    Args:
+      config: of the run.
+      workdir: gets backbone.safetensors (torchvision's names) and metrics.json.
+
+    Returns:
+      Accuracies on validation and test: "test/top1", "test/top5", ….
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    parallel.start(config.parallel)
+    if jax.process_index() == 0:
+        workdirs.start_record(workdir, "backbone", config, FREE)
+    execution = parallel.make_execution(config.parallel)
+    examples = data.load(config, workdir)
+    task = Task(config, len(examples.classes), execution.devices)
+    judge = execution.compile_eval(task.judge)
+    size = config.train.batch_size
+
+    def batches(first_step: int):
+        rows = examples.train_batches(size, config.train.seed, first_step)
+        return pipeline.device_prefetch(rows, execution.put)
+
+    def evaluate(state: Any, split: str = "validation") -> dict[str, float]:
+        with examples.eval_batches(split, size) as rows:
+            return metrics.sum_over(judge, state, rows).means()
+
+    phase = train_loop.Phase(
+        PHASE, config.train.steps, task.init, task.step, batches, evaluate
+    )
+    result = train_loop.run(
+        [phase],
+        config.train,
+        workdir,
+        execution,
+        identity={"data": examples.listings.fingerprint},
+        start={},
+    )
+    values: dict[str, Any] = {"classes": len(examples.classes)}
+    for split in ("validation", "test"):
+        measured = evaluate(result.state, split)
+        values |= {f"{split}/{name}": value for name, value in measured.items()}
+        values[f"{split}/n"] = len(examples.rows(split))
+    values["test/majority_top1"] = _majority(examples)
+    if jax.process_index() == 0:
+        state = execution.to_host(result.state)
+        variables = {
+            "params": state.params["backbone"],
+            "batch_stats": state.batch_stats["backbone"],
+        }
+        pretrained.save_resnet(workdir / WEIGHTS, config.depth, variables)
+        workdirs.write_atomically(
+            workdir / "metrics.json", json.dumps(values, indent=1) + "\n"
+        )
+    return values
+
+
+def _majority(examples: data.Examples) -> float:
+    """Share of test rows in the class that is commonest in training."""
+    train, test = (examples.labels[examples.rows(s)] for s in ("train", "test"))
+    return float(np.mean(test == np.bincount(train).argmax()))

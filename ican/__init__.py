@@ -1,0 +1,44 @@
+"""ican: price zones of second-hand items from photo and attributes.
+
+After Yamaura et al., "The Resale Price Prediction of Secondhand Jewelry Items Using a
+Multi-modal Deep Model with Iterative Co-Attention". From the command line:
+`python -m experiments.ican_main --help`. From Python:
+
+    import ican
+
+    config = ican.Config()
+    ican.train_and_evaluate(config, "runs/rings")
+    model = ican.load("runs/rings")
+    table = model.predict("new_rows.csv", images="photos/")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ican.config import Config
+    from ican.predictor import Model
+    from ican.train import train_and_evaluate
+
+__all__ = ["Config", "Model", "load", "train_and_evaluate"]
+
+_HOMES = {
+    "Config": "ican.config",
+    "Model": "ican.predictor",
+    "train_and_evaluate": "ican.train",
+}
+
+
+def load(workdir: str) -> "Model":
+    """Loads the model of a finished training run; see `Model.predict`."""
+    from ican.predictor import Model
+
+    return Model(workdir)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports late: models and steps run where the data libraries are absent."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,123 @@
+"""Every knob of ican: one tree of frozen dataclasses, each knob a flag."""
+
+import dataclasses
+
+from common.config import check_bounds, knob
+from common.data.crops import PhotosConfig
+from common.data.listings import ListingsConfig
+from common.errors import UserError
+from common.optim import OptimizerConfig
+from common.parallel import ParallelConfig
+from common.precision import PRECISIONS
+from common.resnet import SIZES
+from common.train_loop import LoopConfig
+from ican.ensemble import EnsembleConfig
+from ican.losses import Weighting
+from ican.model_config import KINDS, ModelConfig
+from ican.rings import RingsConfig
+from ican.zones import ZonesConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributesConfig:
+    """How attributes are encoded."""
+
+    min_count: int = knob(
+        1, "rarer categories of the training rows count as unseen", low=1
+    )
+    unseen_rate: float = knob(
+        0.01,
+        "share of categories replaced by the unseen row in training, to train it",
+        low=0.0,
+        high=1.0,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneConfig:
+    """The network that turns a photo into feature maps."""
+
+    depth: str = knob("50", "ResNet preset; the paper's is 50", choices=tuple(SIZES))
+    weights: str = knob(
+        "",
+        "trained weights: .safetensors, .pth or .npz with transformers or torchvision"
+        " names; empty to start from random ones",
+    )
+    frozen: bool = knob(False, "keep the backbone as it is and train the head only")
+    cache: str = knob(
+        "",
+        "folder for the feature maps of a frozen backbone, computed once from centre"
+        " crops; empty to run the backbone in every step",
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+        if self.cache and not self.frozen:
+            raise UserError(
+                "backbone.cache needs --backbone.frozen: the feature maps of a network"
+                " that is trained change with every step"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """Weights of Eq. 17."""
+
+    weighting: Weighting = knob(
+        "batch", "class weights from the batch (paper), from the training set, or none"
+    )
+    normalise: bool = knob(False, "divide the loss by the mean weight of the batch")
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproduceConfig:
+    """What `--mode=reproduce` runs."""
+
+    rows: tuple[str, ...] = knob(
+        (), "rows of the table, such as block,ican3; empty for all"
+    )
+    seeds: int = knob(5, "runs of each row", low=1, high=1000)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run of ican; the defaults are the paper's settings where it has any."""
+
+    data: ListingsConfig = dataclasses.field(default_factory=ListingsConfig)
+    rings: RingsConfig = dataclasses.field(default_factory=RingsConfig)
+    photos: PhotosConfig = dataclasses.field(default_factory=PhotosConfig)
+    attributes: AttributesConfig = dataclasses.field(default_factory=AttributesConfig)
+    zones: ZonesConfig = dataclasses.field(default_factory=ZonesConfig)
+    ensemble: EnsembleConfig = dataclasses.field(default_factory=EnsembleConfig)
+    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
+    precision: str = knob(
+        "float32",
+        "of the computation; parameters are always float32",
+        choices=PRECISIONS,
+    )
+    interval: float = knob(
+        0.9, "share of prices the price interval is to hold", low=0.01, high=0.999
+    )
+    compare: str = knob(
+        "none",
+        "train: a second model kind, trained alike and printed beside",
+        choices=("none", *KINDS),
+    )
+
+    def __post_init__(self):
+        check_bounds(self)

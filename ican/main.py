@@ -1,0 +1,145 @@
+"""The command line of ican: flags to config to verb."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NoReturn
+
+from common import app, figures, result_tables, tables
+from common import schema as schemas
+from common.app import Run
+from common.errors import UserError
+from ican import data, evaluation, explain, exporting, page, reproduce, train, trained
+from ican.config import Config
+from ican.predictor import Model
+
+
+def run_train(config: Config, run: Run) -> None:
+    """Trains, evaluates, prints a short table and the path of the report."""
+    values = train.train_and_evaluate(config, run.workdir, init_from=run.init_from)
+    rows = page.results_table(config.model.kind, values)
+    if config.compare != "none":
+        rows.insert(1, _train_other(config, run))
+    run.show(result_tables.to_markdown(rows))
+    run.show(f"report: {run.workdir / page.FILE}")
+
+
+def _train_other(config: Config, run: Run) -> dict[str, object]:
+    """Trains the kind to compare with, alike, in a workdir of its own."""
+    model = dataclasses.replace(config.model, kind=config.compare)
+    other = dataclasses.replace(config, model=model, compare="none")
+    run.say(f"training {config.compare} to compare with")
+    values = train.train_and_evaluate(other, run.workdir / f"compare_{config.compare}")
+    return page.results_table(config.compare, values)[0]
+
+
+def run_evaluate(config: Config, run: Run) -> None:
+    """Measures the trained model on a split; writes metrics_<split>.json."""
+    model, listings = Model(run.workdir, config), data.load_listings(config)
+    rows = listings.indices(run.split)
+    outcome = evaluation.measure(
+        model.see(listings.frame, listings.source, rows).scores,
+        data.prices_of(listings)[rows],
+        model.trained.ensemble.zones,
+        model.trained.calibration,
+    )
+    values = evaluation.with_prefix(run.split, outcome.scalars)
+    train.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
+    run.show(result_tables.to_markdown([outcome.scalars]))
+
+
+def run_predict(config: Config, run: Run) -> None:
+    """Writes a table of predictions for new rows."""
+    output = run.need("output")
+    if output.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--output={output}: must end with .csv or .parquet")
+    if not output.parent.is_dir():
+        raise UserError(f"--output={output}: there is no folder {output.parent}")
+    table = Model(run.workdir, config).predict(run.need("input"), run.images or "")
+    if output.suffix == ".csv":
+        table.to_csv(output, index=False)
+    else:
+        table.to_parquet(output, index=False)
+    failed = int((table["error"] != "").sum())
+    run.show(f"{len(table) - failed:,} predictions, {failed:,} errors: {output}")
+
+
+def run_explain(config: Config, run: Run) -> None:
+    """Draws what the network looked at, for the rows of --input or of a split."""
+    if config.model.kind != "ican":
+        raise UserError(f"a model of kind {config.model.kind} has no attention to draw")
+    model = Model(run.workdir, config)
+    if run.input is None:
+        listings = data.load_listings(config)
+        rows, frame = listings.indices(run.split)[:EXPLAINED], listings.frame
+        source, seen = listings.source, model.see(frame, listings.source, rows)
+    else:
+        looked = model.look(run.input, run.images or "")
+        rows, frame, source = looked.rows.usable, looked.rows.frame, looked.rows.source
+        for line, error in frame.loc[frame["error"] != "", ["line", "error"]].values:
+            run.say(f"line {line}: {error}")
+        if looked.seen is None:
+            raise UserError(f"{run.input}: no row that can be read")
+        seen = looked.seen
+    folder = run.output or run.workdir / "figures" / "explain"
+    told = model.describe(seen.scores)
+    for place, row in enumerate(rows):
+        title = (
+            f"row {row}: price {told['price'][place]:,.0f}"
+            f" ({told['price_low'][place]:,.0f} to {told['price_high'][place]:,.0f}),"
+            f" zone {told['zone_1'][place]}"
+        )
+        figure = explain.draw_row(
+            source, int(row), config.photos, seen, place, model.names, title
+        )
+        figures.save(figure, folder / f"row_{row}.png")
+    run.show(f"{len(rows)} rows drawn: {folder}")
+
+
+def run_export(config: Config, run: Run) -> None:
+    """Writes the program that serves without this repository."""
+    directory = run.output or run.workdir / "export"
+    exporting.write(trained.load(run.workdir, config), directory)
+    run.show(f"exported: {directory}; see serve.py there")
+
+
+def run_schema(config: Config, run: Run) -> None:
+    """Infers the schema of --data.path and writes it."""
+    if not config.data.path:
+        raise UserError("--mode=schema needs --data.path=TABLE")
+    schema = schemas.infer(tables.read_table(config.data.path))
+    if run.output is None:
+        run.show(schemas.dumps(schema))
+        return
+    schemas.save(schema, run.output)
+    run.show(f"schema: {run.output}; read it, edit it, then --data.schema={run.output}")
+
+
+def run_reproduce(config: Config, run: Run) -> None:
+    """Runs the rows of Tables 3 and 4 with several seeds; prints both tables."""
+    reproduce.reproduce(config, run.workdir, run.say)
+    for name in ("results", "claims"):
+        run.show((run.workdir / "tables" / f"{name}.md").read_text(encoding="utf-8"))
+
+
+EXPLAINED = 16  # rows of a split that are drawn; rows of --input are drawn all
+
+VERBS = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "predict": run_predict,
+    "explain": run_explain,
+    "export": run_export,
+    "schema": run_schema,
+    "reproduce": run_reproduce,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs ican from the command line."""
+    app.main(
+        "ican",
+        Config(),
+        VERBS,
+        argv,
+        summary="ican: price zones of second-hand items from photo and attributes",
+    )

@@ -1,0 +1,180 @@
+"""The report page of a training run."""
+
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from common import config as configs
+from common import figures, metric_writer, report
+from common.data.listings import Subset
+from ican import data, explain, trained
+from ican.evaluation import Outcome
+from ican.metrics import TOP
+
+FILE = "report.html"
+PANELS = 4  # rows whose attention is drawn
+
+
+def results_table(kind: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the short table: the model beside the majority baseline."""
+    names = [f"top{k}" for k in TOP] + ["male"]
+    return [
+        {"model": kind, **{name: values[f"test/{name}"] for name in names}},
+        {
+            "model": "majority",
+            **{name: values[f"test/majority/{name}"] for name in names},
+        },
+    ]
+
+
+def write(
+    run: Any,
+    workdir: pathlib.Path,
+    outcome: Outcome,
+    state: Any,
+    values: Mapping[str, Any],
+    seconds: float,
+) -> pathlib.Path:
+    """Writes report.html and its figures.
+
+    Args:
+      run: `train.Prepared`.
+      workdir: of the run.
+      outcome: on the test rows.
+      state: the best one, in device form.
+      values: contents of metrics.json.
+      seconds: that training took in this process.
+
+    Returns:
+      Path of the page.
+    """
+    config, zones = run.config, run.examples.ensemble.zones
+    currency = run.examples.listings.schema.target.currency or "price"
+    counts = {s: len(run.examples.listings.indices(s)) for s in ("train", "test")}
+    pictures = {
+        "curves": (
+            figures.learning_curves(_curves(workdir)),
+            "Loss and top-3 accuracy over training",
+        ),
+        "confusion": (
+            figures.confusion_matrix(
+                outcome.confusion,
+                zones.names(),
+                true_label=f"actual zone ({currency})",
+                predicted_label=f"predicted zone ({currency})",
+            ),
+            "Test rows by actual and predicted price zone, rows in percent",
+        ),
+        "reliability": (
+            figures.reliability_diagram(
+                outcome.probabilities.max(1),
+                outcome.probabilities.argmax(1) == outcome.labels,
+            ),
+            "Confidence against accuracy, after fitting the temperature",
+        ),
+        "error_by_zone": (
+            figures.band_bars(
+                zones.names(),
+                outcome.zone_male.tolist(),
+                ylabel="mean absolute log error",
+                counts=outcome.zone_counts.tolist(),
+                reference=values["test/male"],
+            ),
+            "Error of the suggested price by price zone",
+        ),
+    }
+    for name, (figure, _) in pictures.items():
+        figures.save(figure, workdir / "figures" / f"{name}.png")
+    sections = [
+        report.Section("Training", [_picture(*pictures["curves"])]),
+        report.Section("Where it errs", [_picture(*pictures["confusion"])]),
+        report.Section(
+            "How sure it is",
+            [
+                report.Text(
+                    f"Expected calibration error {values['test/ece']:.3f}. An interval"
+                    f" meant to hold {config.interval:.0%} of prices holds"
+                    f" {values['test/coverage']:.1%} of the test prices; its upper end"
+                    f" is {_ratio(values['test/interval_ratio'])} its lower end."
+                ),
+                _picture(*pictures["reliability"]),
+                _picture(*pictures["error_by_zone"]),
+            ],
+        ),
+        *_attention(run, workdir, state),
+        report.Section(
+            "Settings", [report.Code("\n".join(configs.flag_lines(config)))]
+        ),
+    ]
+    html = report.render_page(
+        f"ican: price zones by {config.model.kind}",
+        f"{counts['train']:,} training and {counts['test']:,} test rows,"
+        f" {run.examples.listings.rejected:,} rejected; best of"
+        f" {config.train.steps:,} steps: {values['best_step']:,}"
+        f" ({seconds:.0f} s in this process).",
+        report.Table(
+            results_table(config.model.kind, values),
+            caption="Test rows: share with the right zone among the k best, and mean"
+            " absolute log error of the price",
+        ),
+        sections,
+    )
+    path = workdir / FILE
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2f} x" if math.isfinite(ratio) else "unboundedly above"
+
+
+def _picture(figure: Any, alt: str) -> report.Picture:
+    return report.Picture(figure, alt, alt)
+
+
+def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+    curves = metric_writer.read_curves(workdir, trained.PHASE)
+    return {
+        name: {
+            split: curves[f"{split}/{name}"]
+            for split in ("train", "validation")
+            if f"{split}/{name}" in curves
+        }
+        for name in ("loss", "top3")
+    }
+
+
+def _attention(run: Any, workdir: pathlib.Path, state: Any) -> list[report.Section]:
+    """Panels of some test rows, spread over the price zones; only for the kind ican."""
+    if run.config.model.kind != "ican":
+        return []
+    examples = run.examples
+    rows = examples.listings.indices("test")
+    rows = rows[np.argsort(examples.prices[rows], kind="stable")]
+    places = np.linspace(0, len(rows) - 1, min(PANELS, len(rows))).round().astype(int)
+    rows = rows[places]
+    source = Subset(examples.source, rows)
+    size = run.config.train.batch_size
+    with data.eval_batches(source, examples.loader, size) as batches:
+        seen = trained.see(run.task, state, run.execution, batches, len(rows))
+    zones = examples.ensemble.zones
+    blocks: list[report.Block] = []
+    for place, row in enumerate(rows):
+        price = examples.prices[row]
+        elected = zones.names()[int(seen.scores[place].argmax())]
+        title = f"row {row}: price {price:,.0f}, predicted zone {elected}"
+        figure = explain.draw_row(
+            examples.listings.source,
+            int(row),
+            run.config.photos,
+            seen,
+            place,
+            examples.encoders.spec().names,
+            title,
+        )
+        figures.save(figure, workdir / "figures" / f"attention_{row}.png")
+        blocks.append(report.Picture(figure, f"What the network saw of {title}"))
+    return [report.Section("What it looked at", blocks)]

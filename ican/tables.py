@@ -1,0 +1,197 @@
+"""Tables 3 and 4 of the paper: their rows, its figures, and what it claims of them."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from common.errors import UserError
+from ican.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+      name: short, for flags and folders: "block", "ican3".
+      title: as the paper has it.
+      kind: of the network, a value of `--model.kind`.
+      cells: L, for the kind ican.
+      paper: top-3, top-5 and top-7 accuracy in percent; () where it has none.
+    """
+
+    name: str
+    title: str
+    kind: str
+    cells: int = 0
+    paper: tuple[float, ...] = ()
+
+    def apply(self, config: Config, seed: int) -> Config:
+        """The config of one run of this row."""
+        ican = config.model.ican
+        if self.cells:
+            ican = dataclasses.replace(ican, cells=self.cells)
+        model = dataclasses.replace(config.model, kind=self.kind, ican=ican)
+        train = dataclasses.replace(config.train, seed=seed)
+        return dataclasses.replace(config, model=model, train=train, compare="none")
+
+
+ROWS = (
+    Row("visual", "visual-alone", "visual", paper=(41.6, 59.9, 73.6)),
+    Row("attributes", "attributes-alone", "attributes", paper=(46.6, 66.0, 78.9)),
+    Row("concatenation", "concatenation", "concatenation", paper=(50.4, 69.9, 82.8)),
+    Row("concatenation_mlp", "concatenation, MLP", "concatenation_mlp"),
+    Row("addition", "element-wise addition", "addition", paper=(49.3, 69.0, 82.6)),
+    Row("product", "element-wise product", "product", paper=(52.2, 71.7, 84.3)),
+    Row("mfb", "MFB", "mfb", paper=(52.3, 71.7, 85.1)),
+    Row("mfh", "MFH", "mfh", paper=(52.9, 73.5, 85.5)),
+    Row("mutan", "MUTAN", "mutan", paper=(52.8, 72.8, 85.7)),
+    Row("block", "BLOCK", "block", paper=(53.1, 73.9, 86.4)),
+    Row("ican1", "ICAN, L = 1", "ican", 1, (57.8, 77.1, 88.6)),
+    Row("ican2", "ICAN, L = 2", "ican", 2, (58.7, 77.3, 88.3)),
+    Row("ican3", "ICAN, L = 3", "ican", 3, (59.0, 77.6, 88.8)),
+    Row("ican4", "ICAN, L = 4", "ican", 4, (58.6, 77.4, 88.9)),
+    Row("ican5", "ICAN, L = 5", "ican", 5, (57.6, 77.1, 88.7)),
+)
+
+
+def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
+    """Rows by name, in the order of the table; all where none is named.
+
+    Raises:
+      UserError: for a name that no row has.
+    """
+    known = {row.name: row for row in ROWS}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--reproduce.rows: there is no row {name!r}; there are"
+                f" {', '.join(known)}"
+            )
+    return tuple(row for row in ROWS if not names or row.name in names)
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """Something that section 5.5 says of the table.
+
+    Attributes:
+      text: what is claimed.
+      better: rows that are said to be better, by name.
+      worse: rows that are said to be worse.
+      effect: what the rings plant to make it true, a switch of `RingsConfig`.
+    """
+
+    text: str
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    effect: str
+
+
+_SIMPLE = ("concatenation", "addition", "product")
+_BILINEAR = ("mfb", "mfh", "mutan", "block")
+
+CLAIMS = (
+    Claim(
+        "attributes alone beat the photo alone",
+        ("attributes",),
+        ("visual",),
+        "attributes_only",
+    ),
+    Claim(
+        "simple fusions beat the photo alone",
+        _SIMPLE,
+        ("visual",),
+        "attributes_only",
+    ),
+    Claim(
+        "simple fusions beat the attributes alone",
+        _SIMPLE,
+        ("attributes",),
+        "photo_only",
+    ),
+    Claim(
+        "bilinear fusions beat the simple ones",
+        _BILINEAR,
+        _SIMPLE,
+        "interactions",
+    ),
+    Claim("BLOCK is the best bilinear fusion", ("block",), _BILINEAR[:3], ""),
+    Claim(
+        "co-attention helps: ICAN with one cell beats BLOCK",
+        ("ican1",),
+        ("block",),
+        "off_centre",
+    ),
+    Claim(
+        "ICAN with three cells beats BLOCK",
+        ("ican3",),
+        ("block",),
+        "off_centre",
+    ),
+    Claim(
+        "ICAN with three cells beats concatenation with an MLP",
+        ("ican3",),
+        ("concatenation_mlp",),
+        "interactions",
+    ),
+    Claim("iterating helps: three cells beat one", ("ican3",), ("ican1",), ""),
+    Claim("three cells are enough: they beat five", ("ican3",), ("ican5",), ""),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A claim, judged.
+
+    Attributes:
+      claim: its text.
+      difference: mean over seeds of better minus worse.
+      low: lower end of the paired 95 % interval over seeds.
+      high: upper end.
+      held: whether the interval lies above 0.
+    """
+
+    claim: str
+    difference: float
+    low: float
+    high: float
+    held: bool
+
+
+def judge(claim: str, better: Sequence[float], worse: Sequence[float]) -> Verdict:
+    """Judges a difference by Student's t over paired seeds.
+
+    Args:
+      claim: its text.
+      better: a figure for each seed, of what is said to be better.
+      worse: the figures of the other, the same seeds in the same order.
+    """
+    differences = np.asarray(better, np.float64) - np.asarray(worse, np.float64)
+    count = len(differences)
+    mean = float(differences.mean())
+    if count < 2:
+        return Verdict(claim, mean, -math.inf, math.inf, False)
+    quantile = stats.t.ppf(0.975, count - 1)
+    half = float(quantile * differences.std(ddof=1) / math.sqrt(count))
+    return Verdict(claim, mean, mean - half, mean + half, mean - half > 0)
+
+
+def verdicts(figures: Mapping[str, Sequence[float]]) -> list[Verdict]:
+    """Judges every claim whose rows are all there.
+
+    Where a claim is about several rows, each seed's figure is their mean.
+
+    Args:
+      figures: {name of a row: a figure for each seed}.
+    """
+    judged = []
+    for claim in CLAIMS:
+        if all(name in figures for name in claim.better + claim.worse):
+            better = np.mean([figures[name] for name in claim.better], axis=0)
+            worse = np.mean([figures[name] for name in claim.worse], axis=0)
+            judged.append(judge(claim.text, better, worse))
+    return judged

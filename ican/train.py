@@ -1,0 +1,248 @@
+"""Training and evaluation, on the shared loop."""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from common import checkpointing, metrics, parallel, pretrained, train_loop, workdirs
+from common.data import pipeline
+from common.errors import UserError
+from common.parallel import Execution
+from ican import data, evaluation, features, page, trained
+from ican.config import Config
+from ican.data import Examples
+from ican.evaluation import Calibration, Outcome
+from ican.task import Task
+
+# What may change when a run is continued.
+FREE = (
+    "train.steps",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.progress",
+    "train.tensorboard",
+    "train.profile_start",
+    "train.profile_steps",
+    "parallel.",
+    "reproduce.",
+    "data.cache",
+    "backbone.cache",
+    "interval",
+    "compare",
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run before its first step.
+
+    Attributes:
+      config: of the run.
+      execution: what it runs on.
+      examples: rows and what was fitted on them.
+      task: the network.
+      start: host tree of weights to begin with.
+    """
+
+    config: Config
+    execution: Execution
+    examples: Examples
+    task: Task
+    start: Mapping[str, Any]
+
+
+def prepare(
+    config: Config, workdir: pathlib.Path, init_from: pathlib.Path | None = None
+) -> Prepared:
+    """Opens data, backbone and devices.
+
+    Args:
+      config: of the run.
+      workdir: of the run; gets a copy of a backbone that features are cached of.
+      init_from: workdir of another run to take all weights from.
+
+    Raises:
+      UserError: whatever is wrong with data, weights or settings.
+    """
+    execution = parallel.make_execution(config.parallel)
+    execution.check_batch(config.train.batch_size)
+    examples = data.make_examples(config, data.load_listings(config))
+    start, origin = _starting_weights(config, init_from)
+    shape = None
+    if config.backbone.cache and config.model.sees_photos:
+        examples, shape = features.cache(config, examples, execution, start, workdir)
+        start = {
+            collection: {k: v for k, v in modules.items() if k != "backbone"}
+            for collection, modules in start.items()
+        }
+    train_prices = examples.prices[examples.listings.indices("train")]
+    task = Task(
+        config,
+        examples.encoders.spec(),
+        examples.ensemble,
+        examples.ensemble.class_counts(train_prices),
+        shape,
+        execution.devices,
+    )
+    task.check_start(start, origin)
+    return Prepared(config, execution, examples, task, start)
+
+
+def _starting_weights(
+    config: Config, init_from: pathlib.Path | None
+) -> tuple[dict[str, Any], str]:
+    """Weights to begin with, and where they come from."""
+    if init_from is not None:
+        arrays = checkpointing.load_arrays(init_from, trained.PHASE)
+        names = ("params", "batch_stats")
+        return {name: checkpointing.nest(arrays, name) for name in names}, str(
+            init_from
+        )
+    path = config.backbone.weights
+    if not config.model.sees_photos:
+        return {}, ""
+    if not path:
+        if config.backbone.frozen:
+            raise UserError(
+                "--backbone.frozen keeps random weights for ever: give trained ones"
+                " with --backbone.weights=FILE"
+            )
+        return {}, ""
+    depth, variables = pretrained.resnet_from_torch(pathlib.Path(path))
+    if depth != config.backbone.depth:
+        raise UserError(
+            f"{path} holds a ResNet-{depth}, the config asks for"
+            f" {config.backbone.depth}; set --backbone.depth={depth}"
+        )
+    return {name: {"backbone": tree} for name, tree in variables.items()}, path
+
+
+def make_phase(run: Prepared) -> train_loop.Phase:
+    """The one phase of ican: end to end, or the head over a frozen backbone."""
+    config, task, execution = run.config, run.task, run.execution
+    judge = execution.compile_eval(task.judge)
+    validation = run.examples.listings.indices("validation")
+
+    def batches(first_step: int):
+        rows = run.examples.train_batches(
+            config.train.batch_size, config.train.seed, first_step
+        )
+        return pipeline.device_prefetch(rows, execution.put)
+
+    def evaluate(state: Any) -> dict[str, float]:
+        rows = run.examples.eval_batches(validation, config.train.batch_size)
+        with rows:
+            return metrics.sum_over(judge, state, rows).means()
+
+    return train_loop.Phase(
+        trained.PHASE, config.train.steps, task.init, task.step, batches, evaluate
+    )
+
+
+def train_and_evaluate(
+    config: Config,
+    workdir: str | pathlib.Path,
+    *,
+    init_from: str | pathlib.Path | None = None,
+) -> dict[str, float]:
+    """Trains, keeps the best on validation, evaluates that on test, writes the report.
+
+    Continues by itself where the workdir holds a checkpoint.
+
+    Args:
+      config: of the run.
+      workdir: folder for everything it writes.
+      init_from: workdir of another run to take the first weights from.
+
+    Returns:
+      The contents of metrics.json: "test/top3", "test/male", ….
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    workdir = pathlib.Path(workdir)
+    parallel.start(config.parallel)
+    if jax.process_index() == 0:
+        workdirs.start_record(workdir, "ican", config, FREE)
+    run = prepare(config, workdir, pathlib.Path(init_from) if init_from else None)
+    began = time.monotonic()
+    result = train_loop.run(
+        [make_phase(run)],
+        config.train,
+        workdir,
+        run.execution,
+        identity={"data": run.examples.listings.fingerprint},
+        start=run.start,
+    )
+    seconds = time.monotonic() - began
+    outcomes, calibration = judge(run, result.state)
+    values = summarise(run, outcomes)
+    values["best_step"] = result.best_step
+    if jax.process_index() == 0:
+        trained.save(
+            workdir,
+            run.task,
+            run.examples.listings.schema,
+            run.examples.encoders,
+            calibration,
+        )
+        write_metrics(workdir / "metrics.json", values)
+        page.write(run, workdir, outcomes["test"], result.state, values, seconds)
+    return values
+
+
+def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration]:
+    """Calibrates on validation and measures validation and test."""
+    scores = {split: scores_of(run, state, split) for split in ("validation", "test")}
+    zones = run.examples.ensemble.zones
+    prices = {split: prices_of(run.examples, split) for split in scores}
+    calibration = Calibration.fit(
+        scores["validation"], prices["validation"], zones, run.config.interval
+    )
+    outcomes = {
+        split: evaluation.measure(scores[split], prices[split], zones, calibration)
+        for split in scores
+    }
+    return outcomes, calibration
+
+
+def scores_of(run: Prepared, state: Any, split: str) -> np.ndarray:
+    """Zone scores [n, J] of the rows of a split, in order."""
+    rows = run.examples.listings.indices(split)
+    with run.examples.eval_batches(rows, run.config.train.batch_size) as batches:
+        seen = trained.see(run.task, state, run.execution, batches, len(rows))
+    return seen.scores
+
+
+def prices_of(examples: Examples, split: str) -> np.ndarray:
+    """Prices [n] of the rows of a split, in order."""
+    return examples.prices[examples.listings.indices(split)]
+
+
+def summarise(run: Prepared, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Flat metrics of both splits, the majority baseline and the data."""
+    examples = run.examples
+    baseline = evaluation.majority(
+        prices_of(examples, "train"),
+        prices_of(examples, "test"),
+        examples.ensemble.zones,
+    )
+    values: dict[str, Any] = {}
+    for split, outcome in outcomes.items():
+        values |= evaluation.with_prefix(split, outcome.scalars)
+    values |= evaluation.with_prefix("test/majority", baseline)
+    values["train/n"] = len(examples.listings.indices("train"))
+    values["rejected"] = examples.listings.rejected
+    return values
+
+
+def write_metrics(path: pathlib.Path, values: Mapping[str, Any]) -> None:
+    """Writes one flat JSON object."""
+    workdirs.write_atomically(path, json.dumps(dict(values), indent=1) + "\n")

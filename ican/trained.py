@@ -1,0 +1,133 @@
+"""A trained model on disk, and how it is read back.
+
+Beside the checkpoints a workdir holds `model.json` with all that was fitted (schema,
+vocabularies, statistics, zones, calibration) and, where the network was trained on
+cached feature maps, `backbone.safetensors`: no other file is needed to predict.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from common import checkpointing, pretrained, workdirs
+from common import schema as schemas
+from common.devices import SINGLE
+from common.encoders import Encoders
+from common.errors import UserError
+from common.parallel import Execution
+from common.schema import Schema
+from ican.config import Config
+from ican.ensemble import Ensemble
+from ican.evaluation import Calibration
+from ican.task import Seen, State, Task
+
+FILE = "model.json"
+BACKBONE = "backbone.safetensors"
+PHASE = "train"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network with everything around it.
+
+    Attributes:
+      task: the network; sees photos, however it was trained.
+      state: the best weights, on the host; without optimizer.
+      schema: of the listings.
+      encoders: of the attributes.
+      calibration: of probabilities and intervals.
+    """
+
+    task: Task
+    state: State
+    schema: Schema
+    encoders: Encoders
+    calibration: Calibration
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """Zones and coarse classifiers."""
+        return self.task.ensemble
+
+
+def save(
+    workdir: pathlib.Path,
+    task: Task,
+    schema: Schema,
+    encoders: Encoders,
+    calibration: Calibration,
+) -> None:
+    """Writes model.json."""
+    contents = {
+        "schema": json.loads(schemas.dumps(schema)),
+        "encoders": encoders.to_json(),
+        "ensemble": task.ensemble.to_dict(),
+        "class_counts": task.class_counts.tolist(),
+        "features": task.features,
+        "calibration": calibration.to_dict(),
+    }
+    text = json.dumps(contents, indent=1, ensure_ascii=False)
+    workdirs.write_atomically(workdir / FILE, text + "\n")
+
+
+def load(workdir: pathlib.Path, config: Config) -> Trained:
+    """Reads a trained model.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run.
+
+    Raises:
+      UserError: where the folder holds no trained model, or a damaged one.
+    """
+    path = workdir / FILE
+    try:
+        contents = json.loads(path.read_text(encoding="utf-8"))
+        schema = schemas.loads(json.dumps(contents["schema"]))
+        encoders = Encoders.from_json(contents["encoders"])
+        ensemble = Ensemble.from_dict(contents["ensemble"])
+        calibration = Calibration(**contents["calibration"])
+        counts = np.asarray(contents["class_counts"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: run --mode=train there to its end first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again") from None
+    task = Task(config, encoders.spec(), ensemble, counts, None, SINGLE)
+    arrays = checkpointing.load_arrays(workdir, PHASE)
+    params = checkpointing.nest(arrays, "params")
+    stats = checkpointing.nest(arrays, "batch_stats")
+    if contents["features"] is not None:
+        _, backbone = pretrained.resnet_from_torch(workdir / BACKBONE)
+        params["backbone"] = backbone["params"]
+        stats["backbone"] = backbone["batch_stats"]
+    return Trained(task, State(params, stats, None), schema, encoders, calibration)
+
+
+def see(
+    task: Task, state: Any, execution: Execution, batches: Iterable[Any], rows: int
+) -> Seen:
+    """Runs a network over batches.
+
+    Args:
+      task: the network.
+      state: its weights, in device form.
+      execution: that the state lives on.
+      batches: padded; the last one may hold fewer rows than it is long.
+      rows: number of real rows in all batches together.
+
+    Returns:
+      Host arrays with `rows` rows each.
+    """
+    look = execution.compile_predict(task.see)
+    parts = [look(state, execution.put(batch)) for batch in batches]
+    if not parts:
+        raise ValueError("no rows to look at")
+    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)
+    return joined
