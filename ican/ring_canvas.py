@@ -16,22 +16,25 @@ class Canvas:
         self.size = len(pixels)
         self.pixels = pixels
         self._flat = pixels.reshape(-1, 3)
-        self._light = (255 * light).astype(np.float32)
+        self._light = (255 * light).astype(np.float32)[:, None]
 
     def lay(self, where: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> None:
         """Lays a colour over pixels, in place.
 
         Args:
-          where: flat indices [M].
-          colour: of 0 (black) to 1 (white) [M, 3].
+          where: flat indices, each once [M].
+          colour: of 0 (black) to 1 (white); channels first, which numpy broadcasts
+            many times faster [3, M].
           cover: of 0 (leaves the pixel) to 1 (hides it) [M].
         """
-        under = self._flat.take(where, axis=0).astype(np.float32)
+        under = self._flat.take(where, axis=0).T.astype(np.float32, order="C")
         over = np.minimum(colour * self._light, 255)
         over -= under
-        over *= cover[:, None]
+        over *= cover
         under += over
-        self._flat[where] = (under + 0.5).astype(np.uint8)
+        # Whole pixels of three bytes are written at once.
+        mixed = np.ascontiguousarray((under + 0.5).astype(np.uint8).T)  # [M, 3]
+        self._flat.view("V3").ravel()[where] = mixed.view("V3").ravel()
 
 
 def coverage(distance: np.ndarray) -> np.ndarray:

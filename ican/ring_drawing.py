@@ -62,7 +62,7 @@ def draw(
       The photo with the places of its stones.
     """
     scale = -(-_SMALLEST_CANVAS // pixels)
-    places = _Placement(looks)
+    places = Placement(looks)
     light = rng.uniform(0.94, 1.06) * (1 + rng.uniform(-0.02, 0.02, 3))  # [3]
     background = _background(places, light, pixels * scale, rng)
     canvas = Canvas(background, light)
@@ -79,11 +79,13 @@ def draw(
             metal,
             rng,
         )
-    image = np.asarray(Image.fromarray(canvas.pixels).reduce(scale))
+    image = canvas.pixels
+    if scale > 1:
+        image = np.asarray(Image.fromarray(image).reduce(scale))
     return Drawing(image, places.centres, places.radii)
 
 
-class _Placement:
+class Placement:
     """Where the parts of one ring are.
 
     Attributes:
@@ -103,11 +105,11 @@ class _Placement:
         local = np.stack([A * np.sin(angles), B * np.cos(angles)], axis=1)
         self.centres = self.middle + local @ axes
         self.radii = 0.088 * np.exp(0.14 * np.clip(looks.diameter, -2, 2))
-        self.half = float(0.0475 * np.exp(0.2 * np.clip(looks.thickness, -2, 2)))
+        self.half = float(0.055 * np.exp(0.2 * np.clip(looks.thickness, -2, 2)))
 
 
 def _background(
-    places: _Placement, tint: np.ndarray, size: int, rng: np.random.Generator
+    places: Placement, tint: np.ndarray, size: int, rng: np.random.Generator
 ) -> np.ndarray:
     """A light backdrop, a soft gradient, stray shapes, shadows; uint8 [S, S, 3]."""
     cells = (np.arange(_COARSE) + 0.5) / _COARSE
@@ -132,14 +134,14 @@ def _background(
 
 
 def _shade(metal: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Metal under light [M]; light above 0.95 turns to white glare. [M, 3]."""
+    """Metal under light [M]; light above 0.95 turns to white glare. [3, M]."""
     glare = 0.7 * np.maximum(light - 0.95, 0)
-    return np.maximum(light, 0.04)[:, None] * metal + glare[:, None]
+    return metal[:, None] * np.maximum(light, 0.04) + glare
 
 
 def _paint_band(
     canvas: Canvas,
-    places: _Placement,
+    places: Placement,
     looks: Appearance,
     metal: np.ndarray,
     rng: np.random.Generator,
@@ -154,12 +156,12 @@ def _paint_band(
     drop = B * np.sqrt(np.maximum(1 - (window.x / A) ** 2, 0))
     gloss = float(looks.polish) / (2 * 3**0.5) + 0.5  # 0 matte to 1 mirror
     hand = rng.uniform(-0.06, 0.06)  # where the lamps stand
-    _paint_back(canvas, window, drop, half, gloss, hand, metal)
+    work = int(looks.design)
+    _paint_back(canvas, window, drop, half, gloss, hand, work, metal)
     _paint_rim(canvas, window, half, gloss, hand, metal)
     chosen, along, across, cover = _strip(canvas.size, window, -drop, half)
     arc = A * np.arcsin(np.clip(along, -1, 1))
-    light = _front_light(along - hand, across, gloss)
-    light = _work(int(looks.design), light, arc, across)
+    light = _work(work, _front_light(along - hand, across, gloss), arc, across)
     light += _scratch(int(looks.scratches), arc, across, rng)
     canvas.lay(chosen, _shade(metal, light), cover)
 
@@ -189,12 +191,16 @@ def _paint_back(
     half: float,
     gloss: float,
     hand: float,
+    design: int,
     metal: np.ndarray,
 ) -> None:
-    """The inner surface, in the shade."""
+    """The inner surface, in the shade; the work goes through the metal."""
     chosen, along, across, cover = _strip(canvas.size, window, drop, half)
-    light = 0.50 + 0.16 * across + 0.10 * np.cos(7 * along + 2)
-    light += gloss * 0.30 * np.exp(-(((along - 0.3 - hand) / 0.2) ** 2))
+    light = 0.56 + 0.12 * across + 0.06 * np.cos(7 * along + 2)
+    light += gloss * 0.45 * np.exp(-(((along - 0.3 - hand) / 0.14) ** 2))
+    light -= gloss * 0.30 * np.exp(-(((along + 0.15 - hand) / 0.22) ** 2))
+    arc = A * np.arcsin(np.clip(along, -1, 1))
+    light = _work(design, light, arc, across)
     canvas.lay(chosen, _shade(metal, light), cover)
 
 
@@ -215,7 +221,7 @@ def _paint_rim(
     cover *= 1 - _ellipse_cover(x, up, A - RIM, B - RIM * 0.8, canvas.size)
     along = x / A
     light = 0.80 + 0.12 * np.cos(5 * along + 3 * np.sign(up - half))
-    light += gloss * 0.25 * np.exp(-(((along + 0.5 + hand) / 0.15) ** 2))
+    light += gloss * 0.35 * np.exp(-(((along + 0.5 + hand) / 0.15) ** 2))
     canvas.lay(window.where[near], _shade(metal, light), cover)
 
 

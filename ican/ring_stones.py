@@ -23,6 +23,8 @@ _WHITE, _MILKY = 0, 1
 _DULL = np.array((0.62, 0.60, 0.56), np.float32)
 # Half width, half height and roundness of the outline: round, oval, cushion, square.
 _CUTS = ((1.0, 1.0, 2), (0.84, 1.12, 2), (0.96, 0.96, 4), (0.84, 1.0, 8))
+# Lamp or dark, as the mains and the stars of a stone mirror them [2, 16].
+_FACETS = np.array([[0.55, -0.55] * 8, [0.5, 0.5, -0.5, -0.5] * 4], np.float32)
 _COLLAR = 1.13  # reach of the setting, in radii
 
 
@@ -73,7 +75,7 @@ def paint_stone(
         colour = _dome(x, y, outline, family, vivid)
     else:
         colour = _brilliant(x, y, outline, family, vivid, facets)
-    colour *= _clarity(x, y, specks[: round(5 * (1 - vivid))])[:, None]
+    colour *= _clarity(x, y, specks[: round(5 * (1 - vivid))])
     canvas.lay(window.where, colour, coverage(edge * (1 - outline)))
 
 
@@ -98,7 +100,7 @@ def _paint_setting(
     x, y, bead = x[kept], y[kept], bead[kept]
     light = 0.74 - 0.26 * y - 0.16 * x + 0.22 * np.exp(-(((x + y + 0.6) / 0.35) ** 2))
     light = np.where(bead < 0.17, 1.12 - 2.2 * bead, light)
-    colour = light[:, None] * metal
+    colour = metal[:, None] * light
     canvas.lay(window.where[kept], colour, coverage(edge * inside[kept]))
 
 
@@ -115,11 +117,11 @@ def _brilliant(
     vivid: float,
     facets: np.ndarray,
 ) -> np.ndarray:
-    """A faceted stone [M, 3]: a table, a ring of stars and a ring of mains."""
+    """A faceted stone [3, M]: a table, a ring of stars and a ring of mains."""
     angle = np.arctan2(y, x) * (16 / (2 * np.pi)) + 16
     # Every other facet mirrors a lamp, the rest the dark; each a little its own.
-    crown = (facets[0] * 0.45 + np.tile([0.55, -0.55], 8))[angle.astype(int) % 16]
-    stars = facets[1] * 0.5 + np.tile([0.5, 0.5, -0.5, -0.5], 4)
+    crown, stars = 0.45 * facets + _FACETS
+    crown = crown[angle.astype(int) % 16]
     stars = stars[(angle + 0.5).astype(int) % 16]
     table = 0.35 - 0.9 * x - 0.54 * y + 0.5 * np.sign(x - 0.7 * y) * (outline > 0.22)
     pattern = np.where(outline < 0.5, table, np.where(outline < 0.75, stars, crown))
@@ -134,18 +136,14 @@ def _brilliant(
 def _coloured(
     light: np.ndarray, white: np.ndarray, family: int, vivid: float
 ) -> np.ndarray:
-    """The stone's colour under `light` [M] with `white` [M] upon it. [M, 3]."""
-    body = _body(family, vivid).astype(np.float32)
-    return (
-        np.maximum(light, 0).astype(np.float32)[:, None] * body
-        + white.astype(np.float32)[:, None]
-    )
+    """The stone's colour under `light` [M] with `white` [M] upon it. [3, M]."""
+    return _body(family, vivid)[:, None] * np.maximum(light, 0) + white
 
 
 def _dome(
     x: np.ndarray, y: np.ndarray, outline: np.ndarray, family: int, vivid: float
 ) -> np.ndarray:
-    """A polished dome or a pearl [M, 3]: its lustre is its quality."""
+    """A polished dome or a pearl [3, M]: its lustre is its quality."""
     height = np.sqrt(np.maximum(1 - outline**2, 0))
     light = 0.52 + 0.10 * vivid + 0.42 * height - 0.22 * y - 0.14 * x
     light -= 0.22 * vivid * (1 - height) ** 2
@@ -153,7 +151,7 @@ def _dome(
     lustre = np.exp(-((x + 0.32) ** 2 + (y + 0.36) ** 2) / sharp**2)
     colour = _coloured(light, (0.05 + 0.85 * vivid) * lustre, family, vivid)
     if family == _MILKY:  # a play of colour that dull ones lack
-        phases = np.stack([5 * x + 2 * y, 4 * y - 3 * x, 6 * y], axis=1)
+        phases = np.stack([5 * x + 2 * y, 4 * y - 3 * x, 6 * y])
         colour += 0.10 * vivid * np.sin(phases)
     return np.maximum(colour, 0)
 

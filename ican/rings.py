@@ -9,8 +9,19 @@ the rings.
 
 Every ring shows three stones of equal standing. The listing names the kind of the
 centre stone, and so tells which of the three counts; one of the others may be the side
-stone, the rest is coloured glass. `truth_*` columns hold where the stone that counts
-is; they are no attributes.
+stone, the rest is coloured glass.
+
+What is switched off, and the claim that must fail then:
+
+| off | claim |
+|---|---|
+| `attributes_only` | attributes alone beat the photo alone |
+| `photo_only` and `interactions` | both modalities together beat the better one |
+| `interactions` | bilinear fusions beat simple ones; co-attention beats bilinear |
+| `off_centre` | attention finds the stone more often than the photo's centre does |
+
+For the second claim to fail fully, `missing_or_wrong` must be off as well: where an
+attribute is missing the photo still tells some of it.
 
 Source: Yamaura et al., "The Resale Price Prediction of Secondhand Jewelry Items".
 """
@@ -48,6 +59,7 @@ __all__ = [
     "numbers",
     "rows",
     "schema",
+    "truth",
 ]
 
 # Edges of the 18 price zones, dollars (Table 2).
@@ -111,26 +123,27 @@ def rows(config: RingsConfig) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
 
     Yields:
       (row, [JPEG]): attribute columns (None where missing), `photo` (a file name),
-      `price` in dollars, `split`, `ring` (its number), and the truth: `truth_x`,
-      `truth_y`, `truth_radius` of the stone that counts in shares of the photo's side
-      (None for rings without one) and `truth_log_price`, the log price before rounding.
+      `price` in dollars, `split`, `ring` (its number), and with the prefix `truth_`
+      what `truth` tells (None for NaN).
     """
     for split in SPLITS:
         wanted = numbers(config, split)
         for first in range(0, len(wanted), _BLOCK):
             block = wanted[first : first + _BLOCK]
             rings = ring_latents.sample(config, block)
-            logs = ring_values.log_prices(config, rings)
             columns = _listing(rings)
+            hidden = _truth(config, rings)
+            for name, values in hidden.items():
+                columns[f"truth_{name}"] = [
+                    None if np.isnan(value) else value for value in values.tolist()
+                ]
             for index, number in enumerate(block):
                 drawing = _draw(config, rings, index, int(number))
                 row = {name: values[index] for name, values in columns.items()}
-                row |= _truth(drawing, bool(rings.true.kind[index] > 0))
                 row |= {
                     "ring": str(number),
                     "photo": f"{number}.jpg",
-                    "price": round(float(np.exp(logs[index])), 2),
-                    "truth_log_price": float(logs[index]),
+                    "price": round(float(np.exp(hidden["log_price"][index])), 2),
                     "split": split,
                 }
                 yield row, [_encode(drawing.image)]
@@ -160,14 +173,29 @@ def _encode(image: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def _truth(drawing: ring_drawing.Drawing, has_stone: bool) -> dict[str, float | None]:
-    if not has_stone:
-        return {"truth_x": None, "truth_y": None, "truth_radius": None}
-    return {
-        "truth_x": float(drawing.centres[0, 0]),
-        "truth_y": float(drawing.centres[0, 1]),
-        "truth_radius": float(drawing.radii[0]),
-    }
+def truth(config: RingsConfig, wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """What no model is told about the rings with these numbers.
+
+    Args:
+      config: of the data set.
+      wanted: [N] numbers, as in the column `ring`.
+
+    Returns:
+      {"x", "y", "radius"}: the stone that counts in shares of the photo's side, NaN for
+      rings without a centre stone; {"log_price"}: log price before rounding; [N] each.
+    """
+    return _truth(config, ring_latents.sample(config, wanted))
+
+
+def _truth(config: RingsConfig, rings: ring_latents.Rings) -> dict[str, np.ndarray]:
+    stones = []
+    for index, kind in enumerate(rings.true.kind):
+        places = ring_drawing.Placement(rings.appearance[index])
+        stone = (*places.centres[0], places.radii[0])
+        stones.append(stone if kind > 0 else (np.nan, np.nan, np.nan))
+    x, y, radius = np.array(stones).T
+    logs = ring_values.log_prices(config, rings)
+    return {"x": x, "y": y, "radius": radius, "log_price": logs}
 
 
 def _listing(rings: ring_latents.Rings) -> dict[str, list]:
