@@ -106,6 +106,13 @@ def test_near_copies_never_straddle_and_order_does_not_matter():
     np.testing.assert_array_equal(shuffled, split[order])
     assert (splits.assign(frame, TITLED, seed=4) != split).mean() > 0.1
 
+    few = [[f"h{rng.integers(10**6)}"] for _ in titles[:-40]] + [["a"], ["b"]] * 20
+    split = splits.assign(frame, TITLED, few)
+    shuffled = splits.assign(
+        frame.iloc[order].reset_index(drop=True), TITLED, [few[row] for row in order]
+    )
+    np.testing.assert_array_equal(shuffled, split[order])
+
     component = oracle_components(titles, hashes)
     assert np.bincount(component).max() > 1000  # one group takes nearly everything
     with pytest.raises(UserError, match="is empty .rows of one group stay together"):
