@@ -11,11 +11,13 @@ This is the only module that knows Orbax.
 
 import contextlib
 import dataclasses
+import gc
 import json
+import logging as standard_logging
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +29,15 @@ from orbax.checkpoint import v1 as ocp
 
 from common.errors import UserError
 from common.parallel import Execution
+from common.saved_leaves import (
+    check_leaves,
+    checksums,
+    describe,
+    nonempty,
+    with_keys,
+    without_keys,
+)
+from common.tree_paths import flatten, unflatten
 
 Path = str | os.PathLike[str]
 # Trouble of the machine, not of the file: an older checkpoint would not cure it.
@@ -66,23 +77,25 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, writable: bool = True):
         self.directory = pathlib.Path(directory).absolute()
-        policies = ocp.training.preservation_policies
-        best = policies.BestN(
-            n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False
-        )
         registry = ocp.handlers.local_registry()
         registry.add(ocp.handlers.JsonHandler, checkpointable_name="about")
         context = ocp.Context()
         context.checkpointables.registry = registry
+        self._scores: dict[int, float] = {}
         self._orbax = ocp.training.Checkpointer(
             self.directory,
             context=context,
-            preservation_policy=policies.AnyPreservationPolicy(
-                [policies.LatestN(2), best]
-            ),
+            preservation_policy=_LatestAndBest(self._scores),
             # A reader must not remove the save that a trainer is writing.
             cleanup_tmp_directories=writable,
         )
+        for step in self.steps:
+            with contextlib.suppress(DamagedError):
+                self._note_score(step, self.about(step)["score"])
+
+    def _note_score(self, step: int, score: float | None) -> None:
+        if score is not None:
+            self._scores[step] = -math.inf if math.isnan(score) else score
 
     @property
     def steps(self) -> list[int]:
@@ -95,10 +108,7 @@ class Checkpoints:
 
         A score that is not a number counts as the worst.
         """
-        scored = [c for c in self._orbax.checkpoints if c.metrics]
-        if not scored:
-            return None
-        return max(scored, key=lambda c: (_score(c.metrics), c.step)).step
+        return _best(self._scores, self.steps)
 
     def save(
         self,
@@ -117,15 +127,20 @@ class Checkpoints:
           execution: that the state lives on.
           score: how good it is, higher is better; without one it can't be the best.
         """
-        leaves = execution.to_saved(_without_keys(flatten(state)))
+        leaves = execution.to_saved(without_keys(flatten(state)))
+        self._note_score(step, score)
         self._orbax.save_checkpointables_async(
             step,
-            # Orbax refuses arrays without entries; they hold nothing to save.
             {
-                "state": _nonempty(leaves),
-                "about": {**about, "leaves": _description(leaves)},
+                # Orbax refuses arrays without entries; they hold nothing to save.
+                "state": nonempty(leaves),
+                "about": {
+                    **about,
+                    "score": score,
+                    "leaves": describe(leaves),
+                    "checksums": checksums(leaves),
+                },
             },
-            metrics=None if score is None else {"score": float(score)},
             force=True,
         )
 
@@ -136,19 +151,30 @@ class Checkpoints:
           DamagedError: where it can't be read.
         """
         about = self._load(step, "about", None)
-        if not isinstance(about, dict) or not {"identity", "leaves"} <= about.keys():
+        needed = {"identity", "score", "leaves", "checksums"}
+        if not isinstance(about, dict) or not needed <= about.keys():
             raise DamagedError("its record is not complete")
         return about
 
     def _load(self, step: int, name: str, wanted: Any) -> Any:
-        try:
-            return self._orbax.load_checkpointables(step, {name: wanted})[name]
-        except _NOT_DAMAGE:
-            raise
-        except Exception as error:  # broken files raise of every kind
-            text = str(error).strip().splitlines()
-            reason = text[0][:200] if text else ""
-            raise DamagedError(f"{type(error).__name__}: {reason}") from error
+        """Reads one part of a checkpoint, turning whatever is raised into one error."""
+        with _silent_tasks():
+            try:
+                return self._orbax.load_checkpointables(step, {name: wanted})[name]
+            except _NOT_DAMAGE:
+                raise
+            except Exception as error:  # noqa: BLE001  files break in every way
+                reason = f"its {name} can't be read: {type(error).__name__}"
+            gc.collect()
+        raise DamagedError(reason)
+
+    def _load_state(self, step: int, about: Mapping[str, Any], structs: Any) -> Any:
+        """Reads the arrays and compares their checksums."""
+        leaves = self._load(step, "state", structs)
+        for path, checksum in checksums(leaves).items():
+            if checksum != about["checksums"].get(path, checksum):
+                raise DamagedError(f"{path} is not what was saved")
+        return leaves
 
     def restore(self, step: int, abstract: Any, execution: Execution) -> Restored:
         """Reads a checkpoint.
@@ -164,25 +190,26 @@ class Checkpoints:
         """
         about = self.about(step)
         wanted = flatten(abstract)
-        plain = jax.eval_shape(_without_keys, wanted)
-        _check_leaves(self.directory / str(step), about["leaves"], _description(plain))
-        structs = execution.saved_structs(_nonempty(plain))
-        loaded = self._load(step, "state", structs)
+        plain = jax.eval_shape(without_keys, wanted)
+        check_leaves(self.directory / str(step), about["leaves"], describe(plain))
+        structs = execution.saved_structs(nonempty(plain))
+        loaded = self._load_state(step, about, structs)
         leaves = execution.from_saved(loaded)
         empty = {path: x for path, x in plain.items() if path not in leaves}
         leaves |= execution.replicate(
             {path: np.zeros(x.shape, x.dtype) for path, x in empty.items()}
         )
-        state = unflatten(abstract, _with_keys(leaves, wanted))
+        state = unflatten(abstract, with_keys(leaves, wanted))
         return Restored(state, step, about)
 
     def load_arrays(self, step: int) -> dict[str, np.ndarray]:
         """Reads a checkpoint as host arrays by path, whatever state it is of."""
+        about = self.about(step)
         structs = {
             path: np.empty(shape, jnp.dtype(dtype))
-            for path, (shape, dtype) in self.about(step)["leaves"].items()
+            for path, (shape, dtype) in about["leaves"].items()
         }
-        loaded = self._load(step, "state", _nonempty(structs))
+        loaded = self._load_state(step, about, nonempty(structs))
         return {path: np.asarray(loaded.get(path, x)) for path, x in structs.items()}
 
     def restore_latest(
@@ -241,6 +268,8 @@ class Checkpoints:
                 os.rename(self.directory / str(step), place)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints set aside")
+        for step in steps:
+            self._scores.pop(step, None)
         self._orbax.reload()
 
     def close(self) -> None:
@@ -283,50 +312,13 @@ def load_arrays(workdir: Path, phase: str | None = None) -> dict[str, np.ndarray
       phase: its name; None = the last phase that has checkpoints.
 
     Returns:
-      {"params/conv/kernel": array}; see `nest`.
+      {"params/conv/kernel": array}; see `tree_paths.nest`.
 
     Raises:
       UserError: where there is none or it is damaged.
     """
     with _reading(workdir, phase or _last_phase(workdir)) as (checkpoints, step):
         return checkpoints.load_arrays(step)
-
-
-def nest(flat: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries of the entries under a path.
-
-    >>> nest({"params/conv/kernel": 1, "params/bias": 2, "opt/0": 3}, "params")
-    {'conv': {'kernel': 1}, 'bias': 2}
-    """
-    start = f"{prefix}/" if prefix else ""
-    nested: dict[str, Any] = {}
-    for path, value in flat.items():
-        if not path.startswith(start):
-            continue
-        *folders, name = path.removeprefix(start).split("/")
-        place = nested
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[name] = value
-    return nested
-
-
-def flatten(tree: Any) -> dict[str, Any]:
-    """Leaves of a tree by path; fields, keys and indices are joined by "/"."""
-    pairs = jax.tree_util.tree_leaves_with_path(tree)
-    flat = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in pairs
-    }
-    if len(flat) < len(pairs):
-        raise ValueError("two leaves of the state have the same path")
-    return flat
-
-
-def unflatten(like: Any, flat: Mapping[str, Any]) -> Any:
-    """Inverse of `flatten` for a tree of the same structure as `like`."""
-    leaves = [flat[path] for path in flatten(like)]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def check_identity(
@@ -360,68 +352,35 @@ def _fields(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, tree
 
 
-def _score(metrics: Mapping[str, float]) -> float:
-    score = metrics["score"]
-    return -math.inf if math.isnan(score) else score
+@dataclasses.dataclass
+class _LatestAndBest:
+    """Orbax' question which checkpoints to keep: the latest two and the best.
+
+    Orbax' own policy reads scores from a file of which one damaged byte stops it.
+    """
+
+    scores: Mapping[int, float]
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        steps = sorted(checkpoint.step for checkpoint in checkpoints)
+        keep = {*steps[-2:], _best(self.scores, steps)}
+        return [checkpoint.step in keep for checkpoint in checkpoints]
 
 
-def _nonempty(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: leaf for path, leaf in leaves.items() if math.prod(leaf.shape)}
+def _best(scores: Mapping[int, float], steps: Sequence[int]) -> int | None:
+    scored = [step for step in steps if step in scores]
+    return max(scored, key=lambda step: (scores[step], step), default=None)
 
 
-def _description(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: [list(x.shape), str(x.dtype)] for path, x in leaves.items()}
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _without_keys(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Replaces typed random keys by their numbers."""
-    return {
-        path: jax.random.key_data(leaf) if _is_key(leaf) else leaf
-        for path, leaf in leaves.items()
-    }
-
-
-def _with_keys(leaves: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Inverse of `_without_keys`."""
-    kinds: dict[str, Any] = {}
-
-    def note(keys):
-        # The kind of a key is known to traced keys, not to their shapes.
-        kinds.update({path: jax.random.key_impl(key) for path, key in keys.items()})
-
-    jax.eval_shape(note, {path: x for path, x in wanted.items() if _is_key(x)})
-    return {
-        path: jax.random.wrap_key_data(leaf, impl=kinds[path])
-        if path in kinds
-        else leaf
-        for path, leaf in leaves.items()
-    }
-
-
-def _check_leaves(
-    where: pathlib.Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> None:
-    """Compares names, shapes and dtypes; Orbax would cast a dtype in silence."""
-    lines = []
-    for path in sorted(saved.keys() | wanted.keys()):
-        there, here = saved.get(path), wanted.get(path)
-        if there is None or here is None:
-            side = "only the model has" if there is None else "only the checkpoint has"
-            lines.append(f"{side} {path}")
-        elif there != here:
-            lines.append(
-                f"{path} is {there[1]}{there[0]} there and {here[1]}{here[0]} here"
-            )
-    if lines:
-        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
-        raise UserError(
-            f"{where} is of another model: {'; '.join(lines[:3])}{more}; use the "
-            "settings it was trained with"
-        )
+@contextlib.contextmanager
+def _silent_tasks() -> Iterator[None]:
+    """Orbax leaves failed tasks behind; their pages would bury the one clear line."""
+    logger = standard_logging.getLogger("asyncio")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextlib.contextmanager

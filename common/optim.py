@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from common.config import check_bounds, knob
+from common.tree_paths import path_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ def decay_mask(params: Any) -> Any:
     """True where weight decay applies: matrices and kernels, no bias, no norm scale."""
 
     def decays(path, leaf):
-        name = _name(path).rsplit("/", maxsplit=1)[-1]
+        name = path_name(path).rsplit("/", maxsplit=1)[-1]
         return leaf.ndim >= 2 and "bias" not in name and "scale" not in name
 
     return jax.tree_util.tree_map_with_path(decays, params)
@@ -124,20 +125,16 @@ def freeze_labels(params: Any, frozen: Sequence[str]) -> Any:
     Raises:
       ValueError: for a path that covers nothing.
     """
-    names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     for prefix in frozen:
         if not any(_covers(prefix, name) for name in names):
             raise ValueError(f"no parameter lies under {prefix!r}")
 
     def label(path, leaf):
-        name = _name(path)
+        name = path_name(path)
         return "frozen" if any(_covers(p, name) for p in frozen) else "trained"
 
     return jax.tree_util.tree_map_with_path(label, params)
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _covers(prefix: str, name: str) -> bool:

@@ -17,25 +17,20 @@ alone, and metrics.jsonl is cut back to where the checkpoint left it.
 import contextlib
 import dataclasses
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax.experimental import multihost_utils
 
 from common import checkpointing, metrics, parallel, rng
 from common.config import check_bounds, hint, knob
 from common.errors import UserError
+from common.interruption import EXIT_CODE, Interruption
 from common.metric_writer import MetricWriter
 from common.parallel import Execution
-
-# What a shell reports for a process that SIGTERM ended.
-TERMINATED = 128 + signal.SIGTERM
 
 Metrics = dict[str, metrics.Pair]
 
@@ -154,7 +149,7 @@ def run(
     if begun < 0:
         writer.cut_back(0)
     result = None
-    with contextlib.closing(writer), _Interruption() as interruption:
+    with contextlib.closing(writer), Interruption() as interruption:
         for number, phase in list(enumerate(phases))[max(begun, 0) :]:
             abstract = jax.eval_shape(phase.init, abstract)
             training = _Training(phase, number, config, workdir, execution, writer)
@@ -221,13 +216,13 @@ class _Training:
         )
         return Result(best.state, best.step, best.about["value"], self.step)
 
-    def train(self, state: Any, interruption: "_Interruption") -> None:
+    def train(self, state: Any, interruption: Interruption) -> None:
         """Trains what is left and waits for the last save."""
         with contextlib.closing(self.checkpoints):
             if self.step < self.phase.steps:
                 self._train(state, interruption)
 
-    def _train(self, state: Any, interruption: "_Interruption") -> None:
+    def _train(self, state: Any, interruption: Interruption) -> None:
         """The loop itself."""
         carry = _Carry(state, self.execution.replicate(np.int32(-1)))
         root = rng.stream(rng.root(self.config.seed), self.phase.name)
@@ -251,7 +246,7 @@ class _Training:
                 elif stop or self._due(self.config.checkpoint_every):
                     self._save(carry, None)
                 if stop:
-                    raise SystemExit(TERMINATED)
+                    raise SystemExit(EXIT_CODE)
         except StopIteration:
             raise RuntimeError(
                 f"phase {self.phase.name!r}: batches ended at step {self.step} of "
@@ -359,41 +354,6 @@ class _Profiler:
         if self._running:
             jax.profiler.stop_trace()
             self._running = False
-
-
-class _Interruption:
-    """Whether the run was asked to end by SIGTERM.
-
-    Several processes agree on the step through JAX's preemption service, which has a
-    handler of its own. One process uses the handler here; a second thread can't set
-    one, and then SIGTERM keeps its meaning.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._calls = 0
-        self._before: Any = None
-
-    def __enter__(self) -> Self:
-        main = threading.current_thread() is threading.main_thread()
-        self._handles = main and jax.process_count() == 1
-        if self._handles:
-            self._before = signal.signal(signal.SIGTERM, self._ask)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._handles:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _ask(self, number: int, frame: Any) -> None:
-        self._asked = True
-
-    def requested(self) -> bool:
-        """Asks once a step, on every process."""
-        if jax.process_count() > 1:
-            self._calls += 1
-            return multihost_utils.reached_preemption_sync_point(self._calls)
-        return self._asked
 
 
 def _last_begun(phases: Sequence[Phase], workdir: str | os.PathLike[str]) -> int:
