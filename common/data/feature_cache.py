@@ -39,12 +39,13 @@ class FeatureCache:
         shape: Sequence[int],
     ):
         self.directory = pathlib.Path(directory)
+        self.key = dict(key)
         self.shape = tuple(int(length) for length in shape)
         try:
             if (self.directory / _META_FILE).exists():
-                self._check(dict(key))
+                self._check()
             else:
-                self._create(dict(key))
+                self._create()
             if (self.directory / _ARRAY_FILE).stat().st_size != self._bytes:
                 raise ValueError(f"{_ARRAY_FILE} does not have {self._bytes} bytes")
             self._array = np.memmap(
@@ -61,19 +62,19 @@ class FeatureCache:
     def _bytes(self) -> int:
         return math.prod(self.shape) * np.dtype(np.float16).itemsize
 
-    def _create(self, key: dict[str, str]) -> None:
+    def _create(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         with open(self.directory / _ARRAY_FILE, "wb") as file:
             file.truncate(self._bytes)
         self._write(_DONE_FILE, "0")
         # Last: only a directory with this file counts as a cache.
-        meta = {"key": key, "shape": self.shape}
+        meta = {"key": self.key, "shape": self.shape}
         self._write(_META_FILE, json.dumps(meta, indent=2))
 
-    def _check(self, key: dict[str, str]) -> None:
+    def _check(self) -> None:
         meta = json.loads((self.directory / _META_FILE).read_text())
         found = {**meta["key"], "shape": meta["shape"]}
-        wanted = {**key, "shape": list(self.shape)}
+        wanted = {**self.key, "shape": list(self.shape)}
         for name in sorted(found.keys() | wanted.keys()):
             if found.get(name) != wanted.get(name):
                 raise UserError(
@@ -92,6 +93,10 @@ class FeatureCache:
         return UserError(
             f"{self.directory}: feature cache can't be used ({reason}); delete it"
         )
+
+    def __reduce__(self):
+        # A memory map would be pickled with all it maps; a worker opens its own.
+        return FeatureCache, (self.directory, self.key, self.shape)
 
     def __len__(self) -> int:
         return self.shape[0]

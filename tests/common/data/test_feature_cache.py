@@ -1,6 +1,7 @@
 """Features on disk: resumed, and never mistaken for others."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_marked_rows_survive_a_kill(tmp_path):
     assert 91 <= cache.done < 1000
     expected = np.repeat(np.arange(cache.done)[:, None], 50, axis=1)
     np.testing.assert_array_equal(cache.rows(np.arange(cache.done)), expected)
+
+
+def test_a_pickled_cache_is_opened_again(tmp_path):
+    cache = FeatureCache(tmp_path, KEY, (1000, 50))
+    cache.append(np.ones((1000, 50)))
+    pickled = pickle.dumps(cache)
+    assert len(pickled) < 1000
+    assert pickle.loads(pickled).rows([999]).sum() == 50
 
 
 @pytest.mark.parametrize("field", KEY)
