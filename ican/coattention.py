@@ -30,6 +30,7 @@ from common.attention import glimpse_weights, pool_positions
 from common.devices import SINGLE, Devices
 from common.dropout import Dropout
 from common.fusion.mfb import MFB
+from common.fusion.norms import power_normalise
 from ican.model_config import IcanConfig
 
 
@@ -82,8 +83,15 @@ class Observation(NamedTuple):
 class AttentionFusion(nn.Module):
     """f of Eq. 3 and 4: MFB, linear map, relu, linear map to one score.
 
-    Dropout acts on the un-pooled MFB product. One mask serves all positions of an
-    item: drawing one per position would cost more than the fusion itself.
+    One of the two sides is a map whose positions carry weights s_p, the other one
+    vector, so that the pooled product of MFB is
+
+        z_p = sum_k (s_p U h_p + b) o (V y + c)
+            = s_p sum_k (U h_p) o (V y + c) + sum_k b o (V y + c)
+
+    which needs no array of un-pooled products. Dropout acts on these products; one
+    mask serves all positions of an item, since drawing a mask for each position
+    would cost more than the fusion itself.
 
     Attributes:
       config: sizes.
@@ -101,7 +109,6 @@ class AttentionFusion(nn.Module):
         self.mfb = MFB(
             config.mfb_features,
             factor=config.mfb_factors,
-            joint_norm=config.mfb_joint_norm,
             dtype=self.dtype,
             devices=self.devices,
         )
@@ -117,23 +124,60 @@ class AttentionFusion(nn.Module):
         """Computes V h without bias: [..., D] -> [..., k o]."""
         return self.mfb.project_y(attributes)
 
-    def __call__(
-        self, visual: jax.Array, attributes: jax.Array, *, train: bool
+    def score_positions(
+        self, projected: jax.Array, weights: jax.Array, vector: jax.Array, train: bool
     ) -> jax.Array:
-        """Scores every pair of a projected visual and a projected attribute vector.
+        """Scores weighted positions in the light of one attribute vector.
 
         Args:
-          visual: [B, P, k o], or [B, 1, k o] for the one visual sum.
-          attributes: [B, 1, k o] for the one attribute sum, or [B, A, k o].
+          projected: [B, P, k o] of `project_visual`.
+          weights: [B, P].
+          vector: [B, D] attributes.
           train: whether dropout is on.
 
         Returns:
-          [B, P], or [B, A].
+          [B, P].
         """
-        ones = jnp.ones((visual.shape[0], 1, visual.shape[2]), visual.dtype)
-        kept = self.dropout(ones, train=train) if train else None  # [B, 1, k o]
-        fused = self.mfb.squeeze(self.mfb.expand(visual, attributes, previous=kept))
-        return self.score(nn.relu(self.hidden(fused)))[..., 0]
+        other = self.project_attributes(vector) + self.mfb.bias_y[None]
+        return self._scores(projected, weights, self.mfb.bias_x, other, train)
+
+    def score_attributes(
+        self, projected: jax.Array, weights: jax.Array, vector: jax.Array, train: bool
+    ) -> jax.Array:
+        """Scores weighted attributes in the light of one visual vector.
+
+        Args:
+          projected: [B, A, k o] of `project_attributes`.
+          weights: [B, A].
+          vector: [B, C] of the photo.
+          train: whether dropout is on.
+
+        Returns:
+          [B, A].
+        """
+        other = self.project_visual(vector) + self.mfb.bias_x[None]
+        return self._scores(projected, weights, self.mfb.bias_y, other, train)
+
+    def _scores(
+        self,
+        projected: jax.Array,
+        weights: jax.Array,
+        bias: jax.Array,
+        other: jax.Array,
+        train: bool,
+    ) -> jax.Array:
+        other = self.dropout(other, train=train).astype(projected.dtype)[:, None]
+        pooled = self._pool(projected * other)  # [B, P, o]
+        constant = self._pool(bias.astype(other.dtype)[None, None] * other)  # [B, 1, o]
+        pooled = weights[..., None] * pooled + constant  # [B, P, o]
+        fused = power_normalise(pooled, (1, 2) if self.config.mfb_joint_norm else -1)
+        hidden = nn.relu(self.hidden(fused.astype(projected.dtype)))
+        return self.score(hidden)[..., 0].astype(weights.dtype)
+
+    def _pool(self, products: jax.Array) -> jax.Array:
+        """Sums windows of k: [..., k o] -> [..., o]; k is the fast axis."""
+        windows = products.reshape(*products.shape[:-1], -1, self.config.mfb_factors)
+        return jnp.sum(windows, axis=-1)
 
 
 class CoAttentionCell(nn.Module):
@@ -172,8 +216,9 @@ class CoAttentionCell(nn.Module):
 
     def start(self, maps: Maps) -> Refinement:
         """What the first cell starts from: all weights 1."""
-        log_positions = jnp.zeros(maps.positions.shape[:2], jnp.float32)
-        log_attributes = jnp.zeros(maps.attributes.shape[:2], jnp.float32)
+        dtype = jnp.promote_types(maps.positions.dtype, jnp.float32)
+        log_positions = jnp.zeros(maps.positions.shape[:2], dtype)
+        log_attributes = jnp.zeros(maps.attributes.shape[:2], dtype)
         attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes)
         return Refinement(log_positions, log_attributes, attribute_sum)
 
@@ -191,20 +236,22 @@ class CoAttentionCell(nn.Module):
           (what this cell refined, what it saw).
         """
         # Top-down: positions, with the attribute sum so far.
-        scores = self.visual_fusion(
-            _scaled(maps.projected_positions, before.log_positions),
-            self.visual_fusion.project_attributes(before.attribute_sum)[:, None],
-            train=train,
+        scores = self.visual_fusion.score_positions(
+            maps.projected_positions,
+            jnp.exp(before.log_positions),
+            before.attribute_sum,
+            train,
         )  # [B, P]
         visual_attention = glimpse_weights(scores)
         log_positions = self._refine(before.log_positions, scores)
         visual_sum = self._pool(jnp.exp(log_positions), maps.positions)
 
         # Bottom-up: attributes, with the refined visual sum.
-        scores = self._attribute_fusion(
-            self._attribute_fusion.project_visual(visual_sum)[:, None],
-            _scaled(maps.projected_attributes, before.log_attributes),
-            train=train,
+        scores = self._attribute_fusion.score_attributes(
+            maps.projected_attributes,
+            jnp.exp(before.log_attributes),
+            visual_sum,
+            train,
         )  # [B, A]
         attribute_attention = glimpse_weights(scores)
         log_attributes = self._refine(before.log_attributes, scores)
@@ -223,7 +270,6 @@ class CoAttentionCell(nn.Module):
 
     def _refine(self, log_weights: jax.Array, scores: jax.Array) -> jax.Array:
         """Multiplies cumulative weights by the attention: log s [B, P]."""
-        scores = scores.astype(jnp.float32)
         if self.config.attention == "literal":
             return log_weights + jax.nn.log_softmax(scores)
         # s A divided by its mean: the constant of the softmax cancels.
@@ -275,8 +321,3 @@ class CoAttention(nn.Module):
         )
         _, observations = scan(cell, cell.start(maps), maps)
         return observations
-
-
-def _scaled(projected: jax.Array, log_weights: jax.Array) -> jax.Array:
-    """Scales projections [B, P, k o] by exp of log weights [B, P]."""
-    return projected * jnp.exp(log_weights).astype(projected.dtype)[..., None]
