@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 # XLA's CPU convolutions are up to 100 times too slow on maps narrower than this.
@@ -114,5 +115,5 @@ class Convolution(nn.Module):
             nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
             (self.size, self.size, x.shape[-1], self.features),
         )
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         return convolve(x, kernel, self.stride)

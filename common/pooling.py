@@ -61,13 +61,14 @@ def _max_pool_gradient(cell, dy):
     height, width = dy.shape[1] - 1, dy.shape[2] - 1
 
     def gather(row_parity, column_parity):
-        total = 0.0
+        parts = []
         for row, down in windows_of[row_parity]:
             for column, right in windows_of[column_parity]:
-                at = (slice(None), slice(down, down + height))
-                at += (slice(right, right + width),)
-                total += jnp.where(cell[at] == 3 * row + column, dy[at], 0)
-        return total  # [B, h, w, C]
+                rows = slice(down, down + height)
+                columns = slice(right, right + width)
+                chosen = cell[:, rows, columns] == 3 * row + column
+                parts.append(jnp.where(chosen, dy[:, rows, columns], 0))
+        return sum(parts)  # [B, h, w, C]
 
     rows = [jnp.stack([gather(i, 0), gather(i, 1)], axis=3) for i in (0, 1)]
     dx = jnp.stack(rows, axis=2)  # [B, h, 2, w, 2, C]

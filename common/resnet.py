@@ -5,6 +5,7 @@ He et al. 2016 (arXiv 1512.03385), table 1, in the form that published weights h
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -113,16 +114,22 @@ class ResNet(nn.Module):
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are {images.dtype}; pass resnet.normalise(images)")
         sizes = sizes_of(self.depth)
-        shared = {"dtype": self.dtype, "devices": self.devices}
-        x = Unit(sizes.stem, 7, 2, **shared, name="stem")(images, train=train)
+        stem = Unit(sizes.stem, 7, 2, self.dtype, self.devices, name="stem")
+        x = stem(images, train=train)
         x = max_pool(nn.relu(x))  # [B, H / 4, W / 4, stem]
         for stage, (blocks, features) in enumerate(
             zip(sizes.blocks, sizes.widths, strict=True), start=1
         ):
             for i in range(blocks):
                 stride = 2 if stage > 1 and i == 0 else 1
-                name = f"stage{stage}_block{i}"
-                block = Block(features, stride, sizes.bottleneck, **shared, name=name)
+                block = Block(
+                    features,
+                    stride,
+                    sizes.bottleneck,
+                    self.dtype,
+                    self.devices,
+                    name=f"stage{stage}_block{i}",
+                )
                 x = block(x, train=train)
         return x
 
@@ -150,7 +157,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps x [B, H, W, C] to [B, H / stride, W / stride, features]."""
-        shared = {"dtype": self.dtype, "devices": self.devices}
+        unit = functools.partial(Unit, dtype=self.dtype, devices=self.devices)
         inner = self.features // 4
         plan = (
             [(inner, 1, 1), (inner, 3, self.stride), (self.features, 1, 1)]
@@ -160,11 +167,10 @@ class Block(nn.Module):
         y = x
         for i, (features, size, stride) in enumerate(plan, start=1):
             y = nn.relu(y) if i > 1 else y
-            unit = Unit(features, size, stride, **shared, name=f"unit{i}")
-            y = unit(y, train=train)
+            y = unit(features, size, stride, name=f"unit{i}")(y, train=train)
         if self.stride != 1 or x.shape[-1] != self.features:
-            unit = Unit(self.features, 1, self.stride, **shared, name="shortcut")
-            x = unit(x, train=train)
+            shortcut = unit(self.features, 1, self.stride, name="shortcut")
+            x = shortcut(x, train=train)
         return nn.relu(y + x)
 
 

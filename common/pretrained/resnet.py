@@ -1,0 +1,217 @@
+"""ResNet weights from and to the files that PyTorch users have."""
+
+import os
+import pathlib
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from jax.tree_util import DictKey, tree_flatten_with_path, tree_unflatten
+
+from common.errors import UserError
+from common.pretrained import torch_files
+from common.resnet import SIZES, ResNet, Sizes
+
+Variables = dict[str, Any]
+Tensors = dict[str, np.ndarray]
+
+_SUFFIXES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
+_TRANSFORMERS = re.compile(
+    r"encoder\.stages\.(?P<stage>\d+)\.layers\.(?P<block>\d+)\."
+    r"(layer\.(?P<unit>\d+)|shortcut)\.(?P<part>convolution|normalization)\."
+    r"(?P<leaf>\w+)"
+)
+
+
+def resnet_from_torch(path: str | pathlib.Path) -> tuple[str, Variables]:
+    """Reads the weights of a ResNet trained with torchvision, timm or transformers.
+
+    The depth is found from the tensors. The classifier is left out, and so are the
+    counters of batches. PyTorch need not be installed.
+
+    Args:
+      path: `.safetensors`, `torch.save` of a state dict, or `.npz`.
+
+    Returns:
+      depth, a preset's name for `common.resnet.ResNet`; its variables, "params" and
+      "batch_stats", float32 in NumPy arrays.
+
+    Raises:
+      UserError: unreadable, no ResNet, or one with tensors missing, too many, or of
+        another shape (a wider or grouped variant).
+    """
+    tensors = torchvision_names(torch_files.read(path))
+    try:
+        depth = _find_depth(tensors)
+        return depth, variables_from_tensors(SIZES[depth], tensors)
+    except UserError as error:
+        raise UserError(f"cannot load {path} as a ResNet: {error}") from None
+
+
+def save_resnet(path: str | pathlib.Path, depth: str, variables: Variables) -> None:
+    """Writes weights as safetensors with torchvision's names, at once or not at all.
+
+    Reading them back with `resnet_from_torch` gives the same bits.
+
+    Args:
+      path: of the file; its folder must exist.
+      depth: the preset they belong to.
+      variables: "params" and "batch_stats" of `common.resnet.ResNet(depth)`.
+    """
+    path = pathlib.Path(path)
+    data = safetensors.numpy.save(
+        tensors_from_variables(SIZES[depth], variables), metadata={"format": "pt"}
+    )
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def torchvision_names(tensors: Tensors) -> Tensors:
+    """Gives tensors torchvision's names.
+
+    Args:
+      tensors: with the names of torchvision or transformers, maybe wrapped in
+        `DataParallel` ("module.").
+
+    Returns:
+      The same without the classifier and the counters of batches.
+    """
+    renamed = {}
+    for name, array in tensors.items():
+        name = name.removeprefix("module.").removeprefix("resnet.")
+        if name.startswith(("fc.", "classifier.")) or name.endswith("_tracked"):
+            continue
+        name = _torchvision_name(name)
+        renamed[name] = array
+    return renamed
+
+
+def variables_from_tensors(
+    sizes: Sizes, tensors: Tensors, dtype: Any = np.float32
+) -> Variables:
+    """Arranges tensors with torchvision names as variables of `ResNet(sizes)`.
+
+    Args:
+      sizes: of the network.
+      tensors: name -> array of any floating type; convolutions [D, C, k, k].
+      dtype: of the variables.
+
+    Returns:
+      "params" and "batch_stats"; convolutions [k, k, C, D].
+
+    Raises:
+      UserError: tensors missing, too many, of another shape or not floating.
+    """
+    leaves, structure = tree_flatten_with_path(_shapes(sizes))
+    wanted = {_torch_name(path): leaf.shape for path, leaf in leaves}
+    _check_names(set(wanted), set(tensors))
+    arrays = []
+    for name, shape in wanted.items():
+        array = tensors[name]
+        if array.ndim == 4:
+            array = array.transpose(2, 3, 1, 0)  # [k, k, C, D]
+        if array.shape != shape or not jnp.issubdtype(array.dtype, jnp.floating):
+            raise UserError(
+                f"tensor {name} is {tensors[name].dtype} of shape "
+                f"{tensors[name].shape}, which does not fit"
+            )
+        arrays.append(np.ascontiguousarray(array, dtype))
+    return tree_unflatten(structure, arrays)
+
+
+def tensors_from_variables(sizes: Sizes, variables: Variables) -> Tensors:
+    """Undoes `variables_from_tensors`.
+
+    Raises:
+      ValueError: the variables are not those of `ResNet(sizes)`.
+    """
+    shapes = _shapes(sizes)
+    values = {key: variables[key] for key in shapes}
+    if jax.tree.map(jnp.shape, values) != jax.tree.map(jnp.shape, shapes):
+        raise ValueError("the variables are not those of a ResNet of these sizes")
+    tensors = {}
+    for path, value in tree_flatten_with_path(values)[0]:
+        array = np.asarray(value)
+        if array.ndim == 4:
+            array = array.transpose(3, 2, 0, 1)  # [D, C, k, k]
+        tensors[_torch_name(path)] = np.ascontiguousarray(array)
+    return tensors
+
+
+def _shapes(sizes: Sizes) -> Variables:
+    """Shapes of all variables, without computing any."""
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    return jax.eval_shape(ResNet(sizes).init, jax.random.key(0), image)
+
+
+def _torch_name(path: tuple[DictKey, ...]) -> str:
+    """Torchvision's name of one of our variables."""
+    _, *place, part, leaf = (key.key for key in path)
+    suffix = _SUFFIXES[leaf]
+    is_norm = part == "norm"
+    if place == ["stem"]:
+        return f"{'bn1' if is_norm else 'conv1'}.{suffix}"
+    block, unit = place
+    stage, index = re.findall(r"\d+", block)
+    if unit == "shortcut":
+        return f"layer{stage}.{index}.downsample.{int(is_norm)}.{suffix}"
+    number = unit.removeprefix("unit")
+    return f"layer{stage}.{index}.{'bn' if is_norm else 'conv'}{number}.{suffix}"
+
+
+def _torchvision_name(name: str) -> str:
+    """Translates one of transformers' names; others stay as they are."""
+    name = name.replace("embedder.embedder.convolution.", "conv1.")
+    name = name.replace("embedder.embedder.normalization.", "bn1.")
+    match = _TRANSFORMERS.fullmatch(name)
+    if match is None:
+        return name
+    is_norm = match["part"] == "normalization"
+    block = f"layer{int(match['stage']) + 1}.{match['block']}"
+    if match["unit"] is None:
+        return f"{block}.downsample.{int(is_norm)}.{match['leaf']}"
+    unit = f"{'bn' if is_norm else 'conv'}{int(match['unit']) + 1}"
+    return f"{block}.{unit}.{match['leaf']}"
+
+
+def _find_depth(tensors: Tensors) -> str:
+    """Finds the preset from the numbers of blocks, their kind and the stem's width."""
+    places = [_BLOCK.match(name) for name in tensors]
+    found = {(int(m[1]), int(m[2])) for m in places if m}
+    stages = range(1, 5)
+    blocks = tuple(1 + max((b for s, b in found if s == k), default=-1) for k in stages)
+    bottleneck = any(name.endswith(".conv3.weight") for name in tensors)
+    stem = tensors["conv1.weight"].shape[:1] if "conv1.weight" in tensors else ()
+    for depth, sizes in SIZES.items():
+        if (sizes.blocks, sizes.bottleneck, (sizes.stem,)) == (
+            blocks,
+            bottleneck,
+            stem,
+        ):
+            return depth
+    names = ", ".join(sorted(tensors)[:3])
+    raise UserError(
+        f"its stages have {blocks} blocks, which is no ResNet of depth "
+        f"{', '.join(SIZES)} (first tensors: {names or 'none'})"
+    )
+
+
+def _check_names(wanted: set[str], found: set[str]) -> None:
+    for difference, what in ((wanted - found, "lacks"), (found - wanted, "also holds")):
+        if difference:
+            names = ", ".join(sorted(difference)[:3])
+            raise UserError(f"it {what} {len(difference)} tensors ({names})")
