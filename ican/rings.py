@@ -26,10 +26,13 @@ attribute is missing the photo still tells some of it.
 Source: Yamaura et al., "The Resale Price Prediction of Secondhand Jewelry Items".
 """
 
+import collections
+import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import json
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,7 +70,9 @@ PRICE_EDGES = np.arange(180.0, 901.0, 45.0)
 # JPEG as in shops: a tenth of a PNG's size at 512 pixels and as fast to decode. No
 # chroma subsampling, since colour says which stone is which.
 _JPEG_QUALITY = 92
-_BLOCK = 256  # rings sampled at a time
+_BLOCK = 64  # rings sampled at a time
+
+Row = tuple[dict[str, Any], list[bytes]]
 
 _COLUMNS = {
     "size": ("size",),
@@ -118,35 +123,64 @@ def numbers(config: RingsConfig, split: str) -> np.ndarray:
     return SPLIT_START[split] + np.arange(config.count(split))
 
 
-def rows(config: RingsConfig) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+def rows(config: RingsConfig, workers: int = 1) -> Iterator[Row]:
     """Yields train, validation and test rows, one after another.
+
+    Args:
+      config: of the data set.
+      workers: processes that draw; the rows are the same for any number. More than one
+        are started afresh ("spawn"), so the calling script needs its `__main__` guard.
 
     Yields:
       (row, [JPEG]): attribute columns (None where missing), `photo` (a file name),
       `price` in dollars, `split`, `ring` (its number), and with the prefix `truth_`
       what `truth` tells (None for NaN).
     """
-    for split in SPLITS:
-        wanted = numbers(config, split)
-        for first in range(0, len(wanted), _BLOCK):
-            block = wanted[first : first + _BLOCK]
-            rings = ring_latents.sample(config, block)
-            columns = _listing(rings)
-            hidden = _truth(config, rings)
-            for name, values in hidden.items():
-                columns[f"truth_{name}"] = [
-                    None if np.isnan(value) else value for value in values.tolist()
-                ]
-            for index, number in enumerate(block):
-                drawing = _draw(config, rings, index, int(number))
-                row = {name: values[index] for name, values in columns.items()}
-                row |= {
-                    "ring": str(number),
-                    "photo": f"{number}.jpg",
-                    "price": round(float(np.exp(hidden["log_price"][index])), 2),
-                    "split": split,
-                }
-                yield row, [_encode(drawing.image)]
+    blocks = (
+        (split, wanted[first : first + _BLOCK])
+        for split in SPLITS
+        for wanted in (numbers(config, split),)
+        for first in range(0, len(wanted), _BLOCK)
+    )
+    if workers == 1:
+        for split, block in blocks:
+            yield from _block_rows(config, split, block)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        # A few blocks ahead of the reader, no more: photos take memory.
+        ahead: collections.deque[concurrent.futures.Future] = collections.deque()
+        for split, block in blocks:
+            ahead.append(pool.submit(_finished_rows, config, split, block))
+            if len(ahead) > 2 * workers:
+                yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
+
+
+def _finished_rows(config: RingsConfig, split: str, block: np.ndarray) -> list[Row]:
+    return list(_block_rows(config, split, block))
+
+
+def _block_rows(config: RingsConfig, split: str, block: np.ndarray) -> Iterator[Row]:
+    """The rows of the rings with the numbers in `block`."""
+    rings = ring_latents.sample(config, block)
+    columns = _listing(rings)
+    hidden = _truth(config, rings)
+    for name, values in hidden.items():
+        columns[f"truth_{name}"] = [
+            None if np.isnan(value) else value for value in values.tolist()
+        ]
+    for index, number in enumerate(block):
+        drawing = _draw(config, rings, index, int(number))
+        row = {name: values[index] for name, values in columns.items()}
+        row |= {
+            "ring": str(number),
+            "photo": f"{number}.jpg",
+            "price": round(float(np.exp(hidden["log_price"][index])), 2),
+            "split": split,
+        }
+        yield row, [_encode(drawing.image)]
 
 
 def draw(config: RingsConfig, number: int) -> ring_drawing.Drawing:

@@ -40,7 +40,7 @@ def test_a_right_listing_alone_tells_the_attributes_effect():
 
 
 @pytest.mark.parametrize("listing, photo", VIEWS)
-@pytest.mark.parametrize("wrong, missing", [(0.03, 0.06), (0.3, 0.3)])
+@pytest.mark.parametrize("wrong, missing", [(0.02, 0.04), (0.3, 0.3)])
 def test_prices_average_to_what_is_expected(listing, photo, wrong, missing):
     """The mean of y given E[y | seen] is that expectation: slope 1, offset 0."""
     config, rings, logs = sample(wrong_share=wrong, missing_share=missing)
