@@ -114,13 +114,13 @@ def infer(table: Table) -> Schema:
     def named(kind: str) -> list[_Column]:
         return [column for column in columns if roles[column.name].kind == kind]
 
-    def first(kind: str, found: list[_Column], reason: str) -> str | None:
-        """Takes the first column of a role and ignores the rest."""
+    def first(found: list[_Column], reason: str) -> str | None:
+        """Takes the first of several columns and ignores the rest."""
         ignored.update({column.name: reason for column in found[1:]})
         return found[0].name if found else None
 
     prices = sorted(named("price"), key=_strangeness)
-    price = first("price", prices, "another price, which would give the target away")
+    price = first(prices, "another price, which would give the target away")
     titled = [column for column in named("text") if column.words & _TITLE]
     titled.sort(key=lambda column: len(column.words))
     titles = tuple(column.name for column in titled[:1])
@@ -134,9 +134,9 @@ def infer(table: Table) -> Schema:
         images=Images(photos, separator) if photos else None,
         target=Target(price, roles[price].detail) if price else None,
         group=Group(titles, bool(photos)) if titles or photos else None,
-        time=first("time", named("time"), "another time"),
-        split=first("split", named("split"), "another split"),
-        id=first("id", named("id"), "another identifier"),
+        time=first(named("time"), "another time"),
+        split=first(named("split"), "another split"),
+        id=first(named("id"), "another identifier"),
         ignored=tuple((name, ignored[name]) for name in roles if name in ignored),
     )
 
