@@ -56,15 +56,12 @@ class Block(ProjectedFusion):
         start = 0
         for i, (count, size) in enumerate(self._runs()):
             stop = start + count * size
-            blocks = (count, size)
-            z = self._core(
-                size, f"blocks_{i}"
-            )(
-                x[..., start:stop].reshape(*x.shape[:-1], *blocks),  # [..., C, I]
-                y[..., start:stop].reshape(*y.shape[:-1], *blocks),  # [..., C, J]
-            )
+            z = self._core(size, f"blocks_{i}")(
+                _cut(x[..., start:stop], count), _cut(y[..., start:stop], count)
+            )  # [C, ..., size]
             if self.normalise == "before":
                 z = power_normalise(z)
+            z = jnp.moveaxis(z, 0, -2)  # [..., C, size]
             parts.append(z.reshape(*z.shape[:-2], count * size))
             start = stop
         z = jnp.concatenate(parts, axis=-1)  # [..., width]
@@ -109,3 +106,8 @@ class Block(ProjectedFusion):
             )
         runs = itertools.groupby(self.block_sizes)
         return [(len(list(group)), size) for size, group in runs]
+
+
+def _cut(x: jax.Array, blocks: int) -> jax.Array:
+    """Cuts x [..., C * I] into blocks [C, ..., I]."""
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, -1), -2, 0)

@@ -1,4 +1,8 @@
-"""Bilinear maps of stacked equal blocks, by full core tensors or of limited rank."""
+"""Bilinear maps of stacked equal blocks, by full core tensors or of limited rank.
+
+Here, unlike elsewhere, the blocks lead: [C, B, ..., I]. Every contraction is then a
+batch of plain matrix products, which took a third of the time on a CPU.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +23,8 @@ class FullCore(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        """Maps x [..., C, I] and y [..., C, J] to [..., C, features]."""
-        blocks, size_x, size_y = x.shape[-2], x.shape[-1], y.shape[-1]
+        """Maps x [C, ..., I] and y [C, ..., J] to [C, ..., features]."""
+        blocks, size_x, size_y = x.shape[0], x.shape[-1], y.shape[-1]
         core = self.param(
             "core",
             nn.initializers.lecun_normal(in_axis=(1, 2), out_axis=3, batch_axis=0),
@@ -28,9 +32,14 @@ class FullCore(nn.Module):
         )
         bias = self.param("bias", nn.initializers.zeros, (blocks, self.features))
         x, y, core, bias = promote_dtype(x, y, core, bias, dtype=self.dtype)
-        outer = x[..., :, None] * y[..., None, :]  # [..., C, I, J]
-        z = jnp.einsum("...cij,cijo->...co", outer, core)  # [..., C, O]
-        return z + bias.reshape((1,) * (z.ndim - 2) + bias.shape)
+        # The side with fewer vectors meets the core, once for all that broadcast to it.
+        if x.size // size_x < y.size // size_y:
+            halfway = jnp.einsum("c...i,cijo->c...jo", x, core)  # [C, ..., J, O]
+            z = jnp.einsum("c...jo,c...j->c...o", halfway, y)  # [C, ..., O]
+        else:
+            halfway = jnp.einsum("c...j,cijo->c...io", y, core)  # [C, ..., I, O]
+            z = jnp.einsum("c...io,c...i->c...o", halfway, x)  # [C, ..., O]
+        return z + _across_batch(bias, z)
 
 
 class BlockLinear(nn.Module):
@@ -46,8 +55,8 @@ class BlockLinear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps x [..., C, I] to [..., C, features]."""
-        blocks, size = x.shape[-2:]
+        """Maps x [C, ..., I] to [C, ..., features]."""
+        blocks, size = x.shape[0], x.shape[-1]
         kernel = self.param(
             "kernel",
             nn.initializers.lecun_normal(batch_axis=0),
@@ -55,8 +64,8 @@ class BlockLinear(nn.Module):
         )
         bias = self.param("bias", nn.initializers.zeros, (blocks, self.features))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        z = jnp.einsum("...ci,cio->...co", x, kernel)  # [..., C, O]
-        return z + bias.reshape((1,) * (z.ndim - 2) + bias.shape)
+        z = jnp.einsum("c...i,cio->c...o", x, kernel)  # [C, ..., O]
+        return z + _across_batch(bias, z)
 
 
 class RankCore(nn.Module):
@@ -76,14 +85,19 @@ class RankCore(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        """Maps x [..., C, I] and y [..., C, J] to [..., C, features]."""
+        """Maps x [C, ..., I] and y [C, ..., J] to [C, ..., features]."""
         width = self.rank * self.features
         expand_x = BlockLinear(width, dtype=self.dtype, name="expand_x")
         if self.shared:
             expand_y = expand_x
         else:
             expand_y = BlockLinear(width, dtype=self.dtype, name="expand_y")
-        product = expand_x(x) * expand_y(y)  # [..., C, R * O]
+        product = expand_x(x) * expand_y(y)  # [C, ..., R * O]
         # The rank is the slow axis.
         terms = product.reshape(*product.shape[:-1], self.rank, self.features)
-        return jnp.sum(terms, axis=-2)  # [..., C, O]
+        return jnp.sum(terms, axis=-2)  # [C, ..., O]
+
+
+def _across_batch(bias: jax.Array, z: jax.Array) -> jax.Array:
+    """Shapes a bias [C, O] for addition to z [C, ..., O]."""
+    return bias.reshape(bias.shape[:1] + (1,) * (z.ndim - 2) + bias.shape[1:])

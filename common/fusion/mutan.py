@@ -56,9 +56,9 @@ class Mutan(ProjectedFusion):
         )
         # A core of one block.
         z = core(
-            project_x(x, train=train)[..., None, :],
-            project_y(y, train=train)[..., None, :],
-        )[..., 0, :]  # [..., width]
+            project_x(x, train=train)[None],
+            project_y(y, train=train)[None],
+        )[0]  # [..., width]
         if self.normalise:
             z = power_normalise(z)
         output = self.make_output(dropout_fused=self.dropout_fused, name="output")

@@ -34,7 +34,7 @@ class Tucker(ProjectedFusion):
         x = self._projection("project_x")(x, train=train)
         y = self._projection("project_y")(y, train=train)
         core = FullCore(self.fused_width, dtype=self.dtype, name="core")
-        z = core(x[..., None, :], y[..., None, :])[..., 0, :]  # [..., width]
+        z = core(x[None], y[None])[0]  # [..., width], a core of one block
         if self.normalise:
             z = power_normalise(z)
         output = self.make_output(dropout_fused=self.dropout_fused, name="output")

@@ -1,0 +1,231 @@
+"""What all fusions have in common, operator by operator."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common import fusion
+from common.devices import SINGLE, Devices
+from common.dropout import Dropout
+
+B, P, DX, DY = 4, 5, 7, 11
+KEY = jax.random.key(0)
+BOTH = ("project_x/drop", "project_y/drop")
+
+# Operator, and where each of its dropout rates acts.
+PROJECTED = {
+    "dropout_projected": BOTH,
+    "dropout_fused": ("output/drop_fused",),
+    "dropout_output": ("output/drop",),
+}
+RAW = {"dropout_raw": ("project_x/drop_raw", "project_y/drop_raw")}
+OPERATORS = {
+    "concatenation": (fusion.Concatenation(), {}),
+    "concatenation_mlp": (
+        fusion.ConcatenationMLP(4, hidden=(5, 3)),
+        {"dropout": ("drop_0", "drop_1")},
+    ),
+    "addition": (fusion.Addition(), {}),
+    "linear_sum": (fusion.LinearSum(4, width=5, normalise=True), PROJECTED),
+    "product": (fusion.Product(), {}),
+    "mlb": (fusion.MLB(4, width=5, normalise=True), PROJECTED | RAW),
+    "mcb": (fusion.MCB(4, width=8), {"dropout_output": ("output/drop",)}),
+    "tucker": (fusion.Tucker(4, width=3, normalise=True), PROJECTED),
+    "mfb": (
+        fusion.MFB(4, factor=3, activation="relu"),
+        {
+            "dropout_projected": ("drop_x", "drop_y"),
+            "dropout_product": ("drop_product",),
+            "dropout_output": ("output/drop",),
+        },
+    ),
+    "mfh": (
+        fusion.MFH(4, width=6, factor=3),
+        {
+            "dropout_projected": tuple(
+                f"stage_{i}/drop_{side}" for i in range(2) for side in "xy"
+            ),
+            "dropout_product": ("stage_0/drop_product", "stage_1/drop_product"),
+            "dropout_output": ("output/drop",),
+        },
+    ),
+    "mutan": (
+        fusion.Mutan(4, width=5, rank=2, width_x=3, width_y=4, normalise=True),
+        PROJECTED | RAW,
+    ),
+    "block_rank": (fusion.Block(4, width=6, chunks=3, rank=2), PROJECTED),
+    "block_core": (fusion.Block(4, width=6, chunks=3, rank=None), PROJECTED),
+    "block_after": (
+        fusion.Block(4, width=6, chunks=3, rank=None, normalise="after"),
+        PROJECTED,
+    ),
+}
+LEARNED = [name for name, (_, dropouts) in OPERATORS.items() if dropouts]
+
+
+def draw_inputs(name: str, leading_x=(B, P), leading_y=(B, 1)):
+    size_x, size_y = (3, 3) if name in ("addition", "product") else (DX, DY)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(*leading_x, size_x)).astype(np.float32)
+    y = rng.normal(size=(*leading_y, size_y)).astype(np.float32)
+    return jnp.asarray(x), jnp.asarray(y)
+
+
+def initialise(operator, x, y, randomise):
+    variables = dict(operator.init(KEY, x, y))
+    if "params" in variables:
+        variables["params"] = randomise(variables["params"])
+    return variables
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_broadcasting_equals_tiling(name, randomise):
+    operator = OPERATORS[name][0]
+    for leading in [((B, P), (B, 1)), ((B, 1), (B, P))]:
+        x, y = draw_inputs(name, *leading)
+        variables = initialise(operator, x, y, randomise)
+        z = operator.apply(variables, x, y)
+        x, y = (jnp.tile(a, (1, P // a.shape[1], 1)) for a in (x, y))
+        tiled = operator.apply(variables, x, y)
+        np.testing.assert_allclose(z, tiled, rtol=1e-4, atol=1e-5)
+        flat = operator.apply(
+            variables, x.reshape(B * P, -1), y.reshape(B * P, -1)
+        )  # [B * P, D]
+        np.testing.assert_allclose(
+            z, flat.reshape(B, P, -1), rtol=1e-4, atol=1e-5
+        )  # [B, P, D]
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_broadcast_side_is_projected_once(name):
+    operator = OPERATORS[name][0]
+    x, y = draw_inputs(name)
+    variables = jax.eval_shape(operator.init, KEY, x, y)
+    jaxpr = jax.make_jaxpr(operator.apply)(variables, x, y)
+    shapes = [
+        variable.aval.shape
+        for equation in jaxpr.eqns
+        for variable in equation.outvars
+        if variable.aval.shape
+    ]
+    assert (B, P, DY) not in shapes, "y was tiled over the positions"
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_gradients_are_finite_at_all_zero_inputs(name):
+    operator = OPERATORS[name][0]
+    x, y = (jnp.zeros_like(side) for side in draw_inputs(name))
+    variables = dict(operator.init(KEY, x, y))  # biases are zero: all stays zero
+    params = variables.pop("params", {})
+
+    def total(params, x, y):
+        return jnp.sum(operator.apply({"params": params, **variables}, x, y))
+
+    value, gradients = jax.value_and_grad(total, argnums=(0, 1, 2))(params, x, y)
+    assert np.isfinite(value)
+    for leaf in jax.tree.leaves(gradients):
+        assert np.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_bfloat16_keeps_float32_parameters_and_finite_gradients(name, randomise):
+    operator = OPERATORS[name][0]
+    half = operator.clone(dtype=jnp.bfloat16)
+    x, y = draw_inputs(name)
+    variables = initialise(half, x, y, randomise)
+    params = variables.pop("params", {})
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+
+    def run(operator):
+        def loss(params):
+            z = operator.apply({"params": params, **variables}, x, y)
+            return jnp.mean(jnp.square(z.astype(jnp.float32))), z
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradients, z = run(half)
+    assert z.dtype == jnp.bfloat16
+    for leaf in jax.tree.leaves(gradients):
+        assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all()
+    _, single = run(operator)
+    assert np.abs(z.astype(np.float32) - single).max() < 0.1 * np.abs(single).max()
+
+
+def active_dropouts(operator, x, y) -> dict[str, Devices]:
+    """Paths of the dropouts with a rate, and the devices they were given."""
+    found = {}
+
+    def note(module, method):
+        if isinstance(module, Dropout) and module.rate:
+            found["/".join(module.path)] = module.devices
+        return False
+
+    rngs = {"params": KEY, "dropout": KEY}
+    operator.init(rngs, x, y, train=True, capture_intermediates=note)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [(name, field) for name in LEARNED for field in OPERATORS[name][1]],
+)
+def test_every_dropout_rate_acts_in_its_place_alone(name, field):
+    operator, places = OPERATORS[name]
+    devices = Devices("data")
+    x, y = draw_inputs(name)
+    assert active_dropouts(operator.clone(**{field: 0.5}), x, y) == dict.fromkeys(
+        places[field], SINGLE
+    )
+    # The hook is handed down; under a named axis it cannot run outside pmap.
+    submodules = operator.clone(devices=devices, **{field: 0.5})
+    with pytest.raises(NameError, match="data"):
+        active_dropouts(submodules, x, y)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_dropout_draws_in_training_and_is_off_otherwise(name, randomise):
+    operator, places = OPERATORS[name]
+    dropping = operator.clone(**dict.fromkeys(places, 0.5))
+    x, y = draw_inputs(name)
+    variables = initialise(operator, x, y, randomise)
+    plain = operator.apply(variables, x, y)
+    np.testing.assert_array_equal(dropping.apply(variables, x, y), plain)
+
+    def draw(seed):
+        rngs = {"dropout": jax.random.key(seed)}
+        return np.asarray(dropping.apply(variables, x, y, train=True, rngs=rngs))
+
+    assert not np.allclose(draw(0), plain)
+    np.testing.assert_array_equal(draw(0), draw(0))
+    assert not np.allclose(draw(0), draw(1))
+
+
+def test_dropout_is_the_same_on_one_device_and_two():
+    operator = fusion.MFB(4, factor=3, dropout_projected=0.3, dropout_product=0.4)
+    x, y = draw_inputs("mfb")
+    variables = operator.init(KEY, x, y)
+
+    def run(operator, x, y):
+        return operator.apply(variables, x, y, train=True, rngs={"dropout": KEY})
+
+    spread = operator.clone(devices=Devices("data"))
+    halves = (a.reshape(2, B // 2, *a.shape[1:]) for a in (x, y))  # [2, B / 2, ...]
+    z = jax.pmap(lambda x, y: run(spread, x, y), "data")(*halves)
+    np.testing.assert_allclose(
+        z.reshape(B, P, -1), run(operator, x, y), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape_x", "shape_y"), [((2, 5, 3), (2, 3)), ((3,), (3,)), ((2, 5, 3), (2, 4, 3))]
+)
+def test_leading_axes_that_do_not_broadcast_are_refused(shape_x, shape_y):
+    with pytest.raises(ValueError, match="shapes"):
+        fusion.Concatenation().apply({}, jnp.zeros(shape_x), jnp.zeros(shape_y))
+
+
+@pytest.mark.parametrize("operator", [fusion.Product(), fusion.Addition()])
+def test_element_wise_fusions_refuse_to_stretch_a_side(operator):
+    with pytest.raises(ValueError, match="widths 3 and 1: both sides need the same"):
+        operator.apply({}, jnp.ones((2, 3)), jnp.ones((2, 1)))
