@@ -214,4 +214,4 @@ def _check_names(wanted: set[str], found: set[str]) -> None:
     for difference, what in ((wanted - found, "lacks"), (found - wanted, "also holds")):
         if difference:
             names = ", ".join(sorted(difference)[:3])
-            raise UserError(f"it {what} {len(difference)} tensors ({names})")
+            raise UserError(f"it {what} {names} ({len(difference)} such tensors)")

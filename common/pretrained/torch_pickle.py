@@ -128,7 +128,10 @@ def read_legacy(data: bytes) -> dict[str, np.ndarray]:
         storage = storages[key]
         if file.read(8) != storage.count.to_bytes(8, "little"):
             raise ValueError("the counts of a storage disagree")
-        contents[key] = file.read(storage.count * storage.dtype.itemsize)
+        size = storage.count * storage.dtype.itemsize
+        contents[key] = file.read(size)
+        if len(contents[key]) < size:
+            raise ValueError("it is cut short")
     return {name: t.to_numpy(contents[t.storage.key]) for name, t in tensors.items()}
 
 
