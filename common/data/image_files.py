@@ -58,8 +58,11 @@ def fingerprint(path: str | os.PathLike) -> str:
     digest = hashlib.sha256()
     if not path.is_dir():
         _require_archive(path)
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{path}: can't be read ({error.strerror})") from error
     for folder, folders, files in os.walk(path):
         folders.sort()
         for name in sorted(files):

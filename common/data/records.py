@@ -24,6 +24,7 @@ import tensorflow_datasets as tfds
 
 from common import splits
 from common.data.sources import Record
+from common.errors import UserError
 
 NAME = "listings"
 VERSION = "1.0.0"
@@ -87,9 +88,11 @@ class RecordSource:
 
     Raises:
       ValueError: where the records don't fit `split_of_row`.
+      UserError: on reading a damaged record.
     """
 
     def __init__(self, directory: pathlib.Path, split_of_row: np.ndarray):
+        self._directory = directory
         builder = tfds.builder_from_directory(directory)
         self._splits = []
         self._split_of_row = np.zeros(len(split_of_row), np.int8)
@@ -108,5 +111,11 @@ class RecordSource:
 
     def __getitem__(self, row: int) -> Record:
         source = self._splits[self._split_of_row[row]]
-        record = source[int(self._place_of_row[row])]
+        try:
+            record = source[int(self._place_of_row[row])]
+        except Exception as error:  # array_record and protobuf have their own
+            raise UserError(
+                f"{self._directory}: the record of row {row} is damaged; delete the"
+                " directory and prepare it again"
+            ) from error
         return {"row": record["row"], "images": record["images"]}

@@ -88,3 +88,8 @@ class Market:
 @pytest.fixture
 def market(tmp_path):
     return Market(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def new_market():
+    return Market

@@ -2,15 +2,19 @@
 
 import dataclasses
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import textwrap
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common import tables
 from common.data import ingest, prepared
@@ -185,6 +189,40 @@ def test_rows_that_break_the_table_are_rejected_too(market):
     assert listings.rejected == 1
     assert market.rejected(listings.directory / "rejected.csv")[0][0] == 5
     assert "n3" not in set(listings.frame["id"])
+
+
+NAMES = ["0.jpg", "1.jpg|2.jpg", "none.jpg", "", "broken.jpg", "../x", "a\\b.jpg", "|"]
+PRICES = ["5", "", "-1", "nan", "x"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(NAMES), st.sampled_from(PRICES)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(["skip", "blank"]),
+)
+def test_every_row_is_accepted_or_rejected(new_market, cases, policy):
+    with tempfile.TemporaryDirectory() as folder:
+        market = new_market(pathlib.Path(folder))
+        cells = {}
+        for row, (name, price) in enumerate(cases):
+            cells |= {(row, "photo"): name, (row, "price"): price}
+        count = len(cases) + 30
+        market.write(count, cells)
+        (market.photos / "broken.jpg").write_bytes(BROKEN)
+        listings = load(market, max_rejected_fraction=1.0, bad_image=policy)
+        kept = [
+            row
+            for row, (name, price) in enumerate(cases)
+            if price == "5" and (policy == "blank" or name in NAMES[:2])
+        ]
+        kept += range(len(cases), count)
+        assert list(listings.frame["id"]) == [f"n{row}" for row in kept]
+        lines = [r[0] for r in market.rejected(listings.directory / "rejected.csv")]
+        assert lines == sorted(set(range(2, count + 2)) - {row + 2 for row in kept})
 
 
 def test_no_usable_row_is_an_error(market):

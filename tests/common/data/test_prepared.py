@@ -122,3 +122,15 @@ def test_facts_are_checked(listings):
         prepared.load_prepared(listings.directory)
     with pytest.raises(UserError, match="no prepared listings there"):
         prepared.load_prepared(listings.directory / "nowhere")
+
+
+def test_a_damaged_record_is_a_user_error(listings):
+    (file,) = listings.directory.glob("*-train.array_record-*")
+    content = bytearray(file.read_bytes())
+    start = content.index(b"\xff\xd8\xff")  # the first photo
+    content[start : start + 200] = b"\0" * 200
+    file.write_bytes(bytes(content))
+    source = prepared.load_prepared(listings.directory).rows("train")
+    with pytest.raises(UserError, match="is damaged; delete the directory"):
+        for i in range(len(source)):
+            source[i]
