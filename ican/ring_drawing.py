@@ -14,7 +14,7 @@ from PIL import Image
 
 from ican.ring_canvas import Canvas, Window, coverage
 from ican.ring_latents import Appearance
-from ican.ring_stones import paint_stone
+from ican.ring_stones import STONE_DRAWS, paint_stone
 
 A, B = 0.335, 0.19  # half axes of the band's centre line
 RIM = 0.022  # thickness of the metal
@@ -68,16 +68,18 @@ def draw(
     canvas = Canvas(background, light)
     metal = np.array(METAL_RGB[metal_colour], np.float32)
     _paint_band(canvas, places, looks, metal, rng)
+    # Before the order is known, so that a stone's cut does not depend on its place.
+    chances = rng.random((len(places.radii), STONE_DRAWS))
     for index in np.argsort(places.centres[:, 1]):  # nearer stones last
         paint_stone(
             canvas,
             places.centres[index].tolist(),
             float(places.radii[index]),
-            places.turn + rng.uniform(-0.2, 0.2),
+            places.turn,
             int(looks.family[index]),
             float(looks.quality[index]),
             metal,
-            rng,
+            chances[index],
         )
     image = canvas.pixels
     if scale > 1:

@@ -9,7 +9,7 @@ import dataclasses
 from common.config import check_bounds, knob
 from common.errors import UserError
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 SPLITS = ("train", "validation", "test")
 # Ring numbers of a split start here, so that a split keeps its rings when another

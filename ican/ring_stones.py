@@ -25,6 +25,7 @@ _DULL = np.array((0.62, 0.60, 0.56), np.float32)
 _CUTS = ((1.0, 1.0, 2), (0.84, 1.12, 2), (0.96, 0.96, 4), (0.84, 1.0, 8))
 # Lamp or dark, as the mains and the stars of a stone mirror them [2, 16].
 _FACETS = np.array([[0.55, -0.55] * 8, [0.5, 0.5, -0.5, -0.5] * 4], np.float32)
+STONE_DRAWS = 3 + 2 * 16 + 5 * 2
 _COLLAR = 1.13  # reach of the setting, in radii
 
 
@@ -36,7 +37,7 @@ def paint_stone(
     family: int,
     quality: float,
     metal: np.ndarray,
-    rng: np.random.Generator,
+    chances: np.ndarray,
 ) -> None:
     """Lays a stone in its setting over the canvas.
 
@@ -47,18 +48,19 @@ def paint_stone(
       canvas: changed in place.
       centre: x and y as shares of the side.
       radius: as a share of the side.
-      turn: rotation, radians.
+      turn: rotation of the ring, radians; the stone's own differs a little.
       family: index into the catalogue's FAMILIES, or -1.
       quality: -sqrt(3) dull to sqrt(3) vivid.
       metal: colour of the setting [3].
-      rng: for cut, facets and specks; the same count of draws for any stone.
+      chances: uniform draws for cut, turn, facets and specks [STONE_DRAWS].
     """
-    cut = _CUTS[rng.integers(len(_CUTS))]
-    domed = bool(rng.random() < 0.2) and family != _WHITE
+    cut = _CUTS[int(chances[0] * len(_CUTS))]
+    domed = bool(chances[1] < 0.2) and family != _WHITE
+    turn += 0.4 * float(chances[2]) - 0.2
+    facets = (2 * chances[3:35] - 1).reshape(2, 16).astype(np.float32)
+    specks = (1.2 * chances[35:] - 0.6).reshape(5, 2)
     if family == _MILKY:
         cut, domed = (cut if cut[2] == 2 else _CUTS[0]), True
-    facets = rng.uniform(-1, 1, (2, 16)).astype(np.float32)
-    specks = rng.uniform(-0.6, 0.6, (5, 2))
     window = Window(canvas.size, centre, 1.28 * radius, turn)
     window.x /= radius
     window.y /= radius

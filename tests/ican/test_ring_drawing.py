@@ -138,6 +138,18 @@ def test_switched_on_the_centre_is_a_poor_guess_but_no_hopeless_one():
     assert np.all((stones > 0.02) & (stones < 0.98))
 
 
+def test_a_stone_keeps_its_cut_wherever_it_is_set():
+    """Two outer stones change places on a straight ring: so do their outlines."""
+    straight = {"turn": np.float64(0), "quality": np.zeros(3), "diameter": np.zeros(3)}
+    here = draw(7, 192, place=np.array([0, -1, 1]), **straight)
+    there = draw(7, 192, place=np.array([0, 1, -1]), **straight)
+    for stone in (1, 2):
+        one, other = patch(here, stone, 0.8), patch(there, stone, 0.8)
+        means = one.mean(axis=0), other.mean(axis=0)
+        np.testing.assert_allclose(*means, atol=6)
+        np.testing.assert_allclose(one.std(axis=0), other.std(axis=0), atol=6)
+
+
 def test_metals_differ():
     means = [
         draw(2, 96, colour).image.mean(axis=(0, 1)) for colour in ring_drawing.METAL_RGB
