@@ -213,7 +213,7 @@ class Network(nn.Module):
 
     config: ModelConfig
     spec: AttributeSpec
-    depth: str = "50"
+    depth: str | resnet.Sizes = "50"
     frozen: bool = False
     classifiers: int = 20
     classes: int = 7

@@ -39,7 +39,7 @@ class AttributesConfig:
 class ConcatenationMLPConfig:
     """A perceptron on both vectors; about as many parameters as ican by default."""
 
-    hidden: tuple[int, ...] = knob((3456,), "widths of the hidden layers", low=1)
+    hidden: tuple[int, ...] = knob((3552,), "widths of the hidden layers", low=1)
     output: int = knob(1024, "width of the vector for the classifiers", low=1)
     dropout: float = knob(0.0, "after each hidden layer", low=0.0, high=0.99)
 
