@@ -151,11 +151,8 @@ def check_rows(
       rejections: one for each row left out, in the order of the file.
 
     Raises:
-      UserError: the schema names a column that the table lacks, or has no target
-        where one is needed.
+      UserError: the schema names a column that the table lacks.
     """
-    if need_target and schema.target is None:
-        raise UserError('the schema names no "target": which column is the price?')
     columns = schema.columns() if need_target else schema.input_columns()
     for column in columns:
         if column not in table.frame:

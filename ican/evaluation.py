@@ -58,7 +58,8 @@ class Outcome:
       labels: int [N].
       zone_male: [J] mean absolute log error of the rows of each zone; NaN for none.
       zone_counts: [J] rows of each zone.
-      hits: {k: bool [N]} whether the right zone was among the k best.
+      ranks: int [N] place of the right zone among the scores, 0 the best.
+      log_points: [N] point estimates of the log price.
     """
 
     scalars: dict[str, float]
@@ -67,7 +68,8 @@ class Outcome:
     labels: np.ndarray
     zone_male: np.ndarray
     zone_counts: np.ndarray
-    hits: dict[int, np.ndarray]
+    ranks: np.ndarray
+    log_points: np.ndarray
 
 
 def probabilities_of(scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -135,7 +137,8 @@ def measure(
         labels,
         np.where(counts > 0, sums / np.maximum(counts, 1), np.nan),
         counts,
-        {k: ranks < k for k in metrics.TOP},
+        ranks,
+        points,
     )
 
 
@@ -166,10 +169,9 @@ def majority(
     return {**tops, "male": float(errors.mean())}
 
 
-def share_error(hits: np.ndarray) -> float:
-    """Standard error of a share over rows: sqrt(p (1 - p) / n)."""
-    share = hits.mean()
-    return float(np.sqrt(share * (1 - share) / max(len(hits), 1)))
+def share_error(share: float, rows: int) -> float:
+    """Standard error of a share p over n rows: sqrt(p (1 - p) / n)."""
+    return float(np.sqrt(share * (1 - share) / max(rows, 1)))
 
 
 def paired_difference(hits: np.ndarray, other: np.ndarray) -> tuple[float, float]:

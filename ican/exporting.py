@@ -57,7 +57,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
         batch = dict(arrays)
         if "photo" in batch:
             batch["photos"] = batch.pop("photo")[:, None]  # [B, 1, H, W, 3]
-            batch["photo_mask"] = jnp.ones((len(batch["photos"]), 1))
+            batch["photo_mask"] = jnp.ones((batch["photos"].shape[0], 1))
         state = State(weights["params"], weights["batch_stats"], None)
         scores = trained.task.see(state, batch).scores
         probabilities = zone_probabilities(scores, fitted.temperature)

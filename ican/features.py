@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import tqdm
 
-from common import checkpointing, pretrained, resnet
+from common import pretrained, resnet, tree_paths
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Subset
 from common.parallel import Execution
@@ -74,7 +74,7 @@ def cache(
 def hash_weights(variables: Mapping[str, Any]) -> str:
     """Hash of the names and values of a tree of arrays."""
     digest = hashlib.sha256()
-    for name, array in sorted(checkpointing.flatten(variables).items()):
+    for name, array in sorted(tree_paths.flatten(variables).items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

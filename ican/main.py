@@ -15,21 +15,30 @@ from ican.predictor import Model
 
 def run_train(config: Config, run: Run) -> None:
     """Trains, evaluates, prints a short table and the path of the report."""
+    kind = config.model.kind
     values = train.train_and_evaluate(config, run.workdir, init_from=run.init_from)
-    rows = page.results_table(config.model.kind, values)
+    rows = [
+        page.results_row(kind, values, "test"),
+        page.results_row("majority", values, "test/majority"),
+    ]
+    ratio = values["test/top3"] / values["test/majority/top3"]
+    notes = [f"top-3 of {kind} is {ratio:.2f} x that of the majority baseline."]
     if config.compare != "none":
-        rows.insert(1, _train_other(config, run))
+        model = dataclasses.replace(config.model, kind=config.compare)
+        other = dataclasses.replace(config, model=model, compare="none")
+        folder = run.workdir / f"compare_{config.compare}"
+        run.say(f"training {config.compare} to compare with")
+        other_values = train.train_and_evaluate(other, folder)
+        rows.insert(1, page.results_row(config.compare, other_values, "test"))
+        gain, error = evaluation.paired_difference(
+            *(train.read_ranks(path) < 3 for path in (run.workdir, folder))
+        )
+        notes.append(
+            f"{kind} minus {config.compare}, paired over {values['test/n']:,} test"
+            f" rows: {gain:+.3f} ± {error:.3f}."
+        )
     run.show(result_tables.to_markdown(rows))
-    run.show(f"report: {run.workdir / page.FILE}")
-
-
-def _train_other(config: Config, run: Run) -> dict[str, object]:
-    """Trains the kind to compare with, alike, in a workdir of its own."""
-    model = dataclasses.replace(config.model, kind=config.compare)
-    other = dataclasses.replace(config, model=model, compare="none")
-    run.say(f"training {config.compare} to compare with")
-    values = train.train_and_evaluate(other, run.workdir / f"compare_{config.compare}")
-    return page.results_table(config.compare, values)[0]
+    run.show("\n".join([*notes, f"report: {run.workdir / page.FILE}"]))
 
 
 def run_evaluate(config: Config, run: Run) -> None:
@@ -56,7 +65,7 @@ def run_predict(config: Config, run: Run) -> None:
         raise UserError(f"--output={output}: there is no folder {output.parent}")
     table = Model(run.workdir, config).predict(run.need("input"), run.images or "")
     if output.suffix == ".csv":
-        table.to_csv(output, index=False)
+        table.to_csv(output, index=False, float_format="%.6g")
     else:
         table.to_parquet(output, index=False)
     failed = int((table["error"] != "").sum())
@@ -76,7 +85,7 @@ def run_explain(config: Config, run: Run) -> None:
         looked = model.look(run.input, run.images or "")
         rows, frame, source = looked.rows.usable, looked.rows.frame, looked.rows.source
         for line, error in frame.loc[frame["error"] != "", ["line", "error"]].values:
-            run.say(f"line {line}: {error}")
+            run.say(f"line {line:.0f}: {error}")
         if looked.seen is None:
             raise UserError(f"{run.input}: no row that can be read")
         seen = looked.seen

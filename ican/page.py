@@ -10,7 +10,7 @@ import numpy as np
 from common import config as configs
 from common import figures, metric_writer, report
 from common.data.listings import Subset
-from ican import data, explain, trained
+from ican import data, evaluation, explain, trained
 from ican.evaluation import Outcome
 from ican.metrics import TOP
 
@@ -18,16 +18,20 @@ FILE = "report.html"
 PANELS = 4  # rows whose attention is drawn
 
 
-def results_table(kind: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the short table: the model beside the majority baseline."""
-    names = [f"top{k}" for k in TOP] + ["male"]
-    return [
-        {"model": kind, **{name: values[f"test/{name}"] for name in names}},
-        {
-            "model": "majority",
-            **{name: values[f"test/majority/{name}"] for name in names},
-        },
-    ]
+def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """A row of the short table: shares with their standard errors over test rows.
+
+    Args:
+      model: its name.
+      values: contents of metrics.json.
+      prefix: of its figures there: "test" or "test/majority".
+    """
+    row: dict[str, Any] = {"model": model}
+    for k in TOP:
+        share = values[f"{prefix}/top{k}"]
+        error = evaluation.share_error(share, values["test/n"])
+        row[f"top-{k}"] = f"{share:.3f} ± {error:.3f}"
+    return {**row, "MALE": values[f"{prefix}/male"]}
 
 
 def write(
@@ -116,9 +120,12 @@ def write(
         f" {config.train.steps:,} steps: {values['best_step']:,}"
         f" ({seconds:.0f} s in this process).",
         report.Table(
-            results_table(config.model.kind, values),
-            caption="Test rows: share with the right zone among the k best, and mean"
-            " absolute log error of the price",
+            [
+                results_row(config.model.kind, values, "test"),
+                results_row("majority", values, "test/majority"),
+            ],
+            caption="Share of test rows with the right zone among the k best (± standard"
+            " error over rows), and mean absolute log error of the price",
         ),
         sections,
     )
@@ -159,7 +166,7 @@ def _attention(run: Any, workdir: pathlib.Path, state: Any) -> list[report.Secti
     source = Subset(examples.source, rows)
     size = run.config.train.batch_size
     with data.eval_batches(source, examples.loader, size) as batches:
-        seen = trained.see(run.task, state, run.execution, batches, len(rows))
+        seen = trained.see(run.look, state, batches, len(rows))
     zones = examples.ensemble.zones
     blocks: list[report.Block] = []
     for place, row in enumerate(rows):

@@ -15,7 +15,6 @@ import pandas as pd
 from common import calibration, parallel, tables, workdirs
 from common.data import ingest
 from common.data.listings import NewRows, Source, Subset
-from common.parallel import Execution
 from ican import data, evaluation, trained
 from ican.config import Config
 from ican.task import Seen
@@ -53,11 +52,10 @@ class Model:
         workdir = pathlib.Path(workdir)
         self.config = config or workdirs.load_config(workdir, Config, "ican")
         self.trained = trained.load(workdir, self.config)
-        self._execution: Execution = parallel.make_execution(self.config.parallel)
-        self._task = dataclasses.replace(
-            self.trained.task, devices=self._execution.devices
-        )
-        self._state = self._execution.replicate(self.trained.state)
+        execution = parallel.make_execution(self.config.parallel)
+        self._task = dataclasses.replace(self.trained.task, devices=execution.devices)
+        self._state = execution.replicate(self.trained.state)
+        self._look = execution.compile_predict(self._task.see)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,9 +132,7 @@ class Model:
         wanted = Subset(source if sees_photos else data.RowSource(len(frame)), rows)
         size = self.config.train.batch_size
         with data.eval_batches(wanted, loader, size) as batches:
-            return trained.see(
-                self._task, self._state, self._execution, batches, len(rows)
-            )
+            return trained.see(self._look, self._state, batches, len(rows))
 
     def _table(self, looked: Looked) -> pd.DataFrame:
         frame, usable = looked.rows.frame, looked.rows.usable

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from common import rng
+from common import rng, tree_paths
 from common.devices import Devices
 from common.encoders import AttributeSpec
 from common.errors import UserError
@@ -227,15 +227,10 @@ class Task:
 
 def _check_shapes(given: Any, wanted: Any, where: str) -> None:
     """Compares the shapes of two trees of parameters."""
-
-    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-        leaves = jax.tree_util.tree_leaves_with_path(tree)
-        return {
-            jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf)
-            for path, leaf in leaves
-        }
-
-    found, fit = shapes(given), shapes(wanted)
+    found, fit = (
+        {name: np.shape(leaf) for name, leaf in tree_paths.flatten(tree).items()}
+        for tree in (given, wanted)
+    )
     for name in sorted(found.keys() | fit.keys()):
         if found.get(name) != fit.get(name):
             raise UserError(

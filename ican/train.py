@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import time
 from collections.abc import Mapping
@@ -9,8 +10,17 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 
-from common import checkpointing, metrics, parallel, pretrained, train_loop, workdirs
+from common import (
+    checkpointing,
+    metrics,
+    parallel,
+    pretrained,
+    train_loop,
+    tree_paths,
+    workdirs,
+)
 from common.data import pipeline
 from common.errors import UserError
 from common.parallel import Execution
@@ -20,6 +30,7 @@ from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
 from ican.task import Task
 
+PREDICTIONS = "predictions_test.csv"
 # What may change when a run is continued.
 FREE = (
     "train.steps",
@@ -49,6 +60,7 @@ class Prepared:
       examples: rows and what was fitted on them.
       task: the network.
       start: host tree of weights to begin with.
+      look: what the network sees, compiled.
     """
 
     config: Config
@@ -56,6 +68,7 @@ class Prepared:
     examples: Examples
     task: Task
     start: Mapping[str, Any]
+    look: trained.Look
 
 
 def prepare(
@@ -92,7 +105,8 @@ def prepare(
         execution.devices,
     )
     task.check_start(start, origin)
-    return Prepared(config, execution, examples, task, start)
+    look = execution.compile_predict(task.see)
+    return Prepared(config, execution, examples, task, start, look)
 
 
 def _starting_weights(
@@ -102,9 +116,7 @@ def _starting_weights(
     if init_from is not None:
         arrays = checkpointing.load_arrays(init_from, trained.PHASE)
         names = ("params", "batch_stats")
-        return {name: checkpointing.nest(arrays, name) for name in names}, str(
-            init_from
-        )
+        return {name: tree_paths.nest(arrays, name) for name in names}, str(init_from)
     path = config.backbone.weights
     if not config.model.sees_photos:
         return {}, ""
@@ -194,6 +206,7 @@ def train_and_evaluate(
             calibration,
         )
         write_metrics(workdir / "metrics.json", values)
+        write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
         page.write(run, workdir, outcomes["test"], result.state, values, seconds)
     return values
 
@@ -217,8 +230,7 @@ def scores_of(run: Prepared, state: Any, split: str) -> np.ndarray:
     """Zone scores [n, J] of the rows of a split, in order."""
     rows = run.examples.listings.indices(split)
     with run.examples.eval_batches(rows, run.config.train.batch_size) as batches:
-        seen = trained.see(run.task, state, run.execution, batches, len(rows))
-    return seen.scores
+        return trained.see(run.look, state, batches, len(rows)).scores
 
 
 def prices_of(examples: Examples, split: str) -> np.ndarray:
@@ -243,6 +255,32 @@ def summarise(run: Prepared, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     return values
 
 
+def write_predictions(path: pathlib.Path, run: Prepared, outcome: Outcome) -> None:
+    """Writes what was predicted for each test row, and how far down the truth stood."""
+    examples = run.examples
+    rows = examples.listings.indices("test")
+    names = np.asarray(examples.ensemble.zones.names())
+    table = pd.DataFrame(
+        {
+            "row": rows,
+            "price": examples.prices[rows],
+            "predicted_price": np.exp(outcome.log_points),
+            "zone": names[outcome.labels],
+            "predicted_zone": names[outcome.probabilities.argmax(1)],
+            "rank_of_zone": outcome.ranks,
+        }
+    )
+    table.to_csv(path, index=False)
+
+
+def read_ranks(workdir: pathlib.Path) -> np.ndarray:
+    """Ranks int [n] of the right zones of the test rows of a finished run."""
+    return pd.read_csv(workdir / PREDICTIONS)["rank_of_zone"].to_numpy()
+
+
 def write_metrics(path: pathlib.Path, values: Mapping[str, Any]) -> None:
     """Writes one flat JSON object."""
-    workdirs.write_atomically(path, json.dumps(dict(values), indent=1) + "\n")
+    plain = {
+        name: value if math.isfinite(value) else None for name, value in values.items()
+    }
+    workdirs.write_atomically(path, json.dumps(plain, indent=1) + "\n")

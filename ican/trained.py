@@ -8,18 +8,17 @@ cached feature maps, `backbone.safetensors`: no other file is needed to predict.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
-from common import checkpointing, pretrained, workdirs
+from common import checkpointing, pretrained, tree_paths, workdirs
 from common import schema as schemas
 from common.devices import SINGLE
 from common.encoders import Encoders
 from common.errors import UserError
-from common.parallel import Execution
 from common.schema import Schema
 from ican.config import Config
 from ican.ensemble import Ensemble
@@ -101,8 +100,8 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         raise UserError(f"{path} is damaged ({error}); train again") from None
     task = Task(config, encoders.spec(), ensemble, counts, None, SINGLE)
     arrays = checkpointing.load_arrays(workdir, PHASE)
-    params = checkpointing.nest(arrays, "params")
-    stats = checkpointing.nest(arrays, "batch_stats")
+    params = tree_paths.nest(arrays, "params")
+    stats = tree_paths.nest(arrays, "batch_stats")
     if contents["features"] is not None:
         _, backbone = pretrained.resnet_from_torch(workdir / BACKBONE)
         params["backbone"] = backbone["params"]
@@ -110,24 +109,20 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
     return Trained(task, State(params, stats, None), schema, encoders, calibration)
 
 
-def see(
-    task: Task, state: Any, execution: Execution, batches: Iterable[Any], rows: int
-) -> Seen:
+Look = Callable[[Any, Any], Seen]
+
+
+def see(look: Look, state: Any, batches: Iterable[Any], rows: int) -> Seen:
     """Runs a network over batches.
 
     Args:
-      task: the network.
+      look: `execution.compile_predict(task.see)`.
       state: its weights, in device form.
-      execution: that the state lives on.
       batches: padded; the last one may hold fewer rows than it is long.
       rows: number of real rows in all batches together.
 
     Returns:
       Host arrays with `rows` rows each.
     """
-    look = execution.compile_predict(task.see)
-    parts = [look(state, execution.put(batch)) for batch in batches]
-    if not parts:
-        raise ValueError("no rows to look at")
-    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)
-    return joined
+    parts = [look(state, batch) for batch in batches]
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)

@@ -217,8 +217,13 @@ def test_check_rows_names_the_missing_column_and_the_closest(tmp_path):
     )
     with pytest.raises(UserError, match=r"no column 'metal' \(did you mean 'metals'"):
         tables.check_rows(table, schema)
-    with pytest.raises(UserError, match='names no "target"'):
-        tables.check_rows(table, Schema(()))
+
+
+def test_check_rows_takes_a_schema_without_target(tmp_path):
+    table = table_of(tmp_path, "metal,price", "gold,free")
+    schema = Schema((Attribute("metal", "categorical", ("metal",)),))
+    frame, rejections = tables.check_rows(table, schema)
+    assert (frame["metal"].tolist(), rejections) == (["gold"], [])
 
 
 def test_check_rows_works_when_no_row_could_be_read(tmp_path):

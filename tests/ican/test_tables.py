@@ -1,0 +1,80 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from common.errors import UserError
+from ican import tables
+from ican.config import Config
+
+
+def test_rows_carry_the_papers_figures():
+    rows = {row.name: row for row in tables.ROWS}
+    assert rows["ican3"].paper == (59.0, 77.6, 88.8)
+    assert rows["block"].paper == (53.1, 73.9, 86.4)
+    assert [rows[f"ican{n}"].paper[0] for n in range(1, 6)] == [
+        57.8,
+        58.7,
+        59.0,
+        58.6,
+        57.6,
+    ]
+    assert rows["concatenation_mlp"].paper == ()
+
+
+def test_a_row_sets_kind_cells_and_seed_alone():
+    config = tables.ROWS[-1].apply(Config(), seed=4)
+    assert (config.model.kind, config.model.ican.cells) == ("ican", 5)
+    assert config.train.seed == 4
+    block = tables.choose_rows(["block"])[0].apply(Config(), seed=0)
+    assert block.model.ican == Config().model.ican
+
+
+def test_rows_by_name_keep_the_order_of_the_table():
+    chosen = tables.choose_rows(["ican3", "visual"])
+    assert [row.name for row in chosen] == ["visual", "ican3"]
+    assert tables.choose_rows([]) == tables.ROWS
+    with pytest.raises(UserError, match="no row 'ican9'; there are visual, "):
+        tables.choose_rows(["ican9"])
+
+
+def test_the_interval_is_that_of_the_paired_t_test():
+    better, worse = [0.52, 0.55, 0.50, 0.56, 0.53], [0.50, 0.51, 0.49, 0.55, 0.50]
+    verdict = tables.judge("x", better, worse)
+    oracle = stats.ttest_rel(better, worse).confidence_interval(0.95)
+    assert (verdict.low, verdict.high) == pytest.approx((oracle.low, oracle.high))
+    assert verdict.difference == pytest.approx(0.022)
+    assert verdict.held
+
+
+def test_a_difference_within_its_interval_is_not_held():
+    assert not tables.judge("x", [0.5, 0.6], [0.5, 0.5]).held
+    one = tables.judge("x", [0.6], [0.5])
+    assert not one.held and one.low == -math.inf
+
+
+def test_claims_are_judged_where_all_their_rows_are_there():
+    figures = {"attributes": [0.5, 0.51, 0.52], "visual": [0.4, 0.41, 0.42]}
+    (verdict,) = tables.verdicts(figures)
+    assert verdict.claim == "attributes alone beat the photo alone"
+    assert verdict.held and verdict.difference == pytest.approx(0.1)
+
+
+def test_a_claim_about_several_rows_compares_their_means():
+    simple = {
+        "concatenation": [0.5, 0.5],
+        "addition": [0.4, 0.4],
+        "product": [0.6, 0.6],
+    }
+    judged = tables.verdicts({**simple, "visual": [0.3, 0.4]})
+    (verdict,) = (v for v in judged if v.claim == "simple fusions beat the photo alone")
+    assert verdict.difference == pytest.approx(np.mean([0.2, 0.1]))
+
+
+def test_every_claim_names_rows_and_effects_that_exist():
+    names = {row.name for row in tables.ROWS}
+    switches = {field for field in Config().rings.__dict__} | {""}
+    for claim in tables.CLAIMS:
+        assert set(claim.better + claim.worse) <= names
+        assert claim.effect in switches
