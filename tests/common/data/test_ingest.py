@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import schema as schemas
 from common import tables
 from common.data import ingest, prepared
 from common.errors import UserError
@@ -258,6 +259,25 @@ def test_a_schema_may_be_inferred(market):
     listings = load(market, schema="")
     assert listings.schema.images.columns == ("photo",)
     assert listings.schema.target.column == "price"
+
+
+def test_a_column_named_split_must_be_the_split(market):
+    path = market.write(30)
+    text = path.read_text().replace("kind", "split", 1)
+    path.write_text(text)
+    attributes = (schemas.Attribute("kind", "categorical", ("split",)),)
+    market.schema = dataclasses.replace(market.schema, attributes=attributes)
+    with pytest.raises(UserError, match="column named 'split' must hold"):
+        load(market)
+    path.write_text(text.replace(",a,", ",Train,").replace(",b,", ",dev,"))
+    market.schema = dataclasses.replace(market.schema, attributes=(), split="split")
+    with pytest.raises(UserError, match="test"):
+        load(market)  # no test rows
+    text = path.read_text()
+    path.write_text(text.replace("5.jpg,dev", "5.jpg,test"))
+    listings = load(market)
+    np.testing.assert_array_equal(listings.indices("train"), np.arange(0, 30, 2))
+    np.testing.assert_array_equal(listings.indices("test"), [5, 15, 25])
 
 
 def test_an_unwritable_cache_is_an_error(market):
