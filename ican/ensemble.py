@@ -68,9 +68,13 @@ def class_boundaries(edges: np.ndarray, band: float, classifiers: int) -> np.nda
     classes = math.ceil(span - _SNAP) + 2
     shift = np.arange(1, classifiers + 1) * band / classifiers
     boundaries = first - band + shift[:, None] + np.arange(classes - 1) * band
-    step = edges[1] - edges[0]
+    step = _step(edges)
     nearest = first + np.round((boundaries - first) / step) * step
     return np.where(abs(boundaries - nearest) < _SNAP * step, nearest, boundaries)
+
+
+def _step(edges: np.ndarray) -> float:
+    return (edges[-1] - edges[0]) / (len(edges) - 1)
 
 
 def vote_weights(boundaries: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -83,7 +87,7 @@ def vote_weights(boundaries: np.ndarray, edges: np.ndarray) -> np.ndarray:
     Returns:
       float64 [N_c, K, J].
     """
-    step = edges[1] - edges[0]
+    step = _step(edges)
     open_end = np.full((len(boundaries), 1), np.inf)
     band_low = np.concatenate([-open_end, boundaries], 1)[..., None]  # [N_c, K, 1]
     band_high = np.concatenate([boundaries, open_end], 1)[..., None]  # [N_c, K, 1]

@@ -14,11 +14,10 @@ EDGES = np.array(PAPER.edges)
 PRICES = np.arange(0.5, 1300.0, 1.0)
 
 
-def recovered(edges, band, classifiers, prices=PRICES, coordinate=None):
-    """Share of prices whose zone perfect classifiers elect."""
+def recovered(edges, band, classifiers, values=PRICES):
+    """Share of values whose zone perfect classifiers elect."""
     boundaries = ensemble.class_boundaries(edges, band, classifiers)
     weights = ensemble.vote_weights(boundaries, edges)
-    values = prices if coordinate is None else coordinate(prices)
     elected = ensemble.perfect_votes(boundaries, weights, values).argmax(1)
     return np.mean(elected == np.searchsorted(edges, values, side="right"))
 
@@ -61,15 +60,20 @@ def test_recovery_on_even_edges():
 
 
 def test_recovery_on_uneven_edges_needs_the_zone_coordinate():
+    # The paper's edges in log price, with bands of four mean steps.
     log_edges = np.log(EDGES)
-    step = np.diff(log_edges).mean()
-    boundaries = ensemble.class_boundaries(log_edges, 4 * step, 20)
-    weights = ensemble.vote_weights(boundaries, log_edges)
-    elected = ensemble.perfect_votes(boundaries, weights, np.log(PRICES)).argmax(1)
-    assert np.mean(elected == PAPER.label(PRICES)) < 0.95
+    band = 4 * np.diff(log_edges).mean()
+    assert 0.87 < recovered(log_edges, band, 20, np.log(PRICES)) < 0.88
     inside = zones.Zones(PAPER.edges, log_inside=True)
     unit = np.arange(17.0)
-    assert recovered(unit, 4.0, 20, coordinate=inside.coordinate) == 1.0
+    assert recovered(unit, 4.0, 20, inside.coordinate(PRICES)) == 1.0
+
+    # Quantile zones of long-tailed prices.
+    prices = np.exp(np.random.default_rng(0).normal(4, 1.2, 5000))
+    quantile = zones.Zones(zones.quantile_edges(prices, 18))
+    edges = np.array(quantile.edges)
+    assert recovered(edges, 4 * np.diff(edges).mean(), 20, prices) < 0.6
+    assert recovered(unit, 4.0, 20, quantile.coordinate(prices)) == 1.0
 
 
 @settings(max_examples=30, deadline=None)
