@@ -40,6 +40,8 @@ from common.saved_leaves import (
 from common.tree_paths import flatten, unflatten
 
 Path = str | os.PathLike[str]
+# Folder beside those of the phases for what can't be read any more.
+DAMAGED = "damaged"
 # Trouble of the machine, not of the file: an older checkpoint would not cure it.
 _NOT_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError)
 
@@ -217,7 +219,7 @@ class Checkpoints:
     ) -> Restored | None:
         """Reads the latest checkpoint that is not damaged.
 
-        Damaged ones are moved to a folder "damaged" beside this one, since the run
+        Damaged ones are moved to the folder "damaged" beside this one, since the run
         will write their steps again.
 
         Args:
@@ -257,7 +259,7 @@ class Checkpoints:
         if not steps:
             return
         if jax.process_index() == 0:
-            target = self.directory.parent / "damaged"
+            target = self.directory.parent / DAMAGED
             target.mkdir(exist_ok=True)
             for step in steps:
                 place = target / f"{self.directory.name}-{step}"
@@ -412,7 +414,7 @@ def _last_phase(workdir: Path) -> str:
     root = pathlib.Path(workdir) / "checkpoints"
     numbers = {}
     for folder in sorted(root.glob("*")) if root.is_dir() else []:
-        if folder.name == "damaged":
+        if folder.name == DAMAGED:
             continue
         with _reading(workdir, folder.name) as (checkpoints, step):
             numbers[folder.name] = checkpoints.about(step)["phase_number"]

@@ -136,8 +136,10 @@ class Sums:
         """
         means = {}
         for name, (total, weight) in self.totals().items():
-            mean = total / weight if weight else np.full_like(total, np.nan)
-            means[name] = float(mean) if np.ndim(mean) == 0 else mean
+            total, weight = np.broadcast_arrays(total, weight)
+            mean = np.full(total.shape, np.nan)
+            np.divide(total, weight, out=mean, where=weight != 0)
+            means[name] = float(mean) if mean.ndim == 0 else mean
         return means
 
     def to_json(self) -> dict[str, list[float]]:

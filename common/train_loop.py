@@ -9,6 +9,9 @@ the same parameters, best value and metrics.jsonl, bit for bit: the state comes 
 the last complete checkpoint, batches and random keys follow from the step number
 alone, and metrics.jsonl is cut back to where the checkpoint left it.
 
+    phase = Phase("train", 1000, init, step, batches, evaluate)
+    result = run([phase], LoopConfig(), workdir, execution, identity={"data": "9f3c"})
+
     workdir/metrics.jsonl                 every number, no times
     workdir/checkpoints/<phase>/<step>/   the latest two and the best one
     workdir/tensorboard/  workdir/profile/
@@ -128,6 +131,8 @@ def run(
       SystemExit: with 143 after SIGTERM, when all is saved.
     """
     execution.check_batch(config.batch_size)
+    if len({phase.name for phase in phases}) < len(phases):
+        raise ValueError("two phases have the same name")
     fixed = {
         "seed": config.seed,
         "batch_size": config.batch_size,
@@ -150,13 +155,16 @@ def run(
         writer.cut_back(0)
     result = None
     with contextlib.closing(writer), Interruption() as interruption:
-        for number, phase in list(enumerate(phases))[max(begun, 0) :]:
+        for number in range(max(begun, 0), len(phases)):
+            phase = phases[number]
             abstract = jax.eval_shape(phase.init, abstract)
             training = _Training(phase, number, config, workdir, execution, writer)
-            state = training.begin(abstract, previous, fixed)
-            # The memory of the state before is needed now.
-            previous = result = None
-            training.train(state, interruption)
+            with contextlib.closing(training.checkpoints):
+                state = training.begin(abstract, previous, fixed)
+                # The memory of the state before is needed now.
+                previous = result = None
+                if training.step < phase.steps:
+                    training.train(state, interruption)
             result = training.end(abstract)
             previous = result.state
     if result is None:
@@ -191,14 +199,15 @@ class _Training:
         self.writer = writer
         self.step = 0
         self.window = metrics.Sums()
+        self.checkpoints = checkpointing.Checkpoints(
+            checkpointing.phase_directory(workdir, phase.name)
+        )
         self.profiler = _Profiler(config, os.path.join(workdir, "profile"))
         self.compiled = execution.compile_step(self._guarded_step)
         self.finite = execution.compile_eval(lambda s, _: parallel.all_finite(s))
 
     def begin(self, abstract: Any, previous: Any, identity: Mapping[str, Any]) -> Any:
         """Restores the state and what belongs to it, or makes a new one."""
-        directory = checkpointing.phase_directory(self.workdir, self.phase.name)
-        self.checkpoints = checkpointing.Checkpoints(directory)
         self.identity = identity
         restored = self.checkpoints.restore_latest(abstract, self.execution, identity)
         if restored is None:
@@ -209,20 +218,7 @@ class _Training:
         logging.info("%s: going on from step %d", self.phase.name, self.step)
         return restored.state
 
-    def end(self, abstract: Any) -> Result:
-        """Reads the best state."""
-        best = checkpointing.load_best(
-            self.workdir, self.phase.name, abstract, self.execution
-        )
-        return Result(best.state, best.step, best.about["value"], self.step)
-
     def train(self, state: Any, interruption: Interruption) -> None:
-        """Trains what is left and waits for the last save."""
-        with contextlib.closing(self.checkpoints):
-            if self.step < self.phase.steps:
-                self._train(state, interruption)
-
-    def _train(self, state: Any, interruption: Interruption) -> None:
         """The loop itself."""
         carry = _Carry(state, self.execution.replicate(np.int32(-1)))
         root = rng.stream(rng.root(self.config.seed), self.phase.name)
@@ -232,7 +228,12 @@ class _Training:
         try:
             while self.step < self.phase.steps:
                 self.profiler.before(self.step)
-                batch = next(batches)
+                batch = next(batches, None)
+                if batch is None:
+                    raise RuntimeError(
+                        f"phase {self.phase.name!r}: batches ended at step {self.step} "
+                        f"of {self.phase.steps}; they must go on for ever"
+                    )
                 carry, measured = self.compiled(carry, batch, key, np.int32(self.step))
                 self.step += 1
                 self.window.add(measured)
@@ -247,16 +248,18 @@ class _Training:
                     self._save(carry, None)
                 if stop:
                     raise SystemExit(EXIT_CODE)
-        except StopIteration:
-            raise RuntimeError(
-                f"phase {self.phase.name!r}: batches ended at step {self.step} of "
-                f"{self.phase.steps}; they must go on for ever"
-            ) from None
         finally:
             self.profiler.stop()
             self.writer.stop()
             if hasattr(batches, "close"):
                 batches.close()
+
+    def end(self, abstract: Any) -> Result:
+        """Reads the best state."""
+        best = checkpointing.load_best(
+            self.workdir, self.phase.name, abstract, self.execution
+        )
+        return Result(best.state, best.step, best.about["value"], self.step)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.phase.steps

@@ -102,6 +102,12 @@ def test_means():
     np.testing.assert_array_equal(means["rows"], [1.0, 2.0])
 
 
+def test_each_entry_of_an_array_may_have_its_own_weight():
+    sums = metrics.Sums()
+    sums.add({"error": (np.array([2.0, 0.0, 3.0]), np.array([4.0, 0.0, 1.0]))})
+    np.testing.assert_array_equal(sums.means()["error"], [0.5, np.nan, 3.0])
+
+
 @given(
     st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=40),
     st.integers(0, 40),

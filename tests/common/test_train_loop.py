@@ -221,6 +221,11 @@ def test_profile_is_written(execution, tmp_path):
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+def test_two_phases_of_one_name_are_an_error(execution, tmp_path):
+    with pytest.raises(ValueError, match="same name"):
+        run([phase(), phase()], tmp_path, execution)
+
+
 def test_no_phase_is_an_error(execution, tmp_path):
     with pytest.raises(ValueError, match="at least one phase"):
         run([], tmp_path, execution)

