@@ -93,19 +93,19 @@ def apply(operator, variables, x, y):
     return np.asarray(jax.jit(operator.apply)(variables, x, y))
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_broadcasting_equals_tiled_rows(name):
+@pytest.mark.parametrize(
+    ("name", "leading_x", "leading_y"),
+    [(name, (B, P), (B, 1)) for name in OPERATORS]
+    + [(name, (B, 1), (B, P)) for name in ("mfb", "block_rank", "block_core")],
+)
+def test_broadcasting_equals_tiled_rows(name, leading_x, leading_y):
     operator = OPERATORS[name][0]
-    rows = jax.jit(operator.apply)
-    for leading in [((B, P), (B, 1)), ((B, 1), (B, P))]:
-        x, y = draw_inputs(name, *leading)
-        variables = draw_variables(operator, x, y)
-        z = apply(operator, variables, x, y)
-        x, y = (np.tile(a, (1, P // a.shape[1], 1)) for a in (x, y))
-        flat = rows(variables, x.reshape(B * P, -1), y.reshape(B * P, -1))  # [B*P, D]
-        np.testing.assert_allclose(
-            z.reshape(B * P, -1), flat, rtol=1e-4, atol=1e-5
-        )  # [B * P, D]
+    x, y = draw_inputs(name, leading_x, leading_y)
+    variables = draw_variables(operator, x, y)
+    z = apply(operator, variables, x, y)
+    x, y = (np.tile(a, (1, P // a.shape[1], 1)) for a in (x, y))  # [B, P, D]
+    rows = apply(operator, variables, x.reshape(B * P, -1), y.reshape(B * P, -1))
+    np.testing.assert_allclose(z.reshape(B * P, -1), rows, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -202,7 +202,20 @@ def test_every_dropout_rate_acts_in_its_place_alone(name, field):
 
 
 @pytest.mark.parametrize("name", LEARNED)
-def test_dropout_draws_in_training_and_is_off_otherwise(name):
+def test_dropout_is_off_outside_training(name):
+    operator, places = OPERATORS[name]
+    dropping = operator.clone(**dict.fromkeys(places, 0.5))
+    x, y = draw_inputs(name)
+    variables = draw_variables(operator, x, y)
+    programs = [
+        str(jax.make_jaxpr(module.apply)(variables, x, y))
+        for module in (operator, dropping)
+    ]
+    assert programs[0] == programs[1]
+
+
+@pytest.mark.parametrize("name", ["mfb", "block_core"])
+def test_dropout_draws_in_training(name):
     operator, places = OPERATORS[name]
     dropping = operator.clone(**dict.fromkeys(places, 0.5))
     x, y = draw_inputs(name)
@@ -213,9 +226,7 @@ def test_dropout_draws_in_training_and_is_off_otherwise(name):
         rngs = {"dropout": jax.random.key(seed)}
         return dropping.apply(variables, x, y, train=True, rngs=rngs)
 
-    # No rng is given: nothing can be drawn.
-    plain = apply(dropping, variables, x, y)
-    assert not np.allclose(draw(0), plain)
+    assert not np.allclose(draw(0), apply(dropping, variables, x, y))
     np.testing.assert_array_equal(draw(0), draw(0))
     assert not np.allclose(draw(0), draw(1))
 
