@@ -128,6 +128,30 @@ def from_rows(rows: Sequence[Mapping[str, Any]], name: str = "rows") -> Table:
     return Table(name, _to_frame(arrays), np.arange(1, len(rows) + 1), [])
 
 
+def choose_rows(table: Table, where: str) -> Table:
+    """Keeps the rows whose cell in one column is one of some values.
+
+    Args:
+      table: as read.
+      where: "column=value|value|…".
+
+    Raises:
+      UserError: no such column, or no row left.
+    """
+    column, sign, values = where.partition("=")
+    if not sign or column not in table.frame:
+        hint = did_you_mean(column, table.frame.columns)
+        raise UserError(
+            f"{table.path}: rows can't be chosen by {where!r}: write"
+            f" COLUMN=VALUE|VALUE with a column of the table{hint}"
+        )
+    keep = table.frame[column].isin(values.split("|")).to_numpy()
+    if not keep.any():
+        raise UserError(f"{table.path}: no row has {where!r}")
+    frame = table.frame[keep].reset_index(drop=True)
+    return dataclasses.replace(table, frame=frame, line=table.line[keep])
+
+
 def check_rows(
     table: Table, schema: Schema, *, need_target: bool = True
 ) -> tuple[pd.DataFrame, list[Rejection]]:

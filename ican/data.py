@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 import pandas as pd
-from common.data.feature_cache import FeatureCache
 
+from common import splits
 from common.data import ingest, pipeline
 from common.data.crops import PhotosConfig, cut_photos
+from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.encoders import AttributeSpec, Encoders, replace_unseen
 from common.errors import UserError
@@ -36,6 +37,7 @@ def load_listings(config: Config) -> Listings:
         rings.schema(),
         rings.rows(config.rings),
         rings.fingerprint(config.rings),
+        total=sum(config.rings.count(split) for split in splits.SPLITS),
     )
 
 

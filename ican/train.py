@@ -24,11 +24,11 @@ from common import (
 from common.data import pipeline
 from common.errors import UserError
 from common.parallel import Execution
-from ican import data, evaluation, features, page, trained
+from ican import data, evaluation, explain, features, page, pointing, trained
 from ican.config import Config
 from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
-from ican.task import Task
+from ican.task import Seen, Task
 
 PREDICTIONS = "predictions_test.csv"
 # What may change when a run is continued.
@@ -213,24 +213,42 @@ def train_and_evaluate(
 
 def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration]:
     """Calibrates on validation and measures validation and test."""
-    scores = {split: scores_of(run, state, split) for split in ("validation", "test")}
     zones = run.examples.ensemble.zones
-    prices = {split: prices_of(run.examples, split) for split in scores}
+    seen = {split: see_split(run, state, split) for split in ("validation", "test")}
+    prices = {split: prices_of(run.examples, split) for split in seen}
     calibration = Calibration.fit(
-        scores["validation"], prices["validation"], zones, run.config.interval
+        seen["validation"].scores, prices["validation"], zones, run.config.interval
     )
     outcomes = {
-        split: evaluation.measure(scores[split], prices[split], zones, calibration)
-        for split in scores
+        split: evaluation.measure(seen[split].scores, prices[split], zones, calibration)
+        for split in seen
     }
+    if run.config.model.kind == "ican" and not run.config.data.path:
+        outcomes["test"].scalars.update(_point(run, seen["test"]))
     return outcomes, calibration
 
 
-def scores_of(run: Prepared, state: Any, split: str) -> np.ndarray:
-    """Zone scores [n, J] of the rows of a split, in order."""
+def see_split(run: Prepared, state: Any, split: str) -> Seen:
+    """Scores and attention of the rows of a split, in order."""
     rows = run.examples.listings.indices(split)
     with run.examples.eval_batches(rows, run.config.train.batch_size) as batches:
-        return trained.see(run.look, state, batches, len(rows)).scores
+        return trained.see(run.look, state, batches, len(rows))
+
+
+def _point(run: Prepared, seen: Seen) -> dict[str, float]:
+    """Plays the pointing game on the rings of the test split."""
+    listings, config = run.examples.listings, run.config
+    side = explain.side_of_map(seen.visual_attention.shape[-1])
+    numbers = listings.frame["ring"].astype(int).to_numpy()
+    stones = {
+        split: pointing.stone_cells(
+            config.rings, config.photos, numbers[listings.indices(split)], side
+        )
+        for split in ("train", "test")
+    }
+    return pointing.pointing_scores(
+        seen.visual_attention, stones["test"], stones["train"]
+    )
 
 
 def prices_of(examples: Examples, split: str) -> np.ndarray:

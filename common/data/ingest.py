@@ -55,7 +55,7 @@ def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
     path = pathlib.Path(config.path)
     if path.is_dir():
         return load_prepared(path)
-    table, schema = _read_table(config)
+    table, schema = _read_table(config, say)
     fingerprint = _fingerprint(config, schema)
     stem = path.name.split(".")[0] or "table"
     directory = pathlib.Path(config.cache) / f"{stem}-{fingerprint[:16]}"
@@ -86,8 +86,14 @@ def describe(listings: Listings) -> str:
     return f"{listings.directory}: {', '.join(words)}"
 
 
-def _read_table(config: ListingsConfig) -> tuple[tables.Table, Schema]:
+def _read_table(
+    config: ListingsConfig, say: Callable[[str], None]
+) -> tuple[tables.Table, Schema]:
     table = tables.read_table(config.path)
+    if config.where:
+        rows = len(table.frame)
+        table = tables.choose_rows(table, config.where)
+        say(f"{config.path}: {len(table.frame)} of {rows} rows with {config.where}")
     schema = schemas.load(config.schema) if config.schema else schemas.infer(table)
     _check_images(schema, config.images)
     taken = schema.columns()
@@ -123,6 +129,7 @@ def _fingerprint(config: ListingsConfig, schema: Schema) -> str:
         config.split_fractions,
         config.split_seed,
         config.split_by_time,
+        config.where,
         config.bad_image,
         config.max_pixels,
     ]

@@ -21,6 +21,9 @@ class ListingsConfig:
     """Where listings come from and how they are prepared."""
 
     path: str = knob("", "table (.csv, .csv.gz, .parquet) or a prepared directory")
+    where: str = knob(
+        "", "rows to use, COLUMN=VALUE|VALUE|...; the others are left out; empty = all"
+    )
     images: str = knob("", "folder or tar archive of photos; empty for none")
     schema: str = knob("", "JSON file that describes the table; empty to infer it")
     cache: str = knob(".cache/listings", "folder for prepared data")

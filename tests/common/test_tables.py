@@ -219,6 +219,18 @@ def test_check_rows_names_the_missing_column_and_the_closest(tmp_path):
         tables.check_rows(table, schema)
 
 
+def test_choose_rows_keeps_their_lines(tmp_path):
+    table = table_of(tmp_path, "kind,price", "ring,1", "watch,2", "bead,3", "ring,4")
+    chosen = tables.choose_rows(table, "kind=ring|bead")
+    assert chosen.frame["price"].tolist() == ["1", "3", "4"]
+    assert chosen.frame.index.tolist() == [0, 1, 2]
+    assert chosen.line.tolist() == [2, 4, 5]
+    with pytest.raises(UserError, match=r"COLUMN=VALUE.* \(did you mean 'kind'"):
+        tables.choose_rows(table, "kinds=ring")
+    with pytest.raises(UserError, match="no row has 'kind=hat'"):
+        tables.choose_rows(table, "kind=hat")
+
+
 def test_check_rows_takes_a_schema_without_target(tmp_path):
     table = table_of(tmp_path, "metal,price", "gold,free")
     schema = Schema((Attribute("metal", "categorical", ("metal",)),))
