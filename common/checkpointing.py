@@ -17,6 +17,7 @@ import logging as standard_logging
 import math
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -131,17 +132,18 @@ class Checkpoints:
         """
         leaves = execution.to_saved(without_keys(flatten(state)))
         self._note_score(step, score)
+        record = {
+            **about,
+            "score": score,
+            "leaves": describe(leaves),
+            "checksums": checksums(leaves),
+        }
         self._orbax.save_checkpointables_async(
             step,
             {
                 # Orbax refuses arrays without entries; they hold nothing to save.
                 "state": nonempty(leaves),
-                "about": {
-                    **about,
-                    "score": score,
-                    "leaves": describe(leaves),
-                    "checksums": checksums(leaves),
-                },
+                "about": {"record": record, "checksum": _json_checksum(record)},
             },
             force=True,
         )
@@ -153,10 +155,11 @@ class Checkpoints:
           DamagedError: where it can't be read.
         """
         about = self._load(step, "about", None)
-        needed = {"identity", "score", "leaves", "checksums"}
-        if not isinstance(about, dict) or not needed <= about.keys():
+        if not isinstance(about, dict) or about.keys() != {"record", "checksum"}:
             raise DamagedError("its record is not complete")
-        return about
+        if about["checksum"] != _json_checksum(about["record"]):
+            raise DamagedError("its record is not what was saved")
+        return about["record"]
 
     def _load(self, step: int, name: str, wanted: Any) -> Any:
         """Reads one part of a checkpoint, turning whatever is raised into one error."""
@@ -344,6 +347,10 @@ def check_identity(
             f"{where} was trained with other settings: {'; '.join(changes)}; put them "
             "back or use another --workdir"
         )
+
+
+def _json_checksum(record: Any) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
 def _fields(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:

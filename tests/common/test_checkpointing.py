@@ -210,14 +210,30 @@ def test_arrays_are_compared_with_what_was_saved(execution, tmp_path):
     """The storage format itself may hand out wrong numbers without a word."""
     write(tmp_path / "checkpoints" / "a", execution, [None])
     path = tmp_path / "checkpoints/a/1/about/data.json"
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text())["record"]
     assert record["checksums"]["params/kernel"] == zlib.crc32(b"\x00\x00\x80\x3f" * 6)
     record["checksums"]["params/kernel"] += 1
-    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="its record is not what was saved"):
+        rewrite(path, record, 0)
+        checkpointing.load_arrays(tmp_path)
+    rewrite(path, record, zlib.crc32(json.dumps(record, sort_keys=True).encode()))
     with pytest.raises(UserError, match="params/kernel is not what was saved"):
         checkpointing.load_arrays(tmp_path)
     with pytest.raises(UserError, match="params/kernel is not what was saved"):
         checkpointing.load_best(tmp_path, "a", abstract(), execution)
+
+
+def rewrite(path, record, checksum):
+    path.write_text(json.dumps({"record": record, "checksum": checksum}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"record": 1}', '"x"', "\xff"])
+def test_any_other_record_is_damage(text, execution, tmp_path):
+    write(tmp_path / "checkpoints" / "a", execution, [None])
+    path = tmp_path / "checkpoints/a/1/about/data.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match="is damaged .its (about|record)"):
+        checkpointing.load_arrays(tmp_path)
 
 
 def test_damaged_best_costs_only_itself(execution, tmp_path, caplog):
@@ -232,7 +248,7 @@ def test_damaged_best_costs_only_itself(execution, tmp_path, caplog):
 def test_the_record_is_plain_json(execution, tmp_path):
     write(tmp_path / "checkpoints" / "a", execution, [0.25])
     text = (tmp_path / "checkpoints/a/1/about/data.json").read_text()
-    record = json.loads(text)
+    record = json.loads(text)["record"]
     assert record["score"] == 0.25
     assert record["identity"] == IDENTITY
     assert record["leaves"]["params/low"] == [[2], "bfloat16"]
