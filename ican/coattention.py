@@ -318,6 +318,9 @@ class CoAttention(nn.Module):
             in_axes=nn.broadcast,
             out_axes=1,  # the batch leads, so dropout masks agree across devices
             length=self.config.cells,
+            # Unrolled, the gradients of all cells to the shared maps are added in
+            # one pass; no loop over the largest arrays is left.
+            unroll=min(self.config.cells, 8),
         )
         _, observations = scan(cell, cell.start(maps), maps)
         return observations
