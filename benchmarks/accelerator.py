@@ -30,29 +30,29 @@ def measure_steps(quick: bool) -> list[dict[str, Any]]:
     depth, pixels, batches, size = "50", 448, [16, 64, 128], 8192
     if quick:
         depth, pixels, batches, size = "tiny", 32, [2], 64
-    rows = []
-    for batch in batches:
-        training = Training(
-            make_spec(quick), depth, pixels, batch, cells=3, precision="bfloat16"
-        )
-        seconds = _seconds(training.start, 2 if quick else 20)
-        rate = training.operations() / seconds
-        limit = multiplication_rate(size)
-        memory = jax.local_devices()[0].memory_stats() or {}
-        peak = memory.get("peak_bytes_in_use")
-        rows.append(
-            {
-                "work": f"ICAN step, ResNet {depth}, {pixels} px, bfloat16",
-                "batch": batch,
-                "ms": f"{seconds * 1e3:.1f}",
-                "images/s": f"{batch / seconds:.1f}",
-                "TFLOP/s": f"{rate / 1e12:.3g}",
-                f"product of {size}, TFLOP/s": f"{limit / 1e12:.3g}",
-                "utilisation": f"{rate / limit:.1%}",
-                "peak GiB": None if peak is None else f"{peak / 2**30:.1f}",
-            }
-        )
-    return rows
+    spec = make_spec(quick)
+    return [
+        _measure_step(Training(spec, depth, pixels, batch, 3, "bfloat16"), size, quick)
+        for batch in batches
+    ]
+
+
+def _measure_step(training: Training, size: int, quick: bool) -> dict[str, Any]:
+    seconds = _seconds(training.start, 2 if quick else 20)
+    memory = jax.local_devices()[0].memory_stats() or {}
+    peak = memory.get("peak_bytes_in_use")
+    rate = training.operations() / seconds
+    limit = multiplication_rate(size)
+    return {
+        "work": f"ICAN step, ResNet {training.depth}, {training.pixels} px, bfloat16",
+        "batch": training.batch,
+        "ms": f"{seconds * 1e3:.1f}",
+        "images/s": f"{training.batch / seconds:.1f}",
+        "TFLOP/s": f"{rate / 1e12:.3g}",
+        f"product of {size}, TFLOP/s": f"{limit / 1e12:.3g}",
+        "utilisation": f"{rate / limit:.1%}",
+        "peak GiB": None if peak is None else f"{peak / 2**30:.1f}",
+    }
 
 
 def _seconds(start: Callable[[], Any], repeats: int) -> float:
