@@ -51,6 +51,11 @@ class ParallelConfig:
     )
     process_count: int = knob(0, "number of processes; 0 = ask the cluster", low=0)
     process_id: int = knob(-1, "number of this process; -1 = ask the cluster", low=-1)
+    compilation_cache: str = knob(
+        ".cache/jax",
+        "folder of compiled programs, so that the next run starts sooner; empty = none;"
+        " JAX_COMPILATION_CACHE_DIR wins over it",
+    )
 
     def __post_init__(self):
         check_bounds(self)
@@ -59,9 +64,13 @@ class ParallelConfig:
 def start(config: ParallelConfig) -> None:
     """Joins the other processes of the run; call it before any other JAX function.
 
+    Also says where compiled programs are kept.
+
     Raises:
       UserError: where the processes can't find each other.
     """
+    if config.compilation_cache and not jax.config.read("jax_compilation_cache_dir"):
+        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
     if not config.distributed or jax.distributed.is_initialized():
         return
     options: dict[str, Any] = {}

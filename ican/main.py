@@ -8,7 +8,17 @@ from common import app, figures, result_tables, tables
 from common import schema as schemas
 from common.app import Run
 from common.errors import UserError
-from ican import data, evaluation, explain, exporting, page, reproduce, train, trained
+from ican import (
+    check,
+    data,
+    evaluation,
+    explain,
+    exporting,
+    page,
+    reproduce,
+    train,
+    trained,
+)
 from ican.config import Config
 from ican.predictor import Model
 
@@ -123,6 +133,13 @@ def run_schema(config: Config, run: Run) -> None:
     run.show(f"schema: {run.output}; read it, edit it, then --data.schema={run.output}")
 
 
+def run_check(config: Config, run: Run) -> None:
+    """Looks at data and network before training; writes check.html."""
+    path, summary = check.write(config, run.workdir)
+    run.show(summary)
+    run.show(f"report: {path}")
+
+
 def run_reproduce(config: Config, run: Run) -> None:
     """Runs the rows of Tables 3 and 4 with several seeds; prints both tables."""
     reproduce.reproduce(config, run.workdir, run.say)
@@ -139,6 +156,7 @@ VERBS = {
     "explain": run_explain,
     "export": run_export,
     "schema": run_schema,
+    "check": run_check,
     "reproduce": run_reproduce,
 }
 

@@ -6,7 +6,7 @@ table = model.predict("new_rows.csv", images="photos/")
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from ican import data, evaluation, trained
 from ican.config import Config
 from ican.task import Seen
 
-Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Sequence[Mapping[str, Any]]
+Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
 BEST = 3  # zones named for each row
 
 
@@ -52,6 +52,7 @@ class Model:
         workdir = pathlib.Path(workdir)
         self.config = config or workdirs.load_config(workdir, Config, "ican")
         self.trained = trained.load(workdir, self.config)
+        parallel.start(self.config.parallel)
         execution = parallel.make_execution(self.config.parallel)
         self._task = dataclasses.replace(self.trained.task, devices=execution.devices)
         self._state = execution.replicate(self.trained.state)
@@ -96,8 +97,6 @@ class Model:
         schema = self.trained.schema
         if not self.config.model.sees_photos:
             schema, images = dataclasses.replace(schema, images=None), ""
-        if isinstance(rows, pd.DataFrame):
-            rows = rows.to_dict("records")
         if not isinstance(rows, str | pathlib.Path):
             rows = tables.from_rows(rows)
         new = ingest.read_rows(
