@@ -69,7 +69,8 @@ def start(config: ParallelConfig) -> None:
     Raises:
       UserError: where the processes can't find each other.
     """
-    if config.compilation_cache and not jax.config.read("jax_compilation_cache_dir"):
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if config.compilation_cache and not chosen:
         jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
     if not config.distributed or jax.distributed.is_initialized():
         return

@@ -167,6 +167,20 @@ def test_start_does_nothing_for_one_process():
     assert not jax.distributed.is_initialized()
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "programs"), ("of the user", "of the user")]
+)
+def test_compiled_programs_are_kept_where_the_user_did_not_say(before, after):
+    name = "jax_compilation_cache_dir"
+    kept = getattr(jax.config, name)
+    try:
+        jax.config.update(name, before)
+        parallel.start(parallel.ParallelConfig(compilation_cache="programs"))
+        assert getattr(jax.config, name) == after
+    finally:
+        jax.config.update(name, kept)
+
+
 def test_incomplete_distributed_settings_are_one_clear_line():
     config = parallel.ParallelConfig(distributed=True, coordinator="localhost:1")
     with pytest.raises(UserError, match="--parallel.distributed: could not join") as e:
