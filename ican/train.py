@@ -184,6 +184,9 @@ def train_and_evaluate(
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "ican", config, FREE)
     run = prepare(config, workdir, pathlib.Path(init_from) if init_from else None)
+    if jax.process_index() == 0:
+        data_hash = {"data": run.examples.listings.fingerprint}
+        workdirs.add_facts(workdir, data_hash)
     began = time.monotonic()
     result = train_loop.run(
         [make_phase(run)],
