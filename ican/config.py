@@ -46,6 +46,9 @@ class BackboneConfig:
         "trained weights: .safetensors, .pth or .npz with transformers or torchvision"
         " names; empty to start from random ones",
     )
+    origin: str = knob(
+        "", "what the weights were trained on, for tables: own backbone, not ImageNet"
+    )
     frozen: bool = knob(False, "keep the backbone as it is and train the head only")
     cache: str = knob(
         "",

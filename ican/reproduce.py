@@ -167,12 +167,13 @@ def pointing_verdicts(
 
 def describe(config: Config) -> str:
     """What a table must say of the runs behind it."""
-    weights = pathlib.Path(config.backbone.weights).name or "random weights"
+    backbone = config.backbone
+    origin = backbone.origin or pathlib.Path(backbone.weights).name or "random weights"
     return (
         f"Mean ± standard error over {config.reproduce.seeds} seeds on the test rows;"
         f" the paper's figures come from its own data. Backbone: ResNet"
-        f" {config.backbone.depth} from {weights} (own backbone, not ImageNet),"
-        f" {'frozen' if config.backbone.frozen else 'trained along'}, photos cut to"
+        f" {backbone.depth} from {origin},"
+        f" {'frozen' if backbone.frozen else 'trained along'}, photos cut to"
         f" {config.photos.crop} px; {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )
