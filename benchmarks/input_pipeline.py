@@ -83,7 +83,7 @@ def decode_bare(source: Photos, threads: int) -> Callable[[], int]:
 def compare_pipelines(quick: bool, threads: int) -> Iterator[Comparison]:
     """Photos of 128 and of 512 pixels, of which 7/8 are cut out."""
     threads = threads or len(os.sched_getaffinity(0))
-    for pixels, count in ((32, BATCH),) if quick else ((128, 2048), (512, 512)):
+    for pixels, count in ((32, BATCH),) if quick else ((128, 4096), (512, 1024)):
         source = Photos(make_photos(pixels, min(count, 32)), count)
         ours = read_batches(source, pixels, threads)
         bare = decode_bare(source, threads)
