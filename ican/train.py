@@ -13,19 +13,17 @@ import numpy as np
 import pandas as pd
 
 from common import (
-    checkpointing,
     metrics,
     parallel,
     pretrained,
     train_loop,
-    tree_paths,
     workdirs,
 )
 from common.data import pipeline
 from common.errors import UserError
 from common.parallel import Execution
 from ican import data, evaluation, explain, features, page, pointing, trained
-from ican.config import Config
+from ican.config import BackboneConfig, Config
 from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
 from ican.task import Seen, Task
@@ -113,27 +111,30 @@ def _starting_weights(
     config: Config, init_from: pathlib.Path | None
 ) -> tuple[dict[str, Any], str]:
     """Weights to begin with, and where they come from."""
+    start: dict[str, Any] = {}
+    origin = ""
     if init_from is not None:
-        arrays = checkpointing.load_arrays(init_from, trained.PHASE)
-        names = ("params", "batch_stats")
-        return {name: tree_paths.nest(arrays, name) for name in names}, str(init_from)
-    path = config.backbone.weights
-    if not config.model.sees_photos:
-        return {}, ""
-    if not path:
-        if config.backbone.frozen:
-            raise UserError(
-                "--backbone.frozen keeps random weights for ever: give trained ones"
-                " with --backbone.weights=FILE"
-            )
-        return {}, ""
-    depth, variables = pretrained.resnet_from_torch(pathlib.Path(path))
-    if depth != config.backbone.depth:
+        start, origin = trained.load_weights(init_from), str(init_from)
+    elif config.backbone.weights and config.model.sees_photos:
+        start, origin = _backbone_weights(config.backbone), config.backbone.weights
+    random = "backbone" not in start.get("params", {})
+    if random and config.backbone.frozen and config.model.sees_photos:
         raise UserError(
-            f"{path} holds a ResNet-{depth}, the config asks for"
-            f" {config.backbone.depth}; set --backbone.depth={depth}"
+            "--backbone.frozen keeps random weights for ever: give trained ones"
+            " with --backbone.weights=FILE"
         )
-    return {name: {"backbone": tree} for name, tree in variables.items()}, path
+    return start, origin
+
+
+def _backbone_weights(config: BackboneConfig) -> dict[str, Any]:
+    """Weights that the user brings."""
+    depth, variables = pretrained.resnet_from_torch(pathlib.Path(config.weights))
+    if depth != config.depth:
+        raise UserError(
+            f"{config.weights} holds a ResNet-{depth}, the config asks for"
+            f" {config.depth}; set --backbone.depth={depth}"
+        )
+    return {name: {"backbone": tree} for name, tree in variables.items()}
 
 
 def make_phase(run: Prepared) -> train_loop.Phase:
@@ -208,9 +209,10 @@ def train_and_evaluate(
             run.examples.encoders,
             calibration,
         )
-        write_metrics(workdir / "metrics.json", values)
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
         page.write(run, workdir, outcomes["test"], result.state, values, seconds)
+        # Last: it says that the run has ended.
+        write_metrics(workdir / "metrics.json", values)
     return values
 
 

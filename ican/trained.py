@@ -99,14 +99,34 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}); train again") from None
     task = Task(config, encoders.spec(), ensemble, counts, None, SINGLE)
+    weights = load_weights(workdir)
+    if contents["features"] is not None and "backbone" not in weights["params"]:
+        raise UserError(f"{workdir / BACKBONE} is missing: restore it or train again")
+    state = State(weights["params"], weights["batch_stats"], None)
+    return Trained(task, state, schema, encoders, calibration)
+
+
+def load_weights(workdir: pathlib.Path) -> dict[str, Any]:
+    """Reads the best weights, with the backbone whose feature maps were cached.
+
+    Args:
+      workdir: of a training run, finished or not.
+
+    Returns:
+      {"params": …, "batch_stats": …}.
+
+    Raises:
+      UserError: where there are none, or damaged ones.
+    """
     arrays = checkpointing.load_arrays(workdir, PHASE)
-    params = tree_paths.nest(arrays, "params")
-    stats = tree_paths.nest(arrays, "batch_stats")
-    if contents["features"] is not None:
+    weights = {
+        name: tree_paths.nest(arrays, name) for name in ("params", "batch_stats")
+    }
+    if (workdir / BACKBONE).exists():
         _, backbone = pretrained.resnet_from_torch(workdir / BACKBONE)
-        params["backbone"] = backbone["params"]
-        stats["backbone"] = backbone["batch_stats"]
-    return Trained(task, State(params, stats, None), schema, encoders, calibration)
+        for name, tree in backbone.items():
+            weights[name]["backbone"] = tree
+    return weights
 
 
 Look = Callable[[Any, Any], Seen]
