@@ -135,9 +135,8 @@ class Model:
 
     def _table(self, looked: Looked) -> pd.DataFrame:
         frame, usable = looked.rows.frame, looked.rows.usable
-        name = self.trained.schema.id or "line"
-        key = frame[name] if name in frame else frame["line"]
-        columns: dict[str, Any] = {str(key.name): key.to_numpy()}
+        key = self.trained.schema.id or "line"
+        columns: dict[str, Any] = {key: frame[key].to_numpy()}
         if looked.seen is not None:
             for column, values in self.describe(looked.seen.scores).items():
                 whole = np.full(len(frame), None if values.dtype == object else np.nan)
