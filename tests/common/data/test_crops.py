@@ -1,0 +1,107 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.data.crops import PhotosConfig, cut_photos
+from common.errors import UserError
+
+PLAIN = PhotosConfig(resize=10, crop=8, random_crop=False, flip=False)
+
+
+def picture(height=10, width=16, seed=0):
+    """Pixels, and the same as a file that loses nothing."""
+    shape = (height, width, 3)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return pixels, file.getvalue()
+
+
+def cut(config, rng, seed=0):
+    return cut_photos([picture(seed=seed)[1]], config, rng)[0][0]
+
+
+def test_the_centre_is_cut_in_evaluation_whatever_training_does():
+    pixels, encoded = picture()
+    for config in (PLAIN, PhotosConfig(resize=10, crop=8)):
+        photos, mask = cut_photos([encoded], config, None)
+        # 10 x 16 leaves 2 rows and 8 columns over.
+        np.testing.assert_array_equal(photos, pixels[None, 1:9, 4:12])
+        assert mask.tolist() == [1.0]
+
+
+def test_the_shorter_side_is_scaled_first():
+    """Blocks of 2 x 2 equal pixels come back as one where the sides are halved."""
+    small, _ = picture(10, 12)
+    file = io.BytesIO()
+    Image.fromarray(small.repeat(2, 0).repeat(2, 1)).save(file, "PNG")
+    photo = cut_photos([file.getvalue()], PLAIN, None)[0][0]
+    inner = small[1:9, 2:10].astype(int)
+    # The filter reaches into the neighbours, so halved blocks are near, not equal.
+    assert np.corrcoef(photo.ravel(), inner.ravel())[0, 1] > 0.9
+    flat = io.BytesIO()
+    Image.new("RGB", (30, 20), (10, 20, 30)).save(flat, "PNG")
+    photo = cut_photos([flat.getvalue()], PLAIN, None)[0][0]
+    np.testing.assert_array_equal(photo, np.full((8, 8, 3), (10, 20, 30)))
+
+
+def test_training_cuts_every_window_and_mirrors_half():
+    pixels = picture()[0]
+    config = PhotosConfig(resize=10, crop=8)
+    windows = {}
+    for top in range(3):
+        for left in range(9):
+            window = pixels[top : top + 8, left : left + 8]
+            windows[window.tobytes()] = (top, left, False)
+            windows[window[:, ::-1].tobytes()] = (top, left, True)
+    drawn = [
+        windows[cut(config, np.random.default_rng(seed)).tobytes()]
+        for seed in range(400)
+    ]
+    assert len(set(drawn)) > 50  # of 54
+    assert 150 < sum(mirrored for *_, mirrored in drawn) < 250
+
+
+def test_the_same_generator_gives_the_same_cut():
+    config = PhotosConfig(resize=10, crop=8)
+    first, second = (cut(config, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_each_augmentation_has_its_switch():
+    centre = cut(PLAIN, None)
+    np.testing.assert_array_equal(cut(PLAIN, np.random.default_rng(0)), centre)
+    only_flip = PhotosConfig(resize=10, crop=8, random_crop=False)
+    found = {cut(only_flip, np.random.default_rng(s)).tobytes() for s in range(20)}
+    assert found == {centre.tobytes(), centre[:, ::-1].tobytes()}
+    only_crop = PhotosConfig(resize=10, crop=8, flip=False)
+    pixels = picture()[0]
+    windows = {
+        pixels[t : t + 8, left : left + 8].tobytes()
+        for t in range(3)
+        for left in range(9)
+    }
+    for seed in range(20):
+        assert cut(only_crop, np.random.default_rng(seed)).tobytes() in windows
+
+
+def test_the_first_photos_are_taken_and_the_rest_is_blank():
+    config = PhotosConfig(resize=10, crop=8, random_crop=False, flip=False, count=2)
+    encoded = [picture(seed=seed)[1] for seed in range(3)]
+    photos, mask = cut_photos(encoded, config, None)
+    for place in range(2):
+        wanted = picture(seed=place)[0][1:9, 4:12]
+        np.testing.assert_array_equal(photos[place], wanted)
+    assert mask.tolist() == [1, 1]
+    photos, mask = cut_photos(encoded[2:], config, None)
+    np.testing.assert_array_equal(photos[0], picture(seed=2)[0][1:9, 4:12])
+    assert not photos[1].any() and mask.tolist() == [1, 0]
+    photos, mask = cut_photos([], config, None)
+    assert photos.shape == (2, 8, 8, 3) and not photos.any() and not mask.any()
+
+
+def test_a_crop_must_fit():
+    with pytest.raises(UserError, match="photos.crop=9 does not fit into .*resize=8"):
+        PhotosConfig(resize=8, crop=9)

@@ -1,0 +1,163 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from common import config as configs
+from common.data import ingest
+from common.errors import UserError
+from common.schema import Schema
+from ican import data
+from ican.config import Config
+
+RESERVED = ["", ""]  # unknown, missing
+
+
+@pytest.fixture(scope="module")
+def examples(shop):
+    config = shop.config()
+    return data.make_examples(config, data.load_listings(config))
+
+
+def record_of(examples, row):
+    return examples.listings.source[row]
+
+
+def test_items_are_the_encoded_cells(examples, shop):
+    """Every attribute, looked up by hand."""
+    metal, weight, stones = examples.encoders.attributes
+    train = [shop.rows[i] for i in shop.positions("train")]
+    grams = np.array([row["grams"] for row in train if row["grams"] != ""])
+    carats = np.array([row["carats"] for row in train])
+    fill = np.array([grams.mean(), carats.mean()])
+    for row, cells in enumerate(shop.rows):
+        item = examples.loader.load(record_of(examples, row))
+        assert [*RESERVED, *metal.categories][item["categorical"][0]] == cells["metal"]
+        lacks = cells["grams"] == ""
+        assert item["missing"].tolist() == [float(lacks), 0]
+        raw = np.array([fill[0] if lacks else cells["grams"], cells["carats"]])
+        centred = (raw - weight.center) / weight.scale
+        np.testing.assert_allclose(item["continuous"], centred, rtol=1e-5, atol=1e-6)
+        on = {[*RESERVED, *stones.categories][i] for i in item["sets"].nonzero()[0]}
+        assert on == set(cells["stones"].split("|"))
+        assert item["price"] == np.float32(cells["price"])
+
+
+def test_labels_count_the_edges_at_or_below_the_price(examples):
+    edges = examples.ensemble.zones.edges
+    assert len(edges) == 8
+    for row in range(len(examples.prices)):
+        item = examples.loader.load(record_of(examples, row))
+        assert item["label"] == sum(edge <= examples.prices[row] for edge in edges)
+        coordinate = examples.ensemble.zones.coordinate(examples.prices[row])
+        wanted = (examples.ensemble.boundaries <= coordinate).sum(1)
+        np.testing.assert_array_equal(item["targets"], wanted)
+
+
+def test_all_is_fitted_on_training_rows_alone(examples, shop):
+    train = np.array([shop.rows[i]["price"] for i in shop.positions("train")])
+    assert set(examples.ensemble.zones.edges) <= set(train)
+    np.testing.assert_array_equal(
+        examples.ensemble.present, examples.ensemble.class_counts(train) > 0
+    )
+
+
+def test_augmentation_follows_from_the_generator(examples):
+    first, second, other = (
+        examples.loader.load_augmented(
+            record_of(examples, 5), np.random.default_rng(seed)
+        )
+        for seed in (3, 3, 4)
+    )
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+    assert (first["photos"] != other["photos"]).any()
+
+
+def test_unseen_rows_are_drawn_in_training_alone(examples):
+    loader = dataclasses.replace(examples.loader, unseen_rate=1.0)
+    for row in range(len(examples.prices)):
+        record = record_of(examples, row)
+        assert loader.load(record)["categorical"][0] >= 2
+        augmented = loader.load_augmented(record, np.random.default_rng(row))
+        assert augmented["categorical"][0] == 0
+
+
+def test_training_draws_every_training_row_once_an_epoch(examples, shop):
+    prices = []
+    with examples.train_batches(8, seed=0, start_step=0) as batches:
+        for _ in range(5):
+            prices.extend(next(batches)["price"])
+    wanted = [np.float32(shop.rows[i]["price"]) for i in shop.positions("train")]
+    assert sorted(prices[:37]) == sorted(wanted)
+    with examples.train_batches(8, seed=0, start_step=4) as batches:
+        assert next(batches)["price"].tolist() == prices[32:]
+
+
+def test_evaluation_keeps_the_order_and_pads_the_last_batch(examples, shop):
+    rows = examples.listings.indices("test")
+    with examples.eval_batches(rows, 8) as batches:
+        both = list(batches)
+    mask = np.concatenate([batch["mask"] for batch in both])
+    assert mask.tolist() == [1] * 13 + [0] * 3
+    prices = np.concatenate([batch["price"] for batch in both])[:13]
+    wanted = [np.float32(shop.rows[i]["price"]) for i in shop.positions("test")]
+    assert prices.tolist() == wanted
+
+
+def test_attributes_alone_read_no_photos(shop):
+    config = shop.config(model__kind="attributes")
+    examples = data.make_examples(config, data.load_listings(config))
+    assert examples.source[4] == {"row": 4, "images": []}
+    item = examples.loader.load(examples.source[4])
+    assert not {"photos", "photo_mask", "features"} & item.keys()
+
+
+def test_features_stand_in_for_photos(examples):
+    class Features:
+        """Row i holds i."""
+
+        def rows(self, indices):
+            return np.tile(np.asarray(indices)[:, None, None], (1, 4, 8))
+
+    cached = examples.with_features(Features(), count=2)
+    item = cached.loader.load(cached.source[6])
+    np.testing.assert_array_equal(item["features"], np.full((4, 8), 6))
+    assert item["photo_mask"].tolist() == [1, 0]
+    assert "photos" not in item
+
+
+def test_photo_masks_count_what_is_there():
+    source = [{"row": 0, "images": [b""] * n} for n in (0, 1, 3)]
+    masks = data.photo_masks(source, 2)
+    assert masks.tolist() == [[0, 0], [1, 0], [1, 1]]
+
+
+def test_without_a_price_there_is_one_clear_line(examples):
+    schema = Schema(examples.listings.schema.attributes)
+    listings = dataclasses.replace(examples.listings, schema=schema)
+    with pytest.raises(UserError, match="names no target; set target.column"):
+        data.prices_of(listings)
+
+
+def test_rings_are_drawn_where_no_table_is_given(tmp_path, monkeypatch):
+    config = configs.replace(
+        Config(),
+        {
+            "data.cache": str(tmp_path),
+            "rings.train_count": 3,
+            "rings.validation_count": 2,
+            "rings.test_count": 1,
+            "rings.pixels": 32,
+        },
+    )
+    listings = data.load_listings(config)
+    counts = [len(listings.indices(s)) for s in ("train", "validation", "test")]
+    assert counts == [3, 2, 1]
+    assert len(listings.schema.attributes) == 13
+    assert (data.prices_of(listings) > 0).all()
+    # The same rings are opened again, not drawn.
+    monkeypatch.setattr(data.rings, "rows", lambda config: iter(()))
+    again = data.load_listings(config)
+    assert again.fingerprint == listings.fingerprint
+    assert ingest.load_prepared(listings.directory).frame.equals(again.frame)

@@ -1,0 +1,147 @@
+import dataclasses
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from common import checkpointing, metric_writer, tree_paths
+from common import config as configs
+from common.errors import UserError
+from ican import train, trained
+from ican.config import Config
+from tests.ican.conftest import random_backbone
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def test_the_best_step_on_validation_is_judged_on_test(cached_run):
+    steps, losses = metric_writer.read_curves(cached_run.workdir, "train")[
+        "validation/loss"
+    ]
+    assert steps == [2, 4]
+    assert cached_run.values["best_step"] == steps[int(np.argmin(losses))]
+    assert cached_run.values["train/n"] == 37
+    assert cached_run.values["validation/n"] == 11
+    assert cached_run.values["test/n"] == 13
+
+
+def test_curve_and_final_metrics_measure_the_same(cached_run):
+    """Once on the device over padded batches, once on the host over all rows."""
+    curves = metric_writer.read_curves(cached_run.workdir, "train")
+    place = [2, 4].index(cached_run.values["best_step"])
+    for name in ("top1", "top3", "top5", "top7", "zone_distance"):
+        found = curves[f"validation/{name}"][1][place]
+        wanted = cached_run.values[f"validation/{name}"]
+        assert found == pytest.approx(wanted, abs=1e-6), name
+
+
+def test_the_majority_baseline_is_counted_on_training_rows(attributes_run, shop):
+    edges = trained.load(attributes_run.workdir, attributes_run.config)
+    zones = edges.ensemble.zones
+    prices = {
+        split: np.array([shop.rows[row]["price"] for row in shop.positions(split)])
+        for split in ("train", "test")
+    }
+    counts = np.bincount(zones.label(prices["train"]), minlength=9)
+    best = np.argsort(-counts, kind="stable")[:3]
+    share = np.isin(zones.label(prices["test"]), best).mean()
+    assert attributes_run.values["test/majority/top3"] == pytest.approx(share)
+    errors = np.abs(np.log(prices["test"]) - np.median(np.log(prices["train"])))
+    assert attributes_run.values["test/majority/male"] == pytest.approx(errors.mean())
+
+
+def test_a_finished_run_is_not_trained_again(attributes_run, monkeypatch):
+    before = (attributes_run.workdir / "metrics.jsonl").read_bytes()
+
+    def refuse(self, state, batch, key):
+        raise AssertionError("a step was traced")
+
+    monkeypatch.setattr(train.Task, "step", refuse)
+    again = train.train_and_evaluate(attributes_run.config, attributes_run.workdir)
+    assert again == attributes_run.values
+    assert (attributes_run.workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_only_free_settings_may_change(attributes_run):
+    config = configs.replace(attributes_run.config, {"loss.normalise": True})
+    with pytest.raises(UserError, match="loss.normalise is False there and True now"):
+        train.train_and_evaluate(config, attributes_run.workdir)
+
+
+def test_a_run_takes_all_weights_of_another(photo_run, shop, tmp_path):
+    start = train.prepare(shop.config(), tmp_path, photo_run.workdir).start
+    arrays = checkpointing.load_arrays(photo_run.workdir)
+    found = tree_paths.flatten(start)
+    assert {name.split("/")[1] for name in found if name.startswith("params")} == {
+        "backbone",
+        "head",
+        "missing_photo",
+    }
+    for name, leaf in found.items():
+        np.testing.assert_array_equal(leaf, arrays[name])
+
+
+def test_weights_of_a_run_on_cached_features_have_their_backbone(
+    cached_run, shop, tmp_path
+):
+    """Fine-tuning end to end must not begin with a random backbone."""
+    run = train.prepare(shop.config(), tmp_path, cached_run.workdir)
+    backbone = {name: modules["backbone"] for name, modules in run.start.items()}
+    jax.tree.map(np.testing.assert_array_equal, backbone, random_backbone())
+    config = shop.cached_config(backbone__weights="")
+    run = train.prepare(config, tmp_path, cached_run.workdir)
+    assert set(run.start["params"]) == {"head", "missing_photo"}
+    assert run.task.features == (4, 128)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"train__batch_size": 9, "parallel__devices": 2}, "batch size 9 can't"),
+        ({"backbone__frozen": True}, "keeps random weights for ever"),
+        ({"backbone__weights": "no.safetensors"}, "no.safetensors"),
+        ({"zones__count": 40}, "40 quantile zones need as many distinct"),
+        ({"ensemble__band": 0.7}, "choose ensemble.band and ensemble.classifiers"),
+    ],
+)
+def test_what_can_not_work_is_refused_before_the_first_step(
+    changes, message, shop, tmp_path
+):
+    with pytest.raises(UserError, match=message):
+        train.prepare(shop.config(**changes), tmp_path)
+
+
+def test_weights_of_another_depth_are_refused(shop, tmp_path):
+    config = shop.config(backbone__weights=str(shop.backbone), backbone__depth="18")
+    with pytest.raises(UserError, match="holds a ResNet-tiny, the config asks for 18"):
+        train.prepare(config, tmp_path)
+
+
+def test_weights_of_another_kind_are_refused(photo_run, shop, tmp_path):
+    with pytest.raises(UserError, match="network has no 'backbone'"):
+        train.prepare(
+            shop.config(model__kind="attributes"), tmp_path, photo_run.workdir
+        )
+    with pytest.raises(UserError, match="head/.* has shape"):
+        train.prepare(shop.config(model__kind="block"), tmp_path, photo_run.workdir)
+
+
+def test_features_are_cached_of_frozen_backbones_alone():
+    with pytest.raises(UserError, match="backbone.cache needs --backbone.frozen"):
+        configs.replace(Config(), {"backbone.cache": "somewhere"})
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    values = {"a": 1, "b": 0.5, "c": math.inf, "d": math.nan}
+    train.write_metrics(tmp_path / "m.json", values)
+    saved = json.loads((tmp_path / "m.json").read_text())
+    assert saved == {"a": 1, "b": 0.5, "c": None, "d": None}
+
+
+def test_free_settings_are_settings():
+    names = {name for name, *_ in configs.leaves(Config())}
+    for entry in train.FREE:
+        assert entry in names or any(name.startswith(entry) for name in names)
+    assert dataclasses.is_dataclass(Config().loss)
