@@ -6,11 +6,11 @@ from common.config import check_bounds, knob
 from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
 from common.errors import UserError
+from common.loop_config import LoopConfig
 from common.optim import OptimizerConfig
 from common.parallel import ParallelConfig
 from common.precision import PRECISIONS
 from common.resnet import SIZES
-from common.train_loop import LoopConfig
 from ican.ensemble import EnsembleConfig
 from ican.losses import Weighting
 from ican.model_config import KINDS, ModelConfig

@@ -5,11 +5,11 @@ import dataclasses
 from common.config import check_bounds, knob
 from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
+from common.loop_config import LoopConfig
 from common.optim import OptimizerConfig
 from common.parallel import ParallelConfig
 from common.precision import PRECISIONS
 from common.resnet import SIZES
-from common.train_loop import LoopConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 
 from common import checkpointing, metric_writer, parallel, train_loop
 from common.errors import UserError
-from common.train_loop import LoopConfig, Phase
+from common.loop_config import LoopConfig
+from common.train_loop import Phase
 
 ONE = parallel.ParallelConfig(devices=1)
 

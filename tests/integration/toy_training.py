@@ -28,6 +28,7 @@ from common import metrics, optim, parallel, rng, train_loop
 from common.devices import Devices
 from common.dropout import Dropout
 from common.errors import UserError
+from common.loop_config import LoopConfig
 
 ITEMS = 101
 VALIDATION_ITEMS = 23
@@ -198,7 +199,7 @@ def make_run(toy: Toy):
             mode=toy.mode, devices=toy.devices, model_axis=toy.model_axis
         )
     )
-    config = train_loop.LoopConfig(
+    config = LoopConfig(
         batch_size=toy.batch_size,
         seed=toy.seed,
         log_every=toy.log_every,
