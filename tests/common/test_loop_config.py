@@ -18,5 +18,7 @@ def test_a_step_needs_no_data_and_no_checkpoint_library():
         "heavy = ('orbax', 'grain', 'tensorflow_datasets', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
