@@ -5,6 +5,20 @@ from typing import Literal
 
 from common.config import check_bounds, knob
 
+# Knobs that may change when a run is continued; see `workdirs.start_record`.
+FREE = (
+    "train.steps",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.progress",
+    "train.tensorboard",
+    "train.profile_start",
+    "train.profile_steps",
+    "parallel.",
+    "data.cache",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common import (
+    loop_config,
     metrics,
     parallel,
     pretrained,
@@ -29,23 +30,9 @@ from ican.evaluation import Calibration, Outcome
 from ican.task import Seen, Task
 
 PREDICTIONS = "predictions_test.csv"
+
 # What may change when a run is continued.
-FREE = (
-    "train.steps",
-    "train.log_every",
-    "train.eval_every",
-    "train.checkpoint_every",
-    "train.progress",
-    "train.tensorboard",
-    "train.profile_start",
-    "train.profile_steps",
-    "parallel.",
-    "reproduce.",
-    "data.cache",
-    "backbone.cache",
-    "interval",
-    "compare",
-)
+FREE = (*loop_config.FREE, "reproduce.", "backbone.cache", "interval", "compare")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from common import metrics, parallel, pretrained, train_loop, workdirs
+from common import loop_config, metrics, parallel, pretrained, train_loop, workdirs
 from common.backbone import data
 from common.backbone.config import Config
 from common.backbone.task import Task
@@ -15,17 +15,6 @@ from common.data import pipeline
 
 PHASE = "train"
 WEIGHTS = "backbone.safetensors"
-# What may change when a run is continued.
-FREE = (
-    "train.steps",
-    "train.log_every",
-    "train.eval_every",
-    "train.checkpoint_every",
-    "train.progress",
-    "train.tensorboard",
-    "parallel.",
-    "data.cache",
-)
 
 
 def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
@@ -43,7 +32,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
     """
     parallel.start(config.parallel)
     if jax.process_index() == 0:
-        workdirs.start_record(workdir, "backbone", config, FREE)
+        workdirs.start_record(workdir, "backbone", config, loop_config.FREE)
     execution = parallel.make_execution(config.parallel)
     examples = data.load(config, workdir)
     task = Task(config, len(examples.classes), execution.devices)
