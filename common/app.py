@@ -157,7 +157,7 @@ def main(
                 workdirs.make_folder(run.workdir)
             verbs[run.mode](config, run)
     except UserError as error:
-        print("error:", *str(error).split("\n"), file=sys.stderr, flush=True)
+        print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
@@ -220,6 +220,12 @@ def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
         given.split,
         path("init_from"),
     )
+
+
+def _one_line(text: str) -> str:
+    """Text fit for a line of a terminal; names of files may hold anything."""
+    text = " ".join(text.splitlines())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _print_result(text: str) -> None:

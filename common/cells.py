@@ -164,6 +164,6 @@ def parse_column(
     return values[codes], {int(row): reasons[codes[row]] for row in wrong}
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, longest: int = 40) -> str:
     """Text in quotes for a message, on one line and not too long."""
-    return repr(text if len(text) <= 40 else text[:37] + "…")
+    return repr(text if len(text) <= longest else text[: longest - 3] + "…")

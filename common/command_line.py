@@ -154,8 +154,8 @@ def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
 
 def _shown(text: str) -> str:
     """A piece of what the user gave, safe to print and short."""
-    text = text if len(text) <= 80 else text[:77] + "..."
-    return ascii(text) if not text.isprintable() else f"'{text}'"
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return f"'{text}'" if len(text) <= 80 else f"'{text[:77]}...'"
 
 
 def help_text(program: str, summary: str, modes: Mapping[str, str], *parts: Any) -> str:

@@ -125,20 +125,16 @@ def define_flags(
       module_name: the module under which `--help` lists them.
     """
     for name, value, holds, text in leaves(default):
-        if holds.is_switch:
-            flags.DEFINE_boolean(
-                name, value, text, flag_values=flag_values, module_name=module_name
-            )
-        else:
-            flags.DEFINE(
-                knobs.FlagParser(holds),
-                name,
-                value,
-                text,
-                flag_values=flag_values,
-                serializer=knobs.FlagSerializer(holds),
-                module_name=module_name,
-            )
+        flag = flags.Flag(
+            knobs.FlagParser(holds),
+            # absl writes a switch itself, as --name or --noname.
+            None if holds.is_switch else knobs.FlagSerializer(holds),
+            name,
+            value,
+            text,
+            boolean=holds.is_switch,
+        )
+        flags.DEFINE_flag(flag, flag_values=flag_values, module_name=module_name)
 
 
 def from_flags(cls: type[T], flag_values: flags.FlagValues) -> T:

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,17 +102,30 @@ def read_table(path: str | pathlib.Path) -> Table:
     raise UserError(f"{path}: no table by its ending: give .csv, .csv.gz or .parquet")
 
 
-def from_rows(rows: Sequence[Mapping[str, Any]], name: str = "rows") -> Table:
+def from_rows(
+    rows: Iterable[Mapping[str, Any]] | pd.DataFrame, name: str = "rows"
+) -> Table:
     """A table of rows given in Python.
 
     Args:
-      rows: {column: value}; None and NaN are empty cells, the members of a list,
-        tuple or set are joined by "|", everything else becomes text.
+      rows: {column: value}, or a DataFrame; None and NaN are empty cells, the members
+        of a list, tuple or set are joined by "|", everything else becomes text.
       name: stands for the path in messages.
 
     Raises:
-      UserError: no rows, or a row that is no mapping.
+      UserError: no rows, a row that is no mapping, a column that stands twice.
     """
+    if isinstance(rows, pd.DataFrame):
+        twice = rows.columns[rows.columns.duplicated()]
+        if len(twice):
+            raise UserError(f"{name}: column {twice[0]!r} stands twice: rename one")
+        rows = rows.to_dict("records")
+    if not isinstance(rows, Iterable):
+        raise UserError(
+            f"{name}: give a DataFrame or mappings of column to value, not a"
+            f" {type(rows).__name__}"
+        )
+    rows = list(rows)
     columns: dict[str, list[str | None]] = {}
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -182,7 +195,8 @@ def check_rows(
         if column not in table.frame:
             hint = did_you_mean(column, table.frame.columns)
             raise UserError(
-                f"{table.path}: no column {column!r}{hint}: correct the schema or the table"
+                f"{table.path}: no column {quoted(column, 80)}{hint}: correct the schema"
+                " or the table"
             )
     typed = table.frame[list(columns)].copy()
     faults: dict[int, Rejection] = {}
@@ -310,16 +324,17 @@ def _to_frame(columns: Mapping[str, Any]) -> pd.DataFrame:
 
 def _read_parquet(path: pathlib.Path) -> Table:
     try:
-        data = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            check_header(path, names)
+            data = file.read()
         data.validate(full=True)
-        names = data.column_names
     except OSError as error:
         reason = error.strerror or "damaged"
         raise UserError(f"{path}: can't read the table: {reason}") from error
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged Parquet file ({reason})") from error
-    check_header(path, names)
     if not data.num_rows:
         raise UserError(f"{path}: no rows")
     columns = {

@@ -102,6 +102,12 @@ def _read_table(
             f"{config.path}: a column named 'split' must hold train, validation or"
             ' test (set "split" in the schema); rename it'
         )
+    for name in ("line", "error"):  # what `read_rows` adds
+        if name in schema.input_columns():
+            raise UserError(
+                f"{config.path}: predictions have a column {name!r} of their own;"
+                " rename this one"
+            )
     return table, schema
 
 
@@ -164,14 +170,7 @@ def _prepare(
         frame = frame[keep].reset_index(drop=True)
         found = [row for row, kept in zip(found, keep, strict=True) if kept]
         digests = [row.digests for row in found] if store else None
-        frame["split"] = splits.assign(
-            frame,
-            schema,
-            digests,
-            config.split_fractions,
-            config.split_seed,
-            by_time=config.split_by_time,
-        )
+        frame["split"] = _assign_splits(config, frame, schema, digests)
         source = NewRowSource(store, [row.names for row in found])
         rows = _with_bar(zip(frame["split"], _records(source), strict=True), len(frame))
         records.write_records(partial, rows)
@@ -188,6 +187,25 @@ def _prepare(
         "prepared_from": dataclasses.asdict(config),
     }
     prepared.write_tables(partial, schema, frame, facts)
+
+
+def _assign_splits(
+    config: ListingsConfig,
+    frame: pd.DataFrame,
+    schema: Schema,
+    digests: Sequence[Sequence[str]] | None,
+) -> np.ndarray:
+    try:
+        return splits.assign(
+            frame,
+            schema,
+            digests,
+            config.split_fractions,
+            config.split_seed,
+            by_time=config.split_by_time,
+        )
+    except UserError as error:
+        raise UserError(f"{config.path}: {error}") from None
 
 
 def _records(source: NewRowSource) -> Iterator[Record]:

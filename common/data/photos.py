@@ -10,6 +10,7 @@ import pandas as pd
 import tqdm
 
 from common import schema as schemas
+from common.cells import quoted
 from common.data import images
 from common.data.image_files import ImageStore
 
@@ -126,7 +127,9 @@ def _judge(row: Iterable[tuple[str, str]], seen: dict[str, Photo]) -> RowPhotos:
     for column, name in row:
         photo = seen[name]
         if photo.reason:
-            problems.append(Problem(column, f"photo {name!r}: {photo.reason}"))
+            problems.append(
+                Problem(column, f"photo {quoted(name, 80)}: {photo.reason}")
+            )
         else:
             good.append((name, photo.digest))
     names, digests = zip(*good, strict=True) if good else ((), ())
