@@ -1,0 +1,58 @@
+import pathlib
+
+import pytest
+from absl import flags
+
+import common.backbone.config
+import ican.config
+from common import command_line
+from common import config as configs
+from common.app import RunFlags
+from ican import tables
+
+FOLDER = pathlib.Path("experiments/flagfiles")
+CONFIGS = {"ican": ican.config.Config, "backbone": common.backbone.config.Config}
+FILES = sorted(FOLDER.glob("*.flags"))
+
+
+def parse(file):
+    """The config that a flag file makes of its system's defaults."""
+    cls = CONFIGS[file.name.split("_")[0]]
+    values = flags.FlagValues()
+    configs.define_flags(RunFlags(), values)
+    configs.define_flags(cls(), values)
+    command_line.parse(values, [f"--flagfile={file}"])
+    return configs.from_flags(cls, values)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_flagfile_parses_and_says_what_it_is(file):
+    parse(file)
+    header = "".join(
+        line for line in file.read_text().splitlines(True) if line.startswith("#")
+    )
+    for word in ("Data:", "Command:", "Result:"):
+        assert word in header
+    assert f"{file}" in header
+
+
+def test_the_systems_have_quickstart_and_smoke():
+    names = {file.name for file in FILES}
+    assert {"ican_quickstart.flags", "ican_smoke.flags", "ican_tables.flags"} <= names
+
+
+def test_the_tables_are_run_at_the_papers_sizes():
+    config = parse(FOLDER / "ican_tables.flags")
+    counts = [config.rings.count(split) for split in ("train", "validation", "test")]
+    assert counts == [19176, 5350, 8016]
+    assert (config.photos.resize, config.photos.crop) == (512, 448)
+    assert (config.backbone.depth, config.train.batch_size) == ("50", 16)
+    assert (config.optimizer.name, config.optimizer.learning_rate) == ("momentum", 0.01)
+    model = config.model
+    assert (model.mfb.factors, model.mfb.features, model.mfh.stages) == (5, 200, 2)
+    assert (model.mutan.features, model.mutan.rank) == (360, 10)
+    assert (model.block.count, model.block.size) == (100, 32)
+    assert (model.ican.block_count, model.ican.block_size) == (100, 32)
+    assert (config.ensemble.classifiers, config.ensemble.band) == (20, 4.0)
+    assert (config.zones.first, config.zones.last, config.zones.step) == (180, 900, 45)
+    assert len(tables.choose_rows(config.reproduce.rows)) == 15
