@@ -14,7 +14,7 @@ from common import figures, report, result_tables, splits
 from common.data.ingest import describe
 from common.data.listings import Listings
 from common.data.prepared import REJECTED_FILE
-from ican import train
+from ican import data, train
 from ican.config import Config
 from ican.train import Prepared
 
@@ -45,8 +45,7 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
         {"": "rejected rows", "found": listings.rejected},
         {"": "rows without photo", "found": listings.rows_without_photo},
     ]
-    target = listings.schema.target
-    currency = target.currency if target and target.currency else "price"
+    currency = data.price_unit(listings.schema)
     price = figures.histogram(run.examples.prices.tolist(), xlabel=currency, log=True)
     zones = run.examples.ensemble.zones
     counts = np.bincount(

@@ -14,6 +14,7 @@ from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.encoders import AttributeSpec, Encoders, replace_unseen
 from common.errors import UserError
+from common.schema import Schema
 from ican import ensemble as ensembles
 from ican import rings
 from ican import zones as price_zones
@@ -208,6 +209,13 @@ def prices_of(listings: Listings) -> np.ndarray:
             " the column of prices"
         )
     return pd.to_numeric(listings.frame[target.column]).to_numpy(np.float64)
+
+
+def price_unit(schema: Schema) -> str:
+    """What axes say of prices: the currency, or "price" where it is not known."""
+    return (
+        schema.target.currency if schema.target and schema.target.currency else "price"
+    )
 
 
 def targets(ensemble: Ensemble, prices: np.ndarray) -> dict[str, np.ndarray]:

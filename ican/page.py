@@ -3,7 +3,7 @@
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from common.data.listings import Subset
 from ican import data, evaluation, explain, trained
 from ican.evaluation import Outcome
 from ican.metrics import TOP
+
+if TYPE_CHECKING:
+    from ican.train import Prepared
 
 FILE = "report.html"
 PANELS = 4  # rows whose attention is drawn
@@ -35,7 +38,7 @@ def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str,
 
 
 def write(
-    run: Any,
+    run: "Prepared",
     workdir: pathlib.Path,
     outcome: Outcome,
     state: Any,
@@ -45,7 +48,7 @@ def write(
     """Writes report.html and its figures.
 
     Args:
-      run: `train.Prepared`.
+      run: the run.
       workdir: of the run.
       outcome: on the test rows.
       state: the best one, in device form.
@@ -56,7 +59,7 @@ def write(
       Path of the page.
     """
     config, zones = run.config, run.examples.ensemble.zones
-    currency = run.examples.listings.schema.target.currency or "price"
+    currency = data.price_unit(run.examples.listings.schema)
     counts = {s: len(run.examples.listings.indices(s)) for s in ("train", "test")}
     pictures = {
         "curves": (
@@ -154,7 +157,9 @@ def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _attention(run: Any, workdir: pathlib.Path, state: Any) -> list[report.Section]:
+def _attention(
+    run: "Prepared", workdir: pathlib.Path, state: Any
+) -> list[report.Section]:
     """Panels of some test rows, spread over the price zones; only for the kind ican."""
     if run.config.model.kind != "ican":
         return []

@@ -15,6 +15,7 @@ import tqdm
 
 from common import schema as schemas
 from common import splits, tables
+from common.app import is_first_process
 from common.data import image_files, images, photos, prepared, records
 from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource
 from common.data.photos import RowPhotos
@@ -30,7 +31,8 @@ BadImage = Literal["skip", "blank", "raise"]
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if is_first_process():
+        print(text, file=sys.stderr, flush=True)
 
 
 def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
