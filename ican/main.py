@@ -31,8 +31,10 @@ def run_train(config: Config, run: Run) -> None:
         page.results_row(kind, values, "test"),
         page.results_row("majority", values, "test/majority"),
     ]
-    ratio = values["test/top3"] / values["test/majority/top3"]
-    notes = [f"top-3 of {kind} is {ratio:.2f} x that of the majority baseline."]
+    notes = []
+    if values["test/majority/top3"]:
+        ratio = values["test/top3"] / values["test/majority/top3"]
+        notes = [f"top-3 of {kind} is {ratio:.2f} x that of the majority baseline."]
     if config.compare != "none":
         model = dataclasses.replace(config.model, kind=config.compare)
         other = dataclasses.replace(config, model=model, compare="none")
