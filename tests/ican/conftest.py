@@ -1,10 +1,8 @@
 """A small shop of rings, and networks trained on it once for all tests."""
 
-import contextlib
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -18,6 +16,7 @@ from common import pretrained, resnet
 from common import schema as schemas
 from ican import train
 from ican.config import Config
+from tests.quick_compilation import compiling_quickly
 
 # Prime numbers, so that the last batch of every split is a padded one.
 COUNTS = {"train": 37, "validation": 11, "test": 13}
@@ -184,20 +183,9 @@ def random_backbone() -> dict[str, Any]:
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@contextlib.contextmanager
-def compiling_quickly() -> Iterator[None]:
-    """Halves the time of compiling; these tests compute next to nothing."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture
 def quick_compilation():
-    """For `pytestmark`, see `compiling_quickly`."""
+    """For `pytestmark`."""
     with compiling_quickly():
         yield
 

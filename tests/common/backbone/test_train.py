@@ -1,0 +1,60 @@
+import json
+
+import numpy as np
+import pytest
+
+from common import checkpointing, pretrained, tree_paths
+from common import config as configs
+from common.backbone import data, train
+from common.backbone.task import Task
+from common.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def test_it_learns_two_colours(run):
+    assert run.values["classes"] == 2
+    assert run.values["test/majority_top1"] < 0.8
+    assert run.values["test/top1"] >= 0.9
+    assert run.values["validation/top1"] >= 0.9
+
+
+def test_majority_is_counted_on_training_rows(run, tmp_path):
+    examples = data.load(run.config, tmp_path)
+    train_labels, test_labels = (
+        examples.labels[examples.rows(split)] for split in ("train", "test")
+    )
+    commonest = 1 if (train_labels == 1).mean() > 0.5 else 0
+    share = (test_labels == commonest).mean()
+    assert run.values["test/majority_top1"] == pytest.approx(share)
+    assert run.values["test/n"] == len(test_labels)
+
+
+def test_saved_weights_are_those_of_the_best_checkpoint(run):
+    depth, variables = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)
+    assert depth == "tiny"
+    arrays = checkpointing.load_arrays(run.workdir)
+    found = tree_paths.flatten(variables)
+    assert len(found) > 50
+    for name, leaf in found.items():
+        collection, rest = name.split("/", 1)
+        wanted = arrays[f"{collection}/backbone/{rest}"]
+        np.testing.assert_array_equal(leaf, wanted, err_msg=name)
+
+
+def test_a_finished_run_is_not_trained_again(run, monkeypatch):
+    before = (run.workdir / train.WEIGHTS).read_bytes()
+
+    def refuse(self, state, batch, key):
+        raise AssertionError("a step was traced")
+
+    monkeypatch.setattr(Task, "step", refuse)
+    values = train.train_and_save(run.config, run.workdir)
+    assert json.loads(json.dumps(values)) == run.values
+    assert (run.workdir / train.WEIGHTS).read_bytes() == before
+
+
+def test_only_free_settings_may_change(run):
+    config = configs.replace(run.config, {"label_smoothing": 0.2})
+    with pytest.raises(UserError, match="label_smoothing is 0.1 there and 0.2 now"):
+        train.train_and_save(config, run.workdir)
