@@ -4,6 +4,7 @@ kills = kill_often([sys.executable, "-m", "experiments.ican_main", ...], workdir
 assert fingerprint(workdir) == fingerprint(workdir_of_an_uninterrupted_run)
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -75,7 +76,8 @@ def kill_often(
         try:
             _wait_for(kind, process, workdir, draw, spread, begun + timeout)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGKILL)
             output = process.communicate()[0]
         if process.returncode != -signal.SIGKILL:
             raise AssertionError(f"run {number} ended before its kill:\n{output}")
