@@ -131,8 +131,8 @@ def main(
 ) -> NoReturn:
     """Parses the command line, runs a verb, exits.
 
-    Exit codes: 0; 2 for a user's mistake, with one line on stderr; 130 on Ctrl-C.
-    Any other exception is a bug and keeps its traceback.
+    Exit codes: 0; 2 for a user's mistake or a file that the system refuses, with one
+    line on stderr; 130 on Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
       system: name of the system, "ican".
@@ -158,6 +158,13 @@ def main(
             verbs[run.mode](config, run)
     except UserError as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except OSError as error:
+        if not isinstance(error.filename, str | os.PathLike):
+            raise
+        # A disk that is full, a folder that may not be written: no bug either.
+        line = _one_line(f"{os.fspath(error.filename)}: {error.strerror}")
+        print(f"error: {line}", file=sys.stderr, flush=True)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)

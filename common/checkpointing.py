@@ -11,9 +11,7 @@ This is the only module that knows Orbax.
 
 import contextlib
 import dataclasses
-import gc
 import json
-import logging as standard_logging
 import math
 import os
 import pathlib
@@ -28,6 +26,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from common import stray_errors
 from common.errors import UserError
 from common.parallel import Execution
 from common.saved_leaves import (
@@ -76,6 +75,7 @@ class Checkpoints:
 
     Attributes:
       directory: where they are; made if it does not exist.
+      unreadable: step -> what is wrong, where even the record could not be read.
     """
 
     def __init__(self, directory: Path, *, writable: bool = True):
@@ -85,6 +85,7 @@ class Checkpoints:
         context = ocp.Context()
         context.checkpointables.registry = registry
         self._scores: dict[int, float] = {}
+        stray_errors.silence()
         self._orbax = ocp.training.Checkpointer(
             self.directory,
             context=context,
@@ -92,9 +93,12 @@ class Checkpoints:
             # A reader must not remove the save that a trainer is writing.
             cleanup_tmp_directories=writable,
         )
+        self.unreadable: dict[int, str] = {}
         for step in self.steps:
-            with contextlib.suppress(DamagedError):
+            try:
                 self._note_score(step, self.about(step)["score"])
+            except DamagedError as error:
+                self.unreadable[step] = str(error)
 
     def _note_score(self, step: int, score: float | None) -> None:
         if score is not None:
@@ -163,15 +167,13 @@ class Checkpoints:
 
     def _load(self, step: int, name: str, wanted: Any) -> Any:
         """Reads one part of a checkpoint, turning whatever is raised into one error."""
-        with _silent_tasks():
-            try:
-                return self._orbax.load_checkpointables(step, {name: wanted})[name]
-            except _NOT_DAMAGE:
-                raise
-            except Exception as error:  # noqa: BLE001  files break in every way
-                reason = f"its {name} can't be read: {type(error).__name__}"
-            gc.collect()
-        raise DamagedError(reason)
+        try:
+            return self._orbax.load_checkpointables(step, {name: wanted})[name]
+        except _NOT_DAMAGE:
+            raise
+        except Exception as error:  # files break in every way
+            part = "record" if name == "about" else "arrays"
+            raise DamagedError(f"its {part} can't be read") from error
 
     def _load_state(self, step: int, about: Mapping[str, Any], structs: Any) -> Any:
         """Reads the arrays and compares their checksums."""
@@ -382,17 +384,6 @@ def _best(scores: Mapping[int, float], steps: Sequence[int]) -> int | None:
 
 
 @contextlib.contextmanager
-def _silent_tasks() -> Iterator[None]:
-    """Orbax leaves failed tasks behind; their pages would bury the one clear line."""
-    logger = standard_logging.getLogger("asyncio")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-
-
-@contextlib.contextmanager
 def _reading(workdir: Path, phase: str) -> Iterator[tuple[Checkpoints, int]]:
     """Opens a phase's checkpoints for reading the best."""
     directory = phase_directory(workdir, phase)
@@ -402,6 +393,12 @@ def _reading(workdir: Path, phase: str) -> Iterator[tuple[Checkpoints, int]]:
             checkpoints = Checkpoints(directory, writable=False)
         if checkpoints is None or not checkpoints.steps:
             raise UserError(f"no checkpoint in {directory}: train first")
+        # It may be the best one; another in its place would be a silent change.
+        for step, reason in checkpoints.unreadable.items():
+            raise UserError(
+                f"checkpoint {directory / str(step)} is damaged ({reason}); restore it,"
+                " or remove it to go on with the best of the others"
+            )
         best = checkpoints.best
         step = checkpoints.steps[-1] if best is None else best
         try:

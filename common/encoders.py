@@ -201,7 +201,7 @@ class Encoders:
             return cls(tuple(_fitted_from_json(item) for item in value["attributes"]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"the encoders' file is damaged ({error!r}): copy it anew or train again"
+                "the encoders' file is damaged: copy it anew or train again"
             ) from error
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import tqdm
 
+from common.errors import UserError
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -151,16 +153,30 @@ class MetricWriter:
 
 
 def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl; null comes back as NaN, a half-written end is left out."""
+    """Lines of metrics.jsonl; null comes back as NaN, a half-written end is left out.
+
+    Raises:
+      UserError: for a line that is damaged.
+    """
     path = pathlib.Path(workdir) / METRICS_FILE
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [
-        {key: math.nan if value is None else value for key, value in line.items()}
-        for line in map(json.loads, whole)
-    ]
+    *whole, _ = path.read_bytes().split(b"\n")
+    found = []
+    for number, text in enumerate(whole, 1):
+        try:
+            line = json.loads(text)
+            plain = {"phase": str(line.pop("phase")), "step": int(line.pop("step"))}
+            numbers = {
+                name: math.nan if value is None else float(value)
+                for name, value in line.items()
+            }
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise UserError(
+                f"{path}, line {number} is damaged: restore the file or remove the line"
+            ) from None
+        found.append({**plain, **numbers})
+    return found
 
 
 def read_curves(

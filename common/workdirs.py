@@ -8,6 +8,7 @@ import pathlib
 import platform
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -44,6 +45,35 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     except BaseException:
         pathlib.Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_signed(path: pathlib.Path, contents: Mapping[str, Any]) -> None:
+    """Writes a JSON object that `read_signed` can tell from a damaged one."""
+    signed = {**contents, "checksum": _checksum(contents)}
+    write_atomically(path, json.dumps(signed, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_signed(path: pathlib.Path) -> dict[str, Any]:
+    """Reads what `write_signed` wrote; one without a checksum is read as it is.
+
+    Raises:
+      OSError: it can't be read.
+      ValueError, TypeError: not what was written.
+    """
+    try:
+        contents = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(contents, dict):
+        raise TypeError("no JSON object")
+    checksum = contents.pop("checksum", None)
+    if checksum is not None and checksum != _checksum(contents):
+        raise ValueError("not what was written")
+    return contents
+
+
+def _checksum(contents: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(contents, sort_keys=True).encode())
 
 
 def make_folder(workdir: pathlib.Path) -> None:

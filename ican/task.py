@@ -120,6 +120,21 @@ class Task:
                     raise UserError(f"{origin}: this network has no {module!r}")
                 _check_shapes(given, wanted[module], f"{origin}: {module}")
 
+    def check_state(self, state: State, origin: str) -> None:
+        """Refuses a state whose weights are not all those of the network.
+
+        Args:
+          state: with or without an optimizer.
+          origin: where it comes from, for the message.
+
+        Raises:
+          UserError: naming the first parameter that does not fit.
+        """
+        fresh = jax.eval_shape(self.init, {})
+        for collection in ("params", "batch_stats"):
+            given, wanted = (getattr(tree, collection) for tree in (state, fresh))
+            _check_shapes(given, wanted, f"{origin} {collection}")
+
     def step(
         self, state: State, batch: Batch, key: jax.Array
     ) -> tuple[State, dict[str, metrics.Pair]]:

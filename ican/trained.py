@@ -70,8 +70,7 @@ def save(
         "features": task.features,
         "calibration": calibration.to_dict(),
     }
-    text = json.dumps(contents, indent=1, ensure_ascii=False)
-    workdirs.write_atomically(workdir / FILE, text + "\n")
+    workdirs.write_signed(workdir / FILE, contents)
 
 
 def load(workdir: pathlib.Path, config: Config) -> Trained:
@@ -86,12 +85,13 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
     """
     path = workdir / FILE
     try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
+        contents = workdirs.read_signed(path)
         schema = schemas.loads(json.dumps(contents["schema"]))
         encoders = Encoders.from_json(contents["encoders"])
         ensemble = Ensemble.from_dict(contents["ensemble"])
         calibration = Calibration(**contents["calibration"])
         counts = np.asarray(contents["class_counts"])
+        has_backbone = contents["features"] is not None
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing: run --mode=train there to its end first"
@@ -100,9 +100,10 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         raise UserError(f"{path} is damaged ({error}); train again") from None
     task = Task(config, encoders.spec(), ensemble, counts, None, SINGLE)
     weights = load_weights(workdir)
-    if contents["features"] is not None and "backbone" not in weights["params"]:
+    if has_backbone and "backbone" not in weights["params"]:
         raise UserError(f"{workdir / BACKBONE} is missing: restore it or train again")
     state = State(weights["params"], weights["batch_stats"], None)
+    task.check_state(state, f"{workdir}: the trained")
     return Trained(task, state, schema, encoders, calibration)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors.numpy
 from jax.tree_util import DictKey, tree_flatten_with_path, tree_unflatten
 
 from common.errors import UserError
@@ -69,9 +68,8 @@ def save_resnet(path: str | pathlib.Path, depth: str, variables: Variables) -> N
       variables: "params" and "batch_stats" of `common.resnet.ResNet(depth)`.
     """
     path = pathlib.Path(path)
-    data = safetensors.numpy.save(
-        tensors_from_variables(SIZES[depth], variables), metadata={"format": "pt"}
-    )
+    tensors = tensors_from_variables(SIZES[depth], variables)
+    data = torch_files.safetensors_bytes(tensors)
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
         file.write(data)

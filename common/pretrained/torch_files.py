@@ -1,12 +1,16 @@
 """Weights in files that PyTorch users have, read without PyTorch."""
 
 import io
+import json
 import pathlib
 import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import ml_dtypes
 import numpy as np
-import safetensors
+import safetensors.numpy
 
 from common.errors import UserError
 from common.pretrained import torch_pickle
@@ -14,6 +18,7 @@ from common.pretrained import torch_pickle
 # Far above any backbone (ResNet-152: 0.24 GB), far below what stops a machine.
 MAX_BYTES = 4 * 2**30
 
+_CHECKSUM = "crc32"
 SAFETENSORS_DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -62,6 +67,23 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         ) from error
 
 
+def safetensors_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """A safetensors file with a checksum, by which `read` finds damage.
+
+    The format has none; PyTorch's readers skip it with the other metadata.
+    """
+    # Metadata moves the tensors, but leaves their bytes and order as they are.
+    _, tensor_bytes = _split(safetensors.numpy.save(dict(tensors)))
+    metadata = {"format": "pt", _CHECKSUM: str(zlib.crc32(tensor_bytes))}
+    return safetensors.numpy.save(dict(tensors), metadata=metadata)
+
+
+def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Metadata and the bytes of all tensors of a safetensors file."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:start]).get("__metadata__", {}), memoryview(data)[start:]
+
+
 def _parse(data: bytes) -> dict[str, np.ndarray]:
     if data[:2] == b"PK":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -79,7 +101,12 @@ def _parse(data: bytes) -> dict[str, np.ndarray]:
 def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
     # safetensors.numpy knows no bfloat16; this checks the file and leaves bytes.
     arrays = {}
-    for name, tensor in safetensors.deserialize(data):
+    tensors = safetensors.deserialize(data)
+    metadata, tensor_bytes = _split(data)
+    checksum = metadata.get(_CHECKSUM)
+    if checksum is not None and checksum != str(zlib.crc32(tensor_bytes)):
+        raise ValueError("its tensors are not those that were saved")
+    for name, tensor in tensors:
         kind = tensor["dtype"]
         if kind not in SAFETENSORS_DTYPES:
             raise ValueError(f"tensor {name!r} is of type {kind}, which is not read")

@@ -170,6 +170,14 @@ def test_errors_of_a_verb(tmp_path, capsys):
     assert capsys.readouterr().err == "error: two lines\n"
     assert run("--mode=schema", verbs={"schema": interrupt}) == 130
     assert capsys.readouterr().err == "interrupted\n"
+    blocked = tmp_path / "file"
+    blocked.touch()
+
+    def write(config, run):
+        (blocked / "out.csv").write_text("")
+
+    assert run("--mode=schema", verbs={"schema": write}) == 2
+    assert capsys.readouterr().err == f"error: {blocked}/out.csv: Not a directory\n"
     with pytest.raises(ZeroDivisionError, match="a bug"):
         app.main("toy", Config(), {"schema": crash}, ["toy", "--mode=schema"])
 

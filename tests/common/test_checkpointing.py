@@ -1,6 +1,7 @@
 import contextlib
 import json
 import math
+import shutil
 import zlib
 
 import jax
@@ -243,6 +244,17 @@ def test_damaged_best_costs_only_itself(execution, tmp_path, caplog):
     assert kept(folder) == ([1, 2, 3], 3)
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         assert checkpoints.restore_latest(abstract(), execution, IDENTITY).step == 3
+
+
+def test_no_other_takes_the_place_of_an_unreadable_best(execution, tmp_path):
+    folder = tmp_path / "checkpoints" / "a"
+    write(folder, execution, [0.9, 0.1, 0.2])
+    (folder / "1" / "about" / "data.json").write_text("{")
+    with pytest.raises(UserError, match=r"a/1 is damaged .* remove it to go on"):
+        checkpointing.load_arrays(tmp_path)
+    shutil.rmtree(folder / "1")
+    found = checkpointing.load_arrays(tmp_path)["params/kernel"]
+    np.testing.assert_array_equal(found, make_state(3.0)["params"]["kernel"])
 
 
 def test_the_record_is_plain_json(execution, tmp_path):

@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from common import metric_writer
+from common.errors import UserError
 from common.metric_writer import MetricWriter
 
 
@@ -28,6 +29,15 @@ def test_lines_are_strict_json_without_times(tmp_path):
     }
     (line,) = metric_writer.read_metrics(tmp_path)
     assert math.isnan(line["x"])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"phase": "a"}', "\xff", '{"step": {}}'])
+def test_a_damaged_line_is_named(text, tmp_path):
+    make(tmp_path).write("a", 1, {"loss": 1.0})
+    with (tmp_path / "metrics.jsonl").open("a", encoding="latin-1") as file:
+        file.write(text + "\n")
+    with pytest.raises(UserError, match="metrics.jsonl, line 2 is damaged"):
+        metric_writer.read_metrics(tmp_path)
 
 
 def test_cut_back_restores_the_file_to_the_byte(tmp_path):

@@ -135,3 +135,22 @@ def test_git_commit_is_that_of_the_checkout():
 def test_a_knob_that_is_free_must_exist(tmp_path):
     with pytest.raises(ValueError, match="'step'"):
         workdirs.start_record(tmp_path, "toy", Config(), ("step",))
+
+
+def test_signed_contents_come_back_and_damage_is_found(tmp_path):
+    path = tmp_path / "model.json"
+    contents = {"edges": [1.5, float("inf")], "name": "é", "none": None}
+    workdirs.write_signed(path, contents)
+    assert workdirs.read_signed(path) == contents
+    whole = path.read_text()
+    path.write_text(whole.replace("1.5", "1.6"))
+    with pytest.raises(ValueError, match="not what was written"):
+        workdirs.read_signed(path)
+    path.write_text(whole[:-20])
+    with pytest.raises(ValueError, match="not JSON"):
+        workdirs.read_signed(path)
+    path.write_text("[]")
+    with pytest.raises(TypeError, match="no JSON object"):
+        workdirs.read_signed(path)
+    path.write_text('{"edges": []}')  # written before there were checksums
+    assert workdirs.read_signed(path) == {"edges": []}

@@ -74,6 +74,16 @@ def test_round_trip_is_exact(tmp_path, depth):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_one_flipped_bit_is_found(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_resnet(path, "tiny", random_variables("tiny"))
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="its tensors are not those that were saved"):
+        resnet_from_torch(path)
+
+
 def test_saved_names_and_layout_are_torchvisions(tmp_path):
     path = tmp_path / "weights.safetensors"
     variables = random_variables("18")
