@@ -316,7 +316,9 @@ class _PmapExecution(Execution):
             if isinstance(rows, jax.Array):
                 return rows
             _check_rows(rows, self._local_rows)
-            parts = np.reshape(rows, (self._local_rows, -1, *rows.shape[1:]))
+            # No -1 here: an array of width 0, such as of absent sets, fits any number.
+            each = len(rows) // self._local_rows
+            parts = np.reshape(rows, (self._local_rows, each, *rows.shape[1:]))
             return jax.device_put(parts, self._by_device)
 
         return jax.tree.map(place, batch)
