@@ -9,10 +9,10 @@ import numpy as np
 
 from common import config as configs
 from common import figures, metric_writer, report
-from common.data.listings import Subset
 from ican import data, evaluation, explain, trained
 from ican.evaluation import Outcome
 from ican.metrics import TOP
+from ican.task import Seen
 
 if TYPE_CHECKING:
     from ican.train import Prepared
@@ -41,7 +41,7 @@ def write(
     run: "Prepared",
     workdir: pathlib.Path,
     outcome: Outcome,
-    state: Any,
+    seen: Seen,
     values: Mapping[str, Any],
     seconds: float,
 ) -> pathlib.Path:
@@ -51,7 +51,7 @@ def write(
       run: the run.
       workdir: of the run.
       outcome: on the test rows.
-      state: the best one, in device form.
+      seen: what the network saw of the test rows.
       values: contents of metrics.json.
       seconds: that training took in this process.
 
@@ -111,7 +111,7 @@ def write(
                 _picture(*pictures["error_by_zone"]),
             ],
         ),
-        *_attention(run, workdir, state),
+        *_attention(run, workdir, seen),
         report.Section(
             "Settings", [report.Code("\n".join(configs.flag_lines(config)))]
         ),
@@ -158,29 +158,26 @@ def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def _attention(
-    run: "Prepared", workdir: pathlib.Path, state: Any
+    run: "Prepared", workdir: pathlib.Path, seen: Seen
 ) -> list[report.Section]:
     """Panels of some test rows, spread over the price zones; only for the kind ican."""
     if run.config.model.kind != "ican":
         return []
     examples = run.examples
     rows = examples.listings.indices("test")
-    rows = rows[np.argsort(examples.prices[rows], kind="stable")]
-    places = np.linspace(0, len(rows) - 1, min(PANELS, len(rows))).round().astype(int)
-    rows = rows[places]
-    source = Subset(examples.source, rows)
-    size = run.config.train.batch_size
-    with data.eval_batches(source, examples.loader, size) as batches:
-        seen = trained.see(run.look, state, batches, len(rows))
+    order = np.argsort(examples.prices[rows], kind="stable")
+    spread = np.linspace(0, len(rows) - 1, min(PANELS, len(rows))).round().astype(int)
     zones = examples.ensemble.zones
     blocks: list[report.Block] = []
-    for place, row in enumerate(rows):
-        price = examples.prices[row]
+    for place in order[spread]:
+        row = int(rows[place])
         elected = zones.names()[int(seen.scores[place].argmax())]
-        title = f"row {row}: price {price:,.0f}, predicted zone {elected}"
+        title = (
+            f"row {row}: price {examples.prices[row]:,.0f}, predicted zone {elected}"
+        )
         figure = explain.draw_row(
             examples.listings.source,
-            int(row),
+            row,
             run.config.photos,
             seen,
             place,

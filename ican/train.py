@@ -185,7 +185,7 @@ def train_and_evaluate(
         start=run.start,
     )
     seconds = time.monotonic() - began
-    outcomes, calibration = judge(run, result.state)
+    outcomes, calibration, seen = judge(run, result.state)
     values = summarise(run, outcomes)
     values["best_step"] = result.best_step
     if jax.process_index() == 0:
@@ -197,14 +197,18 @@ def train_and_evaluate(
             calibration,
         )
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
-        page.write(run, workdir, outcomes["test"], result.state, values, seconds)
+        page.write(run, workdir, outcomes["test"], seen, values, seconds)
         # Last: it says that the run has ended.
         write_metrics(workdir / "metrics.json", values)
     return values
 
 
-def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration]:
-    """Calibrates on validation and measures validation and test."""
+def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration, Seen]:
+    """Calibrates on validation and measures validation and test.
+
+    Returns:
+      (outcomes by split, calibration, what the network saw of the test rows).
+    """
     zones = run.examples.ensemble.zones
     seen = {split: see_split(run, state, split) for split in ("validation", "test")}
     prices = {split: prices_of(run.examples, split) for split in seen}
@@ -217,7 +221,7 @@ def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration]:
     }
     if run.config.model.kind == "ican" and not run.config.data.path:
         outcomes["test"].scalars.update(_point(run, seen["test"]))
-    return outcomes, calibration
+    return outcomes, calibration, seen["test"]
 
 
 def see_split(run: Prepared, state: Any, split: str) -> Seen:
