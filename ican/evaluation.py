@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from common import calibration
+from common.metrics import Pair, label_rank
 from ican import metrics
 from ican.zones import Zones
 
@@ -112,7 +113,7 @@ def measure(
         reference_log_prices=jnp.asarray(zones.reference_log_prices),
     )
     ranks = np.asarray(
-        metrics.label_ranks(jnp.asarray(scores, jnp.float32), jnp.asarray(labels))
+        label_rank(jnp.asarray(scores, jnp.float32), jnp.asarray(labels))
     )
     points = log_points(scores, zones, fitted.temperature)
     errors = abs(points - np.log(prices))
@@ -163,7 +164,7 @@ def majority(
     """
     scores = majority_scores(zones.label(train_prices), zones, len(prices))
     labels = jnp.asarray(zones.label(prices))
-    ranks = np.asarray(metrics.label_ranks(jnp.asarray(scores, jnp.float32), labels))
+    ranks = np.asarray(label_rank(jnp.asarray(scores, jnp.float32), labels))
     errors = abs(np.log(prices) - np.median(np.log(train_prices)))
     tops = {f"top{k}": float(np.mean(ranks < k)) for k in metrics.TOP}
     return {**tops, "male": float(errors.mean())}
@@ -187,5 +188,5 @@ def with_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
-def _mean(pair: metrics.Pair) -> float:
+def _mean(pair: Pair) -> float:
     return float(pair[0] / pair[1])

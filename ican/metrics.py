@@ -9,51 +9,15 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-Pair = tuple[jax.Array, jax.Array]
+from common import metrics
+from common.metrics import Pair
 
 TOP = (1, 3, 5, 7)
-
-
-def masked_sum(values: jax.Array, mask: jax.Array) -> Pair:
-    """(sum of values [B] where mask [B] is set, number of such rows)."""
-    mask = mask.astype(values.dtype)
-    return jnp.where(mask > 0, values * mask, 0.0).sum(), mask.sum()
-
-
-def label_ranks(scores: jax.Array, labels: jax.Array) -> jax.Array:
-    """Rank of the right label among the scores, 0 the best; ties: lower label first.
-
-    Args:
-      scores: [B, J].
-      labels: int [B].
-
-    Returns:
-      int32 [B].
-    """
-    own = jnp.take_along_axis(scores, labels[:, None], 1)  # [B, 1]
-    lower = jnp.arange(scores.shape[1])[None] < labels[:, None]  # [B, J]
-    ahead = (scores > own) | ((scores == own) & lower)
-    return ahead.sum(1, dtype=jnp.int32)
 
 
 def zone_distances(scores: jax.Array, labels: jax.Array) -> jax.Array:
     """How many zones the best scored zone lies off: float32 [B]."""
     return abs(scores.argmax(1) - labels).astype(jnp.float32)
-
-
-def confusion(scores: jax.Array, labels: jax.Array, mask: jax.Array) -> jax.Array:
-    """Counts [J, J] of (right label, elected label) over the rows with mask 1.
-
-    Args:
-      scores: [B, J].
-      labels: int [B].
-      mask: [B].
-    """
-    zones = scores.shape[1]
-    right = jax.nn.one_hot(labels, zones) * mask.astype(jnp.float32)[:, None]
-    elected = jax.nn.one_hot(scores.argmax(1), zones)
-    # Counts must be whole numbers on accelerators too.
-    return jnp.einsum("bi,bj->ij", right, elected, precision="highest")
 
 
 def log_point(probabilities: jax.Array, reference_log_prices: jax.Array) -> jax.Array:
@@ -77,13 +41,6 @@ def absolute_log_errors(log_points: jax.Array, prices: jax.Array) -> jax.Array:
     return jnp.where(known, abs(log_points - log_prices), 0.0)
 
 
-def by_zone(values: jax.Array, labels: jax.Array, mask: jax.Array, zones: int) -> Pair:
-    """Splits values by the right zone: (sums [J], numbers of rows [J])."""
-    rows = jax.nn.one_hot(labels, zones) * mask.astype(jnp.float32)[:, None]  # [B, J]
-    values = jnp.where(mask > 0, values, 0.0)
-    return jnp.einsum("bj,b->j", rows, values, precision="highest"), rows.sum(0)
-
-
 def zone_metrics(
     probabilities: jax.Array,
     labels: jax.Array,
@@ -105,20 +62,16 @@ def zone_metrics(
 
     Returns:
       "top<k>" (share with the right zone among the k best), "zone_distance" (zones)
-      and "male" (mean absolute error of the log price) as scalar pairs; "zone_male"
-      and "zone_top1" as pairs of [J], split by the right zone; "confusion" with
-      counts [J, J] as its sum and items per right zone [J, 1] as its weight.
+      and "male" (mean absolute error of the log price) as scalar pairs; "confusion"
+      with counts [J, J] as its sum and items per right zone [J, 1] as its weight.
     """
-    ranks = label_ranks(probabilities, labels)
-    errors = absolute_log_errors(log_point(probabilities, reference_log_prices), prices)
     zones = probabilities.shape[1]
-    counts = confusion(probabilities, labels, mask)
-    hits = {k: (ranks < k).astype(jnp.float32) for k in top}
+    counts = metrics.confusion(probabilities.argmax(1), labels, zones, mask)
+    distances = zone_distances(probabilities, labels)
+    errors = absolute_log_errors(log_point(probabilities, reference_log_prices), prices)
     return {
-        **{f"top{k}": masked_sum(hit, mask) for k, hit in hits.items()},
-        "zone_distance": masked_sum(zone_distances(probabilities, labels), mask),
-        "male": masked_sum(errors, mask),
-        "zone_male": by_zone(errors, labels, mask, zones),
-        "zone_top1": by_zone((ranks < 1).astype(jnp.float32), labels, mask, zones),
+        **metrics.top_k(probabilities, labels, top, mask),
+        "zone_distance": metrics.weighted(distances, mask),
+        "male": metrics.weighted(errors, mask),
         "confusion": (counts, counts.sum(1, keepdims=True)),
     }

@@ -13,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from common import rng, tree_paths
+from common import metrics, rng, tree_paths
 from common.devices import Devices
 from common.encoders import AttributeSpec
 from common.errors import UserError
 from common.optim import make_optimizer
 from common.precision import compute_dtype
-from ican import losses, metrics
+from ican import losses
 from ican.config import Config
 from ican.ensemble import Ensemble, zone_probabilities
+from ican.metrics import zone_metrics
 from ican.model import Network, Prediction
 
 Batch = Mapping[str, jax.Array]
@@ -165,7 +166,7 @@ class Task:
         """Loss and metrics of a padded batch, as sums over its real rows."""
         prediction = self._apply(state, batch)
         scores = self.ensemble.scores(prediction.logits)
-        measured = metrics.zone_metrics(
+        measured = zone_metrics(
             zone_probabilities(scores),
             batch["label"],
             batch["price"],
@@ -207,9 +208,8 @@ class Task:
             normalise=self.config.loss.normalise,
             devices=self.devices,
         )
-        ranks = metrics.label_ranks(self.ensemble.scores(logits), labels)
-        top3 = metrics.masked_sum((ranks < 3).astype(jnp.float32), mask)
-        return self.devices.sum({"loss": loss, "top3": top3})
+        top3 = metrics.top_k(self.ensemble.scores(logits), labels, (3,), mask)
+        return self.devices.sum({"loss": loss, **top3})
 
     def _optimizer(self, params: Any) -> optax.GradientTransformation:
         frozen = self.config.backbone.frozen and "backbone" in params
