@@ -91,6 +91,12 @@ def start(config: ParallelConfig) -> None:
         ) from error
 
 
+def wait_for_all(place: str) -> None:
+    """Waits until every process of the run has come to a place, named for errors."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(place)
+
+
 class Execution(abc.ABC):
     """Places arrays and compiles functions for the devices of a run.
 

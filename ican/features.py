@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import tqdm
 
-from common import pretrained, resnet, tree_paths
+from common import parallel, pretrained, resnet, tree_paths
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Subset
 from common.parallel import Execution
@@ -62,9 +62,15 @@ def cache(
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     directory = pathlib.Path(config.backbone.cache) / f"features-{name}"
-    store = FeatureCache(directory, key, (len(examples.prices), *shape))
+    where = (directory, key, (len(examples.prices), *shape))
+    if jax.process_index() == 0:
+        FeatureCache(*where)  # made by one process, then opened by all
+    parallel.wait_for_all("feature cache made")
+    store = FeatureCache(*where)
     if not store.complete:
         _fill(store, config, examples, execution, variables)
+        parallel.wait_for_all("feature cache filled")
+        store = FeatureCache(*where)
     if jax.process_index() == 0:
         depth = config.backbone.depth
         pretrained.save_resnet(workdir / trained.BACKBONE, depth, variables)
@@ -87,7 +93,7 @@ def _fill(
     execution: Execution,
     variables: Mapping[str, Any],
 ) -> None:
-    """Runs the backbone over the rows that the cache lacks."""
+    """Runs the backbone over the rows that the cache lacks; process 0 writes them."""
     dtype = compute_dtype(config.precision)
     backbone = resnet.ResNet(config.backbone.depth, dtype, execution.devices)
 
@@ -105,8 +111,9 @@ def _fill(
     size = config.train.batch_size
     with data.eval_batches(source, loader, size) as batches:
         bar = tqdm.tqdm(total=len(left), desc="features", unit="row", disable=None)
-        for batch in batches:
-            maps = look(state, execution.put(batch))[: len(store) - store.done]
-            store.append(maps)
+        for number, batch in enumerate(batches):
+            maps = look(state, execution.put(batch))[: len(left) - number * size]
+            if jax.process_index() == 0:
+                store.append(maps)
             bar.update(len(maps))
         bar.close()

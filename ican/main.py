@@ -41,6 +41,8 @@ def run_train(config: Config, run: Run) -> None:
         folder = run.workdir / f"compare_{config.compare}"
         run.say(f"training {config.compare} to compare with")
         other_values = train.train_and_evaluate(other, folder)
+        if not app.is_first_process():
+            return  # the first has written what is read now
         rows.insert(1, page.results_row(config.compare, other_values, "test"))
         gain, error = evaluation.paired_difference(
             *(train.read_ranks(path) < 3 for path in (run.workdir, folder))
