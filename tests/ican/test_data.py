@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -92,6 +93,25 @@ def test_training_draws_every_training_row_once_an_epoch(examples, shop):
     assert sorted(prices[:37]) == sorted(wanted)
     with examples.train_batches(8, seed=0, start_step=4) as batches:
         assert next(batches)["price"].tolist() == prices[32:]
+
+
+def test_processes_share_every_batch(examples, monkeypatch):
+    def first_batches():
+        with examples.train_batches(8, seed=0, start_step=3) as batches:
+            drawn = next(batches)
+        with examples.eval_batches(np.arange(5), 8) as batches:
+            return drawn, next(batches)
+
+    whole = first_batches()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    parts = []
+    for process in (0, 1):
+        monkeypatch.setattr(jax, "process_index", lambda index=process: index)
+        parts.append(first_batches())
+    for place, batch in enumerate(whole):
+        for name, array in batch.items():
+            joined = np.concatenate([part[place][name] for part in parts])
+            np.testing.assert_array_equal(joined, array, err_msg=name)
 
 
 def test_evaluation_keeps_the_order_and_pads_the_last_batch(examples, shop):

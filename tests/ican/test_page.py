@@ -1,11 +1,16 @@
+import dataclasses
 import json
 import math
+import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from ican import page
+from ican import evaluation, page, train
+from ican.evaluation import Calibration
+from ican.task import Seen
 
 
 def test_shares_carry_their_standard_errors():
@@ -86,3 +91,28 @@ def test_every_test_row_and_its_rank_is_written_down(photo_run, shop):
         name: value if math.isfinite(value) else None
         for name, value in photo_run.values.items()
     }
+
+
+def test_the_page_runs_no_program(photo_run, tmp_path):
+    """Only the first process draws it: a program of all processes would hang."""
+
+    def refuse(*args):
+        raise AssertionError("a program was run")
+
+    run = train.prepare(photo_run.config, tmp_path)
+    run = dataclasses.replace(run, look=refuse)
+    rng = np.random.default_rng(0)
+    seen = Seen(
+        rng.normal(size=(13, 9)),
+        rng.dirichlet(np.ones(4), size=(13, 2)),
+        rng.dirichlet(np.ones(3), size=(13, 2)),
+    )
+    outcome = evaluation.measure(
+        seen.scores,
+        train.prices_of(run.examples, "test"),
+        run.examples.ensemble.zones,
+        Calibration(1.0, 0.9, 0.5),
+    )
+    shutil.copy(photo_run.workdir / "metrics.jsonl", tmp_path)
+    path = page.write(run, tmp_path, outcome, seen, photo_run.values, 0.0)
+    assert "What it looked at" in path.read_text(encoding="utf-8")
