@@ -84,7 +84,8 @@ def _read_flagfile(file: pathlib.Path, where: str) -> str:
             data = stream.read(LARGEST_FLAGFILE + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{where}--flagfile={_shown(str(file))}: {reason}") from None
+        shown = _shown(str(file), longest=200)
+        raise UserError(f"{where}--flagfile={shown}: {reason}") from None
     if len(data) > LARGEST_FLAGFILE:
         raise UserError(f"{where}--flagfile={file}: too large for a flag file")
     try:
@@ -152,10 +153,10 @@ def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
     return tip or "; --help lists the flags"
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, longest: int = 80) -> str:
     """A piece of what the user gave, safe to print and short."""
     text = text if text.isprintable() else ascii(text)[1:-1]
-    return f"'{text}'" if len(text) <= 80 else f"'{text[:77]}...'"
+    return f"'{text}'" if len(text) <= longest else f"'{text[: longest - 3]}...'"
 
 
 def help_text(program: str, summary: str, modes: Mapping[str, str], *parts: Any) -> str:

@@ -35,6 +35,8 @@ def read_utf8(path: pathlib.Path) -> bytes:
         raise UserError(f"{path}: damaged gzip file ({error}): copy it anew") from error
     except OSError as error:
         raise UserError(f"{path}: can't read the table: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"{path}: can't read the table: {error}") from error
     for mark, encoding in _FOREIGN_MARKS.items():
         if data.startswith(mark):
             raise UserError(f"{path}: written in {encoding}: save the table as UTF-8")

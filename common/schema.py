@@ -215,6 +215,8 @@ def save(schema: Schema, path: str | pathlib.Path) -> None:
         pathlib.Path(path).write_text(dumps(schema), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: can't write the schema: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"{path}: can't write the schema: {error}") from error
 
 
 def load(path: str | pathlib.Path) -> Schema:
@@ -229,6 +231,8 @@ def load(path: str | pathlib.Path) -> Schema:
         raise UserError(f"{path}: can't read the schema: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"{path}: can't read the schema: {error}") from error
     try:
         return loads(text)
     except UserError as error:
@@ -262,6 +266,8 @@ def loads(text: str) -> Schema:
         raise UserError("not a schema: holds half a character (\\ud800…)") from error
     except RecursionError as error:
         raise UserError("not a schema: nested too deeply") from error
+    except ValueError as error:  # Python reads no longer ones
+        raise UserError("not a schema: holds a number of too many digits") from error
     return _read_object(Schema, value, "the schema")
 
 

@@ -9,10 +9,13 @@ are left out: these alone, by their texts.
 import functools
 import logging
 import sys
+import warnings
 from typing import Any
 
-_UNHEARD = ("Task exception was never retrieved", "Metadata file: ")
-_LOOP_CLOSED = "Event loop is closed"
+_LOGGED = ("Task exception was never retrieved", "json parse Metadata file: ")
+_LOGGED += ("Failed to read Metadata file: ", "Metadata file does not exist: ")
+_NEVER_AWAITED = "coroutine 'Store._get_array_metadatas' was never awaited"
+_RAISED = ("Event loop is closed", _NEVER_AWAITED)
 
 
 @functools.cache
@@ -23,12 +26,13 @@ def silence() -> None:
     before = sys.unraisablehook
 
     def report(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != _LOOP_CLOSED:
+        if str(unraisable.exc_value) not in _RAISED:
             before(unraisable)
 
     sys.unraisablehook = report
+    warnings.filterwarnings("ignore", _NEVER_AWAITED, RuntimeWarning)
 
 
 def _is_heard(record: logging.LogRecord) -> bool:
     text = record.getMessage()
-    return not any(mark in text for mark in _UNHEARD)
+    return not any(mark in text for mark in _LOGGED)

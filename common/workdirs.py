@@ -86,6 +86,8 @@ def make_folder(workdir: pathlib.Path) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--workdir={workdir}: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"--workdir={workdir}: {error}") from None
 
 
 def start_record(

@@ -18,3 +18,22 @@ from absl import flags
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Grain's worker processes read an absl flag; outside app.run nobody has parsed it.
 flags.FLAGS.mark_as_parsed()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints what became of the bad inputs of `tests/integration/test_bad_input.py`."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "bad input"
+    ]
+    if rows:
+        total = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+        terminalreporter.section("bad input")
+        layout = "{:18}{:>8}{:>8}{:>15}{:>8}"
+        head = ("kind", "count", "works", "rows rejected", "exit 2")
+        for row in (head, *sorted(rows), ("all", *total)):
+            terminalreporter.write_line(layout.format(*row))

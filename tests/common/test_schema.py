@@ -236,3 +236,11 @@ def test_models_can_import_schema_and_encoders_without_pandas():
     )
     root = pathlib.Path(schema.__file__).parent.parent
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_a_path_with_a_nul_and_endless_digits_are_refused():
+    for door in (schema.load, lambda path: schema.save(WHOLE, path)):
+        with pytest.raises(UserError, match="embedded null"):
+            door("a\0b")
+    with pytest.raises(UserError, match="too many digits"):
+        schema.loads('{"attributes": 1' + "0" * 5000 + "}")

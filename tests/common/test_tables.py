@@ -291,3 +291,20 @@ def test_every_row_is_accounted_for(tmp_path_factory, rows):
         == table.line.tolist()
     )
     assert np.isfinite(frame["price"]).all() and (frame["price"] > 0).all()
+
+
+def test_a_path_with_a_nul_is_one_clear_line():
+    for ending in (".csv", ".parquet"):
+        with pytest.raises(UserError, match="(?i)embedded nul"):
+            tables.read_table("a\0b" + ending)
+
+
+def test_rows_in_python_may_come_as_anything_that_yields_mappings():
+    rows = [{"a": 1}, {"a": 2}]
+    frame = tables.from_rows(row for row in rows).frame
+    assert frame["a"].tolist() == ["1", "2"]
+    pd.testing.assert_frame_equal(tables.from_rows(pd.DataFrame(rows)).frame, frame)
+    with pytest.raises(UserError, match="not a int"):
+        tables.from_rows(5)
+    with pytest.raises(UserError, match="'a' stands twice"):
+        tables.from_rows(pd.DataFrame([[1, 2]], columns=["a", "a"]))
