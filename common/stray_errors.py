@@ -12,8 +12,12 @@ import sys
 import warnings
 from typing import Any
 
-_LOGGED = ("Task exception was never retrieved", "json parse Metadata file: ")
-_LOGGED += ("Failed to read Metadata file: ", "Metadata file does not exist: ")
+_LOGGED = (
+    "Task exception was never retrieved",
+    "Failed to json parse Metadata file: ",
+    "Failed to read Metadata file: ",
+    "Metadata file does not exist: ",
+)
 _NEVER_AWAITED = "coroutine 'Store._get_array_metadatas' was never awaited"
 _RAISED = ("Event loop is closed", _NEVER_AWAITED)
 

@@ -488,3 +488,13 @@ class TestGenerated:
         with pytest.raises(ValueError, match='a column "split"'):
             ingest.prepare_generated("x", market.cache, market.schema, rows(), "f")
         assert [path.suffix for path in market.cache.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("name", ["line", "error"])
+def test_columns_that_predictions_add_are_refused(name, market):
+    table = market.write(4)
+    table.write_text(table.read_text().replace("kind", name, 1))
+    attribute = schemas.Attribute(name, "categorical", (name,))
+    market.schema = dataclasses.replace(market.schema, attributes=(attribute,))
+    with pytest.raises(UserError, match=f"a column '{name}' of their own; rename"):
+        ingest.load(market.config(), say=market.said.append)
