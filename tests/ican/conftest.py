@@ -148,7 +148,11 @@ def _make_rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory) -> Shop:
-    folder = tmp_path_factory.mktemp("shop")
+    return open_shop(tmp_path_factory.mktemp("shop"))
+
+
+def open_shop(folder: pathlib.Path) -> Shop:
+    """Writes table, schema, photos and backbone."""
     rows = _make_rows()
     with open(folder / "table.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
