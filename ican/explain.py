@@ -1,6 +1,8 @@
 """What the network looked at, drawn for single rows (paper, Fig. 6)."""
 
+import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +11,9 @@ from common import figures
 from common.data.crops import PhotosConfig, cut_photos
 from common.data.listings import Source
 from ican.task import Seen
+
+if TYPE_CHECKING:
+    from ican.predictor import Model
 
 
 def side_of_map(positions: int) -> int:
@@ -50,3 +55,28 @@ def draw_row(
         names,
         title,
     )
+
+
+def draw_rows(
+    source: Source, rows: np.ndarray, model: "Model", seen: Seen, folder: pathlib.Path
+) -> None:
+    """Writes row_<n>.png for some rows, with what is predicted for each.
+
+    Args:
+      source: of the photos.
+      rows: int [n] of the source.
+      model: that looked at them.
+      seen: its scores and attention of these rows, in their order.
+      folder: for the figures.
+    """
+    told = model.describe(seen.scores)
+    for place, row in enumerate(rows):
+        title = (
+            f"row {row}: price {told['price'][place]:,.0f}"
+            f" ({told['price_low'][place]:,.0f} to {told['price_high'][place]:,.0f}),"
+            f" zone {told['zone_1'][place]}"
+        )
+        figure = draw_row(
+            source, int(row), model.config.photos, seen, place, model.names, title
+        )
+        figures.save(figure, folder / f"row_{row}.png")

@@ -1,10 +1,11 @@
 """The command line of ican: flags to config to verb."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common import app, figures, result_tables, tables
+from common import app, result_tables, tables
 from common import schema as schemas
 from common.app import Run
 from common.errors import UserError
@@ -91,30 +92,23 @@ def run_explain(config: Config, run: Run) -> None:
     if config.model.kind != "ican":
         raise UserError(f"a model of kind {config.model.kind} has no attention to draw")
     model = Model(run.workdir, config)
+    folder = run.output or run.workdir / "figures" / "explain"
     if run.input is None:
         listings = data.load_listings(config)
-        rows, frame = listings.indices(run.split)[:EXPLAINED], listings.frame
-        source, seen = listings.source, model.see(frame, listings.source, rows)
+        rows = listings.indices(run.split)[:EXPLAINED]
+        seen = model.see(listings.frame, listings.source, rows)
+        explain.draw_rows(listings.source, rows, model, seen, folder)
     else:
         looked = model.look(run.input, run.images or "")
-        rows, frame, source = looked.rows.usable, looked.rows.frame, looked.rows.source
-        for line, error in frame.loc[frame["error"] != "", ["line", "error"]].values:
-            run.say(f"line {line:.0f}: {error}")
-        if looked.seen is None:
-            raise UserError(f"{run.input}: no row that can be read")
-        seen = looked.seen
-    folder = run.output or run.workdir / "figures" / "explain"
-    told = model.describe(seen.scores)
-    for place, row in enumerate(rows):
-        title = (
-            f"row {row}: price {told['price'][place]:,.0f}"
-            f" ({told['price_low'][place]:,.0f} to {told['price_high'][place]:,.0f}),"
-            f" zone {told['zone_1'][place]}"
-        )
-        figure = explain.draw_row(
-            source, int(row), config.photos, seen, place, model.names, title
-        )
-        figures.save(figure, folder / f"row_{row}.png")
+        frame, rows = looked.rows.frame, looked.rows.usable
+        with contextlib.closing(looked.rows.source) as source:
+            for line, error in frame.loc[
+                frame["error"] != "", ["line", "error"]
+            ].values:
+                run.say(f"line {line:.0f}: {error}")
+            if looked.seen is None:
+                raise UserError(f"{run.input}: no row that can be read")
+            explain.draw_rows(source, rows, model, looked.seen, folder)
     run.show(f"{len(rows)} rows drawn: {folder}")
 
 
