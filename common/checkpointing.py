@@ -26,7 +26,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from common import stray_errors
+from common import stray_errors, workdirs
 from common.errors import UserError
 from common.parallel import Execution
 from common.saved_leaves import (
@@ -67,7 +67,7 @@ class Restored:
 
 def phase_directory(workdir: Path, phase: str) -> pathlib.Path:
     """Folder of a phase's checkpoints, absolute as Orbax wants it."""
-    return pathlib.Path(workdir).absolute() / "checkpoints" / phase
+    return pathlib.Path(workdir).absolute() / workdirs.CHECKPOINTS / phase
 
 
 class Checkpoints:
@@ -415,7 +415,7 @@ def _reading(workdir: Path, phase: str) -> Iterator[tuple[Checkpoints, int]]:
 
 def _last_phase(workdir: Path) -> str:
     """Name of the phase that ran last."""
-    root = pathlib.Path(workdir) / "checkpoints"
+    root = pathlib.Path(workdir) / workdirs.CHECKPOINTS
     numbers = {}
     for folder in sorted(root.glob("*")) if root.is_dir() else []:
         if folder.name == DAMAGED:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 RECORD = "config.json"
 FLAGS = "flags.txt"
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.json"
 _PACKAGES = (
     "resale-jax",
     "jax",
@@ -95,6 +97,9 @@ def start_record(
 ) -> None:
     """Writes `config.json` and `flags.txt` of a training run, or continues them.
 
+    What a run left that ended before its first checkpoint, at a wrong file name say,
+    is written over.
+
     Args:
       workdir: folder of the run; made where it is absent.
       system: name of the system, "ican".
@@ -111,7 +116,7 @@ def start_record(
     lines = configs.flag_lines(config)
     make_folder(workdir)
     facts: Mapping[str, Any] = {}
-    if (workdir / RECORD).exists():
+    if (workdir / RECORD).exists() and has_begun(workdir):
         before = load_config(workdir, type(config), system)
         _refuse_changes(workdir, configs.differences(before, config), free)
         facts = read_record(workdir)["facts"]
@@ -127,6 +132,13 @@ def start_record(
         write_atomically(workdir / RECORD, json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"--workdir={workdir}: {error.strerror}") from None
+
+
+def has_begun(workdir: pathlib.Path) -> bool:
+    """Whether a training run has left anything that is worth keeping."""
+    if (workdir / METRICS).exists():
+        return True
+    return any((workdir / CHECKPOINTS).glob("*/*"))
 
 
 def add_facts(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:

@@ -36,21 +36,18 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
     for seed in range(config.reproduce.seeds):
         for row in rows:
             folder = workdir / "runs" / row.name / f"seed{seed}"
-            if not (folder / METRICS).exists():
+            if not (folder / workdirs.METRICS).exists():
                 say(f"{row.name}, seed {seed}")
             run = _boost if row.is_boosting else _train
             results[row.name].append(run(row, config, seed, folder))
     write_tables(workdir / "tables", config, rows, results)
 
 
-METRICS = "metrics.json"
-
-
 def _train(
     row: Row, config: Config, seed: int, workdir: pathlib.Path
 ) -> dict[str, Any]:
     """Metrics of a network; read where it has ended under the same settings."""
-    path, config = workdir / METRICS, row.apply(config, seed)
+    path, config = workdir / workdirs.METRICS, row.apply(config, seed)
     if not path.exists():
         return train.train_and_evaluate(config, workdir)
     workdirs.start_record(workdir, "ican", config, train.FREE)
@@ -61,10 +58,12 @@ def _boost(
     row: Row, config: Config, seed: int, workdir: pathlib.Path
 ) -> dict[str, Any]:
     """Metrics of gradient boosting; its settings are searched with the first seed."""
-    path, found = workdir / METRICS, workdir.parent / "settings.json"
+    path, found = workdir / workdirs.METRICS, workdir.parent / "settings.json"
+    train_config = dataclasses.replace(config.train, seed=seed)
+    config = dataclasses.replace(config, train=train_config)
+    workdirs.start_record(workdir, "ican", config, train.FREE)
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
-    workdir.mkdir(parents=True, exist_ok=True)
     run = _open(row, config, workdir)
     columns = rivals.columns_of(run.examples, photos=row.kind == "boosting")
     if not found.exists():

@@ -199,7 +199,7 @@ def train_and_evaluate(
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
         page.write(run, workdir, outcomes["test"], seen, values, seconds)
         # Last: it says that the run has ended.
-        write_metrics(workdir / "metrics.json", values)
+        write_metrics(workdir / workdirs.METRICS, values)
     return values
 
 

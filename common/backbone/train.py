@@ -72,7 +72,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
         }
         pretrained.save_resnet(workdir / WEIGHTS, config.depth, variables)
         workdirs.write_atomically(
-            workdir / "metrics.json", json.dumps(values, indent=1) + "\n"
+            workdir / workdirs.METRICS, json.dumps(values, indent=1) + "\n"
         )
     return values
 

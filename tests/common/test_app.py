@@ -84,6 +84,7 @@ def test_flags_override_the_record_and_say_so(tmp_path, capsys):
 
 def test_continuing_with_another_config_is_refused_by_name(tmp_path, capsys):
     run(f"--workdir={tmp_path}")
+    (tmp_path / "metrics.json").write_text("{}")
     assert run(f"--workdir={tmp_path}", "--steps=99") == 0
     assert run(f"--workdir={tmp_path}", "--cells=4", "--kind=block") == 2
     assert not calls

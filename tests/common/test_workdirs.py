@@ -44,6 +44,7 @@ def test_record_reads_back(tmp_path):
 def test_a_workdir_is_not_continued_with_another_config(tmp_path):
     free = ("train.",)
     workdirs.start_record(tmp_path, "toy", Config(), free)
+    (tmp_path / "checkpoints" / "train" / "10").mkdir(parents=True)
     with pytest.raises(UserError, match="cells is 3 there and 4 now; use the same"):
         workdirs.start_record(tmp_path, "toy", Config(cells=4), free)
     assert workdirs.load_config(tmp_path, Config, "toy") == Config()
@@ -56,8 +57,18 @@ def test_a_workdir_is_not_continued_with_another_config(tmp_path):
         workdirs.start_record(tmp_path, "other", Config(), free)
 
 
+def test_a_run_that_never_began_is_written_over(tmp_path):
+    workdirs.start_record(tmp_path, "toy", Config())
+    workdirs.add_facts(tmp_path, {"data": "abc"})
+    (tmp_path / "checkpoints" / "train").mkdir(parents=True)
+    workdirs.start_record(tmp_path, "toy", Config(cells=4))
+    assert workdirs.load_config(tmp_path, Config, "toy") == Config(cells=4)
+    assert workdirs.read_record(tmp_path)["facts"] == {}
+
+
 def test_facts_stay_and_must_not_change(tmp_path):
     workdirs.start_record(tmp_path, "toy", Config())
+    (tmp_path / "checkpoints" / "train" / "10").mkdir(parents=True)
     workdirs.add_facts(tmp_path, {"data": "abc", "rows": (1, 2)})
     workdirs.start_record(tmp_path, "toy", Config())
     workdirs.add_facts(tmp_path, {"data": "abc", "rows": (1, 2), "more": 1.5})
