@@ -39,6 +39,16 @@ class Sizes:
     bottleneck: bool = False
     stem: int = 64
 
+    @property
+    def stride(self) -> int:
+        """Pixels between two positions of the feature map: 32 after four stages."""
+        return 2 ** (len(self.blocks) + 1)
+
+    def up_to(self, stages: int) -> "Sizes":
+        """The same network cut off after some stages."""
+        blocks, widths = self.blocks[:stages], self.widths[:stages]
+        return dataclasses.replace(self, blocks=blocks, widths=widths)
+
 
 _WIDE = (256, 512, 1024, 2048)
 
@@ -109,7 +119,7 @@ class ResNet(nn.Module):
           train: use the batch's statistics and update the collection "batch_stats".
 
         Returns:
-          [B, ceil(H / 32), ceil(W / 32), width(depth)], after the last ReLU.
+          [B, ceil(H / stride), ceil(W / stride), width(depth)], after the last ReLU.
         """
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are {images.dtype}; pass resnet.normalise(images)")

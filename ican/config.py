@@ -10,7 +10,7 @@ from common.loop_config import LoopConfig
 from common.optim import OptimizerConfig
 from common.parallel import ParallelConfig
 from common.precision import PRECISIONS
-from common.resnet import SIZES
+from common.resnet import SIZES, Sizes
 from ican.ensemble import EnsembleConfig
 from ican.losses import Weighting
 from ican.model_config import KINDS, ModelConfig
@@ -41,6 +41,13 @@ class BackboneConfig:
     """The network that turns a photo into feature maps."""
 
     depth: str = knob("50", "ResNet preset; the paper's is 50", choices=tuple(SIZES))
+    stages: int = knob(
+        4,
+        "stages of the ResNet that are used: fewer give a finer map of plainer features"
+        " (a position every 4, 8, 16 or 32 pixels)",
+        low=1,
+        high=4,
+    )
     weights: str = knob(
         "",
         "trained weights: .safetensors, .pth or .npz with transformers or torchvision"
@@ -63,6 +70,11 @@ class BackboneConfig:
                 "backbone.cache needs --backbone.frozen: the feature maps of a network"
                 " that is trained change with every step"
             )
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the ResNet as far as it is used."""
+        return SIZES[self.depth].up_to(self.stages)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,8 +50,9 @@ def cache(
       UserError: a cache of something else or a damaged one.
     """
     variables = {name: modules["backbone"] for name, modules in start.items()}
-    side = -(-config.photos.crop // 32)  # every stage rounds up
-    shape = (side * side, resnet.width(config.backbone.depth))
+    sizes = config.backbone.sizes
+    side = -(-config.photos.crop // sizes.stride)  # every stage rounds up
+    shape = (side * side, resnet.width(sizes))
     key = {
         "weights": hash_weights(variables),
         "photos": json.dumps(
@@ -72,8 +73,7 @@ def cache(
         parallel.wait_for_all("feature cache filled")
         store = FeatureCache(*where)
     if jax.process_index() == 0:
-        depth = config.backbone.depth
-        pretrained.save_resnet(workdir / trained.BACKBONE, depth, variables)
+        pretrained.save_resnet(workdir / trained.BACKBONE, sizes, variables)
     return examples.with_features(store, config.photos.count), shape
 
 
@@ -95,7 +95,7 @@ def _fill(
 ) -> None:
     """Runs the backbone over the rows that the cache lacks; process 0 writes them."""
     dtype = compute_dtype(config.precision)
-    backbone = resnet.ResNet(config.backbone.depth, dtype, execution.devices)
+    backbone = resnet.ResNet(config.backbone.sizes, dtype, execution.devices)
 
     def feature_maps(state: Any, batch: Mapping[str, jax.Array]) -> jax.Array:
         look: Any = functools.partial(backbone.apply, state)

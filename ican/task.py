@@ -82,7 +82,7 @@ class Task:
         return Network(
             self.config.model,
             self.spec,
-            depth=self.config.backbone.depth,
+            depth=self.config.backbone.sizes,
             frozen=self.config.backbone.frozen,
             classifiers=self.ensemble.classifiers,
             classes=self.ensemble.classes,

@@ -115,7 +115,7 @@ def _starting_weights(
 
 def _backbone_weights(config: BackboneConfig) -> dict[str, Any]:
     """Weights that the user brings."""
-    depth, variables = pretrained.resnet_from_torch(pathlib.Path(config.weights))
+    depth, variables = pretrained.resnet_from_torch(config.weights, config.stages)
     if depth != config.depth:
         raise UserError(
             f"{config.weights} holds a ResNet-{depth}, the config asks for"

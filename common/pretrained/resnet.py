@@ -12,7 +12,7 @@ from jax.tree_util import DictKey, tree_flatten_with_path, tree_unflatten
 
 from common.errors import UserError
 from common.pretrained import torch_files
-from common.resnet import SIZES, ResNet, Sizes
+from common.resnet import SIZES, ResNet, Sizes, sizes_of
 
 Variables = dict[str, Any]
 Tensors = dict[str, np.ndarray]
@@ -32,18 +32,22 @@ _TRANSFORMERS = re.compile(
 )
 
 
-def resnet_from_torch(path: str | pathlib.Path) -> tuple[str, Variables]:
+def resnet_from_torch(
+    path: str | pathlib.Path, stages: int = 4
+) -> tuple[str, Variables]:
     """Reads the weights of a ResNet trained with torchvision, timm or transformers.
 
     The depth is found from the tensors. The classifier is left out, and so are the
     counters of batches. PyTorch need not be installed.
 
     Args:
-      path: `.safetensors`, `torch.save` of a state dict, or `.npz`.
+      path: `.safetensors`, `torch.save` of a state dict, or `.npz`; a file that
+        `save_resnet` wrote may end before the last stage.
+      stages: that are wanted, if the file has as many.
 
     Returns:
-      depth, a preset's name for `common.resnet.ResNet`; its variables, "params" and
-      "batch_stats", float32 in NumPy arrays.
+      depth, a preset's name for `common.resnet.ResNet`; the variables of its first
+      stages, "params" and "batch_stats", float32 in NumPy arrays.
 
     Raises:
       UserError: unreadable, no ResNet, or one with tensors missing, too many, or of
@@ -51,24 +55,32 @@ def resnet_from_torch(path: str | pathlib.Path) -> tuple[str, Variables]:
     """
     tensors = torchvision_names(torch_files.read(path))
     try:
-        depth = _find_depth(tensors)
-        return depth, variables_from_tensors(SIZES[depth], tensors)
+        depth, found = _find_depth(tensors)
+        stages = min(stages, found)
+        wanted = {
+            name: array
+            for name, array in tensors.items()
+            if not ((match := _BLOCK.match(name)) and int(match[1]) > stages)
+        }
+        return depth, variables_from_tensors(SIZES[depth].up_to(stages), wanted)
     except UserError as error:
         raise UserError(f"cannot load {path} as a ResNet: {error}") from None
 
 
-def save_resnet(path: str | pathlib.Path, depth: str, variables: Variables) -> None:
+def save_resnet(
+    path: str | pathlib.Path, depth: str | Sizes, variables: Variables
+) -> None:
     """Writes weights as safetensors with torchvision's names, at once or not at all.
 
     Reading them back with `resnet_from_torch` gives the same bits.
 
     Args:
       path: of the file; its folder must exist.
-      depth: the preset they belong to.
+      depth: the preset they belong to, or its sizes cut off after some stages.
       variables: "params" and "batch_stats" of `common.resnet.ResNet(depth)`.
     """
     path = pathlib.Path(path)
-    tensors = tensors_from_variables(SIZES[depth], variables)
+    tensors = tensors_from_variables(sizes_of(depth), variables)
     data = torch_files.safetensors_bytes(tensors)
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
@@ -186,21 +198,27 @@ def _torchvision_name(name: str) -> str:
     return f"{block}.{unit}.{match['leaf']}"
 
 
-def _find_depth(tensors: Tensors) -> str:
-    """Finds the preset from the numbers of blocks, their kind and the stem's width."""
+def _find_depth(tensors: Tensors) -> tuple[str, int]:
+    """Finds the preset from the numbers of blocks, their kind and the stem's width.
+
+    Returns:
+      (the first preset that begins like this, number of stages).
+    """
     places = [_BLOCK.match(name) for name in tensors]
     found = {(int(m[1]), int(m[2])) for m in places if m}
     stages = range(1, 5)
     blocks = tuple(1 + max((b for s, b in found if s == k), default=-1) for k in stages)
     bottleneck = any(name.endswith(".conv3.weight") for name in tensors)
     stem = tensors["conv1.weight"].shape[:1] if "conv1.weight" in tensors else ()
+    count = sum(number > 0 for number in blocks)
     for depth, sizes in SIZES.items():
-        if (sizes.blocks, sizes.bottleneck, (sizes.stem,)) == (
+        start = sizes.blocks[:count] + (0,) * (4 - count)
+        if count and (start, sizes.bottleneck, (sizes.stem,)) == (
             blocks,
             bottleneck,
             stem,
         ):
-            return depth
+            return depth, count
     names = ", ".join(sorted(tensors)[:3])
     raise UserError(
         f"its stages have {blocks} blocks, which is no ResNet of depth "

@@ -217,6 +217,33 @@ def test_published_sizes(depth, parameters, width):
     assert sum(leaf.size for leaf in leaves) == parameters
 
 
+def test_cut_off_it_gives_the_map_that_the_next_stage_reads():
+    images = jax.random.normal(jax.random.key(0), (2, 33, 64, 3))
+    whole = resnet.ResNet("tiny")
+    variables = whole.init(jax.random.key(1), images)
+    _, between = whole.apply(
+        variables,
+        images,
+        capture_intermediates=lambda module, _: module.name == "stage2_block0",
+        mutable=["intermediates"],
+    )
+    (wanted,) = jax.tree.leaves(between)
+    sizes = resnet.SIZES["tiny"].up_to(2)
+    first = {
+        collection: {
+            name: part
+            for name, part in tree.items()
+            if not name.startswith(("stage3", "stage4"))
+        }
+        for collection, tree in variables.items()
+    }
+    found = resnet.ResNet(sizes).apply(first, images)
+    np.testing.assert_array_equal(found, wanted)
+    assert found.shape == (2, 5, 8, 32)  # 33 and 64 over 8, rounded up
+    assert (sizes.stride, resnet.width(sizes)) == (8, 32)
+    assert resnet.SIZES["50"].stride == 32
+
+
 def test_normalise():
     pixels = jnp.asarray([0, 255, 51, 0, 0, 102], jnp.uint8).reshape(2, 1, 1, 3)
     expected = [

@@ -9,7 +9,7 @@ import pytest
 from common import parallel, pretrained, resnet
 from common.data import transforms
 from common.data.feature_cache import FeatureCache
-from ican import data, features, trained
+from ican import data, features, train, trained
 from ican.predictor import Model
 from tests.ican.conftest import random_backbone
 
@@ -53,6 +53,22 @@ def test_maps_are_those_of_the_centre_crops(cached_run, shop):
     wanted = look(random_backbone(), resnet.normalise(np.stack(photos)))
     np.testing.assert_allclose(
         maps[rows], wanted.reshape(3, 4, 128), rtol=2e-3, atol=1e-3
+    )
+
+
+def test_maps_of_the_first_stages_are_finer(cached_run, shop, tmp_path):
+    config = shop.cached_config(
+        backbone__cache=str(tmp_path / "cache"), backbone__stages=2, train__steps=2
+    )
+    train.train_and_evaluate(config, tmp_path / "run")
+    assert stored(config).shape == (61, 25, 32)  # 36 pixels over 8, rounded up
+    model = Model(tmp_path / "run")
+    table = model.predict(shop.folder / "table.csv", shop.folder / "photos")
+    judged = pd.read_csv(tmp_path / "run" / "predictions_test.csv")
+    np.testing.assert_allclose(
+        np.log(table["price"].astype(float)[shop.positions("test")]),
+        np.log(judged["predicted_price"]),
+        atol=2e-3,
     )
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from common import checkpointing, metric_writer, tree_paths
+from common import checkpointing, metric_writer, pretrained, resnet, tree_paths
 from common import config as configs
 from common.errors import UserError
 from ican import train, trained
@@ -117,6 +117,14 @@ def test_weights_of_another_depth_are_refused(shop, tmp_path):
     config = shop.config(backbone__weights=str(shop.backbone), backbone__depth="18")
     with pytest.raises(UserError, match="holds a ResNet-tiny, the config asks for 18"):
         train.prepare(config, tmp_path)
+
+
+def test_weights_with_too_few_stages_are_refused(shop, tmp_path):
+    _, first = pretrained.resnet_from_torch(shop.backbone, stages=2)
+    path = tmp_path / "part.safetensors"
+    pretrained.save_resnet(path, resnet.SIZES["tiny"].up_to(2), first)
+    with pytest.raises(UserError, match="part.safetensors: backbone/stage3_block0"):
+        train.prepare(shop.config(backbone__weights=str(path)), tmp_path)
 
 
 def test_weights_of_another_kind_are_refused(photo_run, shop, tmp_path):

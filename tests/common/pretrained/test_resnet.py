@@ -74,6 +74,36 @@ def test_round_trip_is_exact(tmp_path, depth):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_first_stages_alone_are_read_and_written(tmp_path):
+    variables = random_variables("18")
+    save_resnet(tmp_path / "whole.safetensors", "18", variables)
+    depth, first = resnet_from_torch(tmp_path / "whole.safetensors", stages=2)
+    wanted = {
+        collection: {
+            name: part
+            for name, part in tree.items()
+            if not name.startswith(("stage3", "stage4"))
+        }
+        for collection, tree in variables.items()
+    }
+    assert depth == "18"
+    assert_equal(first, wanted)
+    sizes = resnet.SIZES["18"].up_to(2)
+    save_resnet(tmp_path / "part.safetensors", sizes, first)
+    depth, found = resnet_from_torch(tmp_path / "part.safetensors")
+    assert depth == "18"
+    assert_equal(found, wanted)
+
+
+def test_a_stage_left_out_between_others_is_no_resnet(tmp_path):
+    tensors = torchvision_state("18")
+    tensors = {k: v for k, v in tensors.items() if not k.startswith("layer2.")}
+    path = tmp_path / "gap.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(UserError, match=r"\(2, 0, 2, 2\) blocks"):
+        resnet_from_torch(path)
+
+
 def test_one_flipped_bit_is_found(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_resnet(path, "tiny", random_variables("tiny"))
