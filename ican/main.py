@@ -1,7 +1,6 @@
 """The command line of ican: flags to config to verb."""
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -27,24 +26,18 @@ from ican.predictor import Model
 def run_train(config: Config, run: Run) -> None:
     """Trains, evaluates, prints a short table and the path of the report."""
     kind = config.model.kind
-    values = train.train_and_evaluate(config, run.workdir, init_from=run.init_from)
-    rows = [
-        page.results_row(kind, values, "test"),
-        page.results_row("majority", values, "test/majority"),
-    ]
-    notes = []
+    values = train.train_and_evaluate(
+        config, run.workdir, init_from=run.init_from, say=run.say
+    )
+    if not app.is_first_process():
+        return  # the first has written what is read now
+    notes, beside = [], {}
     if values["test/majority/top3"]:
         ratio = values["test/top3"] / values["test/majority/top3"]
         notes = [f"top-3 of {kind} is {ratio:.2f} x that of the majority baseline."]
     if config.compare != "none":
-        model = dataclasses.replace(config.model, kind=config.compare)
-        other = dataclasses.replace(config, model=model, compare="none")
-        folder = run.workdir / f"compare_{config.compare}"
-        run.say(f"training {config.compare} to compare with")
-        other_values = train.train_and_evaluate(other, folder)
-        if not app.is_first_process():
-            return  # the first has written what is read now
-        rows.insert(1, page.results_row(config.compare, other_values, "test"))
+        folder = train.compared_folder(config, run.workdir)
+        beside[config.compare] = train.read_metrics(folder)
         gain, error = evaluation.paired_difference(
             *(train.read_ranks(path) < 3 for path in (run.workdir, folder))
         )
@@ -52,7 +45,7 @@ def run_train(config: Config, run: Run) -> None:
             f"{kind} minus {config.compare}, paired over {values['test/n']:,} test"
             f" rows: {gain:+.3f} ± {error:.3f}."
         )
-    run.show(result_tables.to_markdown(rows))
+    run.show(result_tables.to_markdown(page.result_rows(kind, values, beside)))
     run.show("\n".join([*notes, f"report: {run.workdir / page.FILE}"]))
 
 

@@ -37,12 +37,30 @@ def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str,
     return {**row, "MALE": values[f"{prefix}/male"]}
 
 
+def result_rows(
+    kind: str, values: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The short table: the model, those trained beside it, and the majority baseline.
+
+    Args:
+      kind: of the model.
+      values: contents of its metrics.json.
+      beside: contents of the others' by kind.
+    """
+    return [
+        results_row(kind, values, "test"),
+        *(results_row(other, found, "test") for other, found in beside.items()),
+        results_row("majority", values, "test/majority"),
+    ]
+
+
 def write(
     run: "Prepared",
     workdir: pathlib.Path,
     outcome: Outcome,
     seen: Seen,
     values: Mapping[str, Any],
+    beside: Mapping[str, Mapping[str, Any]],
     seconds: float,
 ) -> pathlib.Path:
     """Writes report.html and its figures.
@@ -53,6 +71,7 @@ def write(
       outcome: on the test rows.
       seen: what the network saw of the test rows.
       values: contents of metrics.json.
+      beside: those of models that were trained to compare with, by kind.
       seconds: that training took in this process.
 
     Returns:
@@ -123,10 +142,7 @@ def write(
         f" {config.train.steps:,} steps: {values['best_step']:,}"
         f" ({seconds:.0f} s in this process).",
         report.Table(
-            [
-                results_row(config.model.kind, values, "test"),
-                results_row("majority", values, "test/majority"),
-            ],
+            result_rows(config.model.kind, values, beside),
             caption="Share of test rows with the right zone among the k best (± standard"
             " error over rows), and mean absolute log error of the price",
         ),

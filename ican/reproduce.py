@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import result_tables, workdirs
@@ -11,9 +11,7 @@ from ican import rivals, tables, train
 from ican.config import Config
 from ican.metrics import TOP
 from ican.tables import Row
-from ican.train import Prepared
-
-Say = Callable[[str], None]
+from ican.train import Prepared, Say
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
@@ -47,11 +45,11 @@ def _train(
     row: Row, config: Config, seed: int, workdir: pathlib.Path
 ) -> dict[str, Any]:
     """Metrics of a network; read where it has ended under the same settings."""
-    path, config = workdir / workdirs.METRICS, row.apply(config, seed)
-    if not path.exists():
+    config = row.apply(config, seed)
+    if not (workdir / workdirs.METRICS).exists():
         return train.train_and_evaluate(config, workdir)
     workdirs.start_record(workdir, "ican", config, train.FREE)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return train.read_metrics(workdir)
 
 
 def _boost(
@@ -63,7 +61,7 @@ def _boost(
     config = dataclasses.replace(config, train=train_config)
     workdirs.start_record(workdir, "ican", config, train.FREE)
     if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+        return train.read_metrics(workdir)
     run = _open(row, config, workdir)
     columns = rivals.columns_of(run.examples, photos=row.kind == "boosting")
     if not found.exists():

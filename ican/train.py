@@ -5,7 +5,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -30,6 +30,8 @@ from ican.evaluation import Calibration, Outcome
 from ican.task import Seen, Task
 
 PREDICTIONS = "predictions_test.csv"
+
+Say = Callable[[str], None]
 
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "backbone.cache", "interval", "compare")
@@ -151,15 +153,18 @@ def train_and_evaluate(
     workdir: str | pathlib.Path,
     *,
     init_from: str | pathlib.Path | None = None,
+    say: Say = lambda text: None,
 ) -> dict[str, float]:
     """Trains, keeps the best on validation, evaluates that on test, writes the report.
 
-    Continues by itself where the workdir holds a checkpoint.
+    Continues by itself where the workdir holds a checkpoint. With `config.compare` a
+    second kind is trained alike in a folder of the workdir, for the report.
 
     Args:
       config: of the run.
       workdir: folder for everything it writes.
       init_from: workdir of another run to take the first weights from.
+      say: prints a line of progress.
 
     Returns:
       The contents of metrics.json: "test/top3", "test/male", ….
@@ -188,6 +193,11 @@ def train_and_evaluate(
     outcomes, calibration, seen = judge(run, result.state)
     values = summarise(run, outcomes)
     values["best_step"] = result.best_step
+    beside = {}
+    if config.compare != "none":
+        say(f"training {config.compare} to compare with")
+        folder = compared_folder(config, workdir)
+        beside[config.compare] = train_and_evaluate(_compared(config), folder)
     if jax.process_index() == 0:
         trained.save(
             workdir,
@@ -197,10 +207,21 @@ def train_and_evaluate(
             calibration,
         )
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
-        page.write(run, workdir, outcomes["test"], seen, values, seconds)
+        page.write(run, workdir, outcomes["test"], seen, values, beside, seconds)
         # Last: it says that the run has ended.
         write_metrics(workdir / workdirs.METRICS, values)
     return values
+
+
+def _compared(config: Config) -> Config:
+    """The config of the second run that `config.compare` names."""
+    model = dataclasses.replace(config.model, kind=config.compare)
+    return dataclasses.replace(config, model=model, compare="none")
+
+
+def compared_folder(config: Config, workdir: pathlib.Path) -> pathlib.Path:
+    """Where the second run lies that `config.compare` names."""
+    return workdir / f"compare_{config.compare}"
 
 
 def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration, Seen]:
@@ -290,6 +311,13 @@ def write_predictions(path: pathlib.Path, run: Prepared, outcome: Outcome) -> No
 def read_ranks(workdir: pathlib.Path) -> np.ndarray:
     """Ranks int [n] of the right zones of the test rows of a finished run."""
     return pd.read_csv(workdir / PREDICTIONS)["rank_of_zone"].to_numpy()
+
+
+def read_metrics(workdir: pathlib.Path) -> dict[str, Any]:
+    """Metrics of a finished run; None where a figure is not finite."""
+    text = (workdir / workdirs.METRICS).read_text(encoding="utf-8")
+    values: dict[str, Any] = json.loads(text)
+    return values
 
 
 def write_metrics(path: pathlib.Path, values: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,8 @@ def test_train_prints_two_kinds_beside_the_majority(shop, tmp_path, capsys):
     told = f"{gains.mean():+.3f} ± {gains.std() / np.sqrt(13):.3f}."
     assert f"attributes minus visual, paired over 13 test rows: {told}" in out
     assert out.rstrip().endswith(f"report: {run / 'report.html'}")
+    page = (run / "report.html").read_text()
+    assert re.search(rf">visual</td>\s*<td[^>]*>{other['test/top1']:.3f} ±", page)
     assert (run / "flags.txt").exists() and (run / "config.json").exists()
 
 

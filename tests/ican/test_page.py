@@ -114,5 +114,5 @@ def test_the_page_runs_no_program(photo_run, tmp_path):
         Calibration(1.0, 0.9, 0.5),
     )
     shutil.copy(photo_run.workdir / "metrics.jsonl", tmp_path)
-    path = page.write(run, tmp_path, outcome, seen, photo_run.values, 0.0)
+    path = page.write(run, tmp_path, outcome, seen, photo_run.values, {}, 0.0)
     assert "What it looked at" in path.read_text(encoding="utf-8")
