@@ -13,6 +13,7 @@ FREE = (
     "train.checkpoint_every",
     "train.progress",
     "train.tensorboard",
+    "train.workers",
     "train.profile_start",
     "train.profile_steps",
     "parallel.",
@@ -26,6 +27,9 @@ class LoopConfig:
 
     steps: int = knob(1000, "training steps", low=1)
     batch_size: int = knob(64, "examples a step, over all devices", low=1)
+    workers: int = knob(
+        0, "processes that decode photos; 0 = threads of this one", low=0, high=1024
+    )
     seed: int = knob(0, "root of all randomness", low=0, high=2**32 - 1)
     log_every: int = knob(20, "steps between lines of training metrics", low=1)
     eval_every: int = knob(200, "steps between evaluations, each saved", low=1)

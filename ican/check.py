@@ -94,8 +94,7 @@ def measure_steps(run: Prepared) -> dict[str, Any]:
     state = execution.init(run.task.init, execution.replicate(dict(run.start)))
     sizes = jax.tree.map(np.size, execution.to_host(state).params)
     key_data = np.zeros(2, np.uint32)
-    size, seed = config.train.batch_size, config.train.seed
-    with run.examples.train_batches(size, seed, 0) as batches:
+    with run.examples.train_batches(config.train, 0) as batches:
         for number in range(STEPS + 1):
             state, measured = step(state, next(batches), key_data)
             jax.block_until_ready(measured)

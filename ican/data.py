@@ -14,6 +14,7 @@ from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.encoders import AttributeSpec, Encoders, replace_unseen
 from common.errors import UserError
+from common.loop_config import LoopConfig
 from common.schema import Schema
 from ican import ensemble as ensembles
 from ican import rings
@@ -142,18 +143,17 @@ class Examples:
             self, loader=loader, source=RowSource(len(self.prices))
         )
 
-    def train_batches(
-        self, batch_size: int, seed: int, start_step: int
-    ) -> pipeline.Batches:
+    def train_batches(self, loop: LoopConfig, start_step: int) -> pipeline.Batches:
         """This process' rows of the endless training batches from a step on."""
         return pipeline.train_batches(
             Subset(self.source, self.listings.indices("train")),
             self.loader.load_augmented,
-            batch_size=batch_size,
-            seed=seed,
+            batch_size=loop.batch_size,
+            seed=loop.seed,
             start_step=start_step,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            workers=loop.workers,
         )
 
     def eval_batches(self, rows: np.ndarray, batch_size: int) -> pipeline.Batches:

@@ -133,9 +133,7 @@ def make_phase(run: Prepared) -> train_loop.Phase:
     validation = run.examples.listings.indices("validation")
 
     def batches(first_step: int):
-        rows = run.examples.train_batches(
-            config.train.batch_size, config.train.seed, first_step
-        )
+        rows = run.examples.train_batches(config.train, first_step)
         return pipeline.device_prefetch(rows, execution.put)
 
     def evaluate(state: Any) -> dict[str, float]:

@@ -14,6 +14,7 @@ from common.data.crops import PhotosConfig, cut_photos
 from common.data.listings import Listings, ListingsConfig, Record, Subset
 from common.encoders import RESERVED, Encoders, Vocabulary
 from common.errors import UserError
+from common.loop_config import LoopConfig
 from common.schema import Attribute, Images, Schema
 
 FOLDER_LABEL = "class"
@@ -41,18 +42,17 @@ class Examples:
         rows = self.listings.indices(split)
         return rows[self.labels[rows] >= 0]
 
-    def train_batches(
-        self, batch_size: int, seed: int, first_step: int
-    ) -> pipeline.Batches:
+    def train_batches(self, loop: LoopConfig, first_step: int) -> pipeline.Batches:
         """This process' rows of the endless training batches from a step on."""
         return pipeline.train_batches(
             Subset(self.listings.source, self.rows("train")),
             self._load,
-            batch_size=batch_size,
-            seed=seed,
+            batch_size=loop.batch_size,
+            seed=loop.seed,
             start_step=first_step,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            workers=loop.workers,
         )
 
     def eval_batches(self, split: str, batch_size: int) -> pipeline.Batches:

@@ -40,7 +40,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
     size = config.train.batch_size
 
     def batches(first_step: int):
-        rows = examples.train_batches(size, config.train.seed, first_step)
+        rows = examples.train_batches(config.train, first_step)
         return pipeline.device_prefetch(rows, execution.put)
 
     def evaluate(state: Any, split: str = "validation") -> dict[str, float]:

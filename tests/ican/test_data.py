@@ -7,6 +7,7 @@ import pytest
 from common import config as configs
 from common.data import ingest
 from common.errors import UserError
+from common.loop_config import LoopConfig
 from common.schema import Schema
 from ican import data
 from ican.config import Config
@@ -86,18 +87,29 @@ def test_unseen_rows_are_drawn_in_training_alone(examples):
 
 def test_training_draws_every_training_row_once_an_epoch(examples, shop):
     prices = []
-    with examples.train_batches(8, seed=0, start_step=0) as batches:
+    with examples.train_batches(LoopConfig(batch_size=8), start_step=0) as batches:
         for _ in range(5):
             prices.extend(next(batches)["price"])
     wanted = [np.float32(shop.rows[i]["price"]) for i in shop.positions("train")]
     assert sorted(prices[:37]) == sorted(wanted)
-    with examples.train_batches(8, seed=0, start_step=4) as batches:
+    with examples.train_batches(LoopConfig(batch_size=8), start_step=4) as batches:
         assert next(batches)["price"].tolist() == prices[32:]
+
+
+def test_photos_decoded_in_other_processes_are_the_same(examples):
+    def first_batch(workers):
+        loop = LoopConfig(batch_size=4, seed=3, workers=workers)
+        with examples.train_batches(loop, start_step=2) as batches:
+            return next(batches)
+
+    alone, spread = first_batch(0), first_batch(1)
+    assert alone["photos"].std() > 0
+    jax.tree.map(np.testing.assert_array_equal, dict(spread), dict(alone))
 
 
 def test_processes_share_every_batch(examples, monkeypatch):
     def first_batches():
-        with examples.train_batches(8, seed=0, start_step=3) as batches:
+        with examples.train_batches(LoopConfig(batch_size=8), start_step=3) as batches:
             drawn = next(batches)
         with examples.eval_batches(np.arange(5), 8) as batches:
             return drawn, next(batches)
