@@ -48,6 +48,9 @@ class BackboneConfig:
         low=1,
         high=4,
     )
+    pool: int = knob(
+        1, "average the map over squares of so many by so many positions", low=1
+    )
     weights: str = knob(
         "",
         "trained weights: .safetensors, .pth or .npz with transformers or torchvision"
@@ -75,6 +78,20 @@ class BackboneConfig:
     def sizes(self) -> Sizes:
         """Of the ResNet as far as it is used."""
         return SIZES[self.depth].up_to(self.stages)
+
+    def side(self, pixels: int) -> int:
+        """Side of the map of a square photo, in positions.
+
+        Raises:
+          UserError: where squares of `pool` do not fit into the map.
+        """
+        side = -(-pixels // self.sizes.stride)  # every stage rounds up
+        if side % self.pool:
+            raise UserError(
+                f"backbone.pool={self.pool} does not divide the map of {side} x {side}"
+                f" positions that photos of {pixels} pixels have"
+            )
+        return side // self.pool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,3 +153,4 @@ class Config:
 
     def __post_init__(self):
         check_bounds(self)
+        self.backbone.side(self.photos.crop)

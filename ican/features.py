@@ -51,13 +51,14 @@ def cache(
     """
     variables = {name: modules["backbone"] for name, modules in start.items()}
     sizes = config.backbone.sizes
-    side = -(-config.photos.crop // sizes.stride)  # every stage rounds up
+    side = config.backbone.side(config.photos.crop)
     shape = (side * side, resnet.width(sizes))
     key = {
         "weights": hash_weights(variables),
         "photos": json.dumps(
             [config.photos.resize, config.photos.crop, config.photos.count]
         ),
+        "pool": str(config.backbone.pool),
         "precision": config.precision,
         "data": examples.listings.fingerprint,
     }
@@ -100,7 +101,7 @@ def _fill(
     def feature_maps(state: Any, batch: Mapping[str, jax.Array]) -> jax.Array:
         look: Any = functools.partial(backbone.apply, state)
         return model.pooled_feature_maps(
-            look, batch["photos"], batch["photo_mask"], dtype
+            look, batch["photos"], batch["photo_mask"], config.backbone.pool, dtype
         )
 
     look = execution.compile_predict(feature_maps)

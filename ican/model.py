@@ -204,6 +204,7 @@ class Network(nn.Module):
       config: kind and knobs of the head.
       spec: the attributes.
       depth: of the ResNet, see `common.resnet`.
+      pool: the map is averaged over squares of so many by so many positions.
       frozen: whether the backbone and its batch statistics stay as they are.
       classifiers: N_c.
       classes: K of each classifier.
@@ -214,6 +215,7 @@ class Network(nn.Module):
     config: ModelConfig
     spec: AttributeSpec
     depth: str | resnet.Sizes = "50"
+    pool: int = 1
     frozen: bool = False
     classifiers: int = 20
     classes: int = 7
@@ -263,13 +265,14 @@ class Network(nn.Module):
             maps = backbone(images, train=train and not self.frozen)
             return jax.lax.stop_gradient(maps) if self.frozen else maps
 
-        return pooled_feature_maps(look, photos, mask, self.dtype)
+        return pooled_feature_maps(look, photos, mask, self.pool, self.dtype)
 
 
 def pooled_feature_maps(
     look: Callable[[jax.Array], jax.Array],
     photos: jax.Array,
     mask: jax.Array,
+    pool: int = 1,
     dtype: jnp.dtype | None = None,
 ) -> jax.Array:
     """Mean feature map over the photos of an item.
@@ -278,14 +281,17 @@ def pooled_feature_maps(
       look: the backbone, normalised images [N, H, W, 3] to maps [N, h, w, C].
       photos: uint8 [B, M, H, W, 3].
       mask: [B, M] 1 for a photo, 0 for none.
+      pool: side of the squares of positions that are averaged; divides h and w.
       dtype: of the computation; None for float32.
 
     Returns:
-      [B, P, C] with P = h w.
+      [B, P, C] with P = h w / pool^2.
     """
     items, count = photos.shape[:2]
     images = photos.reshape(-1, *photos.shape[2:])  # [B M, H, W, 3]
     maps = look(resnet.normalise(images, dtype or jnp.float32))
+    if pool > 1:
+        maps = nn.avg_pool(maps, (pool, pool), (pool, pool))
     maps = maps.reshape(items, count, -1, maps.shape[-1])  # [B, M, P, C]
     return mean_over_photos(maps, mask)
 

@@ -167,11 +167,12 @@ def describe(config: Config) -> str:
     backbone = config.backbone
     origin = backbone.origin or pathlib.Path(backbone.weights).name or "random weights"
     part = f" up to stage {backbone.stages}" if backbone.stages < 4 else ""
+    side = backbone.side(config.photos.crop)
     return (
         f"Mean ± standard error over {config.reproduce.seeds} seeds on the test rows;"
         f" the paper's figures come from its own data. Backbone: ResNet"
         f" {backbone.depth}{part} from {origin},"
         f" {'frozen' if backbone.frozen else 'trained along'}, photos cut to"
-        f" {config.photos.crop} px; {config.train.steps:,} steps of"
+        f" {config.photos.crop} px, maps of {side} x {side}; {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )

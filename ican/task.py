@@ -83,6 +83,7 @@ class Task:
             self.config.model,
             self.spec,
             depth=self.config.backbone.sizes,
+            pool=self.config.backbone.pool,
             frozen=self.config.backbone.frozen,
             classifiers=self.ensemble.classifiers,
             classes=self.ensemble.classes,
