@@ -56,6 +56,14 @@ def test_maps_are_those_of_the_centre_crops(cached_run, shop):
     )
 
 
+def test_averaged_maps_are_cached(cached_run, shop, tmp_path):
+    config = shop.cached_config(backbone__cache=str(tmp_path / "c"), backbone__pool=2)
+    _, shape = fill(config, tmp_path)
+    assert shape == (1, 128)
+    wanted = stored(cached_run.config).astype(np.float32).mean(1, keepdims=True)
+    np.testing.assert_allclose(stored(config), wanted, rtol=2e-3, atol=1e-3)
+
+
 def test_maps_of_the_first_stages_are_finer(cached_run, shop, tmp_path):
     config = shop.cached_config(
         backbone__cache=str(tmp_path / "cache"), backbone__stages=2, train__steps=2

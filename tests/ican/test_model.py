@@ -16,7 +16,13 @@ from common.fusion.mfb import MFB
 from common.fusion.mfh import MFH
 from common.fusion.mutan import Mutan
 from ican.coattention import CoAttention
-from ican.model import Head, Network, Prediction, mean_over_photos
+from ican.model import (
+    Head,
+    Network,
+    Prediction,
+    mean_over_photos,
+    pooled_feature_maps,
+)
 from ican.model_config import (
     KINDS,
     BlockConfig,
@@ -308,6 +314,20 @@ def test_mean_over_photos_counts_real_photos_only():
     np.testing.assert_allclose(found[:, :, 0], [[2.0, 3.0], [0.0, 0.0]])
 
 
+def test_maps_are_averaged_over_squares_and_over_photos():
+    # Two photos of 4 x 4 positions, numbered 0 to 15 and 100 to 115.
+    maps = (
+        jnp.arange(16.0).reshape(1, 4, 4, 1)
+        + jnp.array([0.0, 100.0])[:, None, None, None]
+    )
+    photos, mask = jnp.zeros((1, 2, 4, 4, 3), jnp.uint8), jnp.ones((1, 2))
+    found = pooled_feature_maps(lambda images: maps, photos, mask, pool=2)
+    # Square 0 holds 0 1 4 5, mean 2.5; its neighbours begin 2 and 8 later.
+    assert found[0, :, 0].tolist() == [52.5, 54.5, 60.5, 62.5]
+    whole = pooled_feature_maps(lambda images: maps, photos, mask, pool=4)
+    assert whole.tolist() == [[[57.5]]]
+
+
 def test_item_without_photo_gets_a_learned_map():
     network = Network(kind_config("visual"), SPEC, classifiers=3, classes=4)
     batch = make_batch()
@@ -343,7 +363,7 @@ def photo_batch(items=2, photos=2, side=8):
 @pytest.fixture(scope="module")
 def photo_network():
     def make(frozen):
-        return Network(kind_config("mutan"), SPEC, BACKBONE, frozen, 3, 4)
+        return Network(kind_config("mutan"), SPEC, BACKBONE, 1, frozen, 3, 4)
 
     batch = photo_batch()
     variables = jax.jit(make(False).init)(jax.random.key(0), batch)

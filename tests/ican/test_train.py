@@ -102,6 +102,7 @@ def test_weights_of_a_run_on_cached_features_have_their_backbone(
         ({"train__batch_size": 9, "parallel__devices": 2}, "batch size 9 can't"),
         ({"backbone__frozen": True}, "keeps random weights for ever"),
         ({"backbone__weights": "no.safetensors"}, "no.safetensors"),
+        ({"backbone__pool": 3}, "pool=3 does not divide the map of 2 x 2"),
         ({"zones__count": 40}, "40 quantile zones need as many distinct"),
         ({"ensemble__band": 0.7}, "choose ensemble.band and ensemble.classifiers"),
     ],
