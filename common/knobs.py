@@ -147,10 +147,10 @@ class Values:
 
 
 def _is_usable(number: float) -> bool:
-    """Whether a number is not NaN, and an integer fits 64 bits."""
+    """Whether a number is finite, and an integer fits 64 bits."""
     if isinstance(number, int):
         return -(2**63) <= number < 2**63
-    return not math.isnan(number)
+    return math.isfinite(number)
 
 
 def is_one_line(text: str) -> bool:
