@@ -153,7 +153,7 @@ def pointing_verdicts(
     """Judges, for each row with attention, whether it finds the ring's stone."""
     return [
         tables.judge(
-            f"attention finds the stone more often than a centre prior ({name})",
+            f"attention finds the stone more often than the best constant place ({name})",
             [run["test/pointing"] for run in runs],
             [run["test/pointing_prior"] for run in runs],
         )

@@ -73,6 +73,18 @@ def test_a_claim_about_several_rows_compares_their_means():
     assert verdict.difference == pytest.approx(np.mean([0.2, 0.1]))
 
 
+def test_the_best_must_beat_the_best_of_the_others():
+    figures = {
+        "block": [0.5, 0.6],
+        "mfb": [0.1, 0.2],
+        "mfh": [0.45, 0.57],  # best by its mean, 0.51
+        "mutan": [0.55, 0.40],
+    }
+    judged = {v.claim: v for v in tables.verdicts(figures)}
+    verdict = judged["BLOCK is the best bilinear fusion"]
+    assert verdict.difference == pytest.approx(np.mean([0.05, 0.03]))
+
+
 def test_every_claim_names_rows_that_exist():
     names = {row.name for row in tables.ROWS}
     for claim in tables.CLAIMS:
