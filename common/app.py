@@ -231,8 +231,7 @@ def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
 
 def _one_line(text: str) -> str:
     """Text fit for a line of a terminal; names of files may hold anything."""
-    text = " ".join(text.splitlines())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return command_line.printable(" ".join(text.splitlines()))
 
 
 def _print_result(text: str) -> None:

@@ -112,9 +112,10 @@ def _parse_words(
         ) from None
     except flags.IllegalFlagValueError as error:
         message = str(error).removeprefix("flag ")
-        raise UserError(f"{where}{message}") from None
+        raise UserError(f"{where}{printable(message)}") from None
     except (flags.Error, ValueError) as error:  # ValueError: --noswitch=value
-        raise UserError(f"{where}{error}; write --name=value") from None
+        message = printable(str(error))
+        raise UserError(f"{where}{message}; write --name=value") from None
     if rest:
         before = words[len(words) - len(rest) - 1] if len(rest) < len(words) else ""
         name = before.lstrip("-")
@@ -153,9 +154,14 @@ def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
     return tip or "; --help lists the flags"
 
 
+def printable(text: str) -> str:
+    """The text with everything that does not print as an escape sequence."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _shown(text: str, longest: int = 80) -> str:
     """A piece of what the user gave, safe to print and short."""
-    text = text if text.isprintable() else ascii(text)[1:-1]
+    text = printable(text)
     return f"'{text}'" if len(text) <= longest else f"'{text[: longest - 3]}...'"
 
 

@@ -60,7 +60,7 @@ def resnet_from_torch(
         wanted = {
             name: array
             for name, array in tensors.items()
-            if not ((match := _BLOCK.match(name)) and int(match[1]) > stages)
+            if not ((match := _BLOCK.match(name)) and stages < int(match[1]) <= found)
         }
         return depth, variables_from_tensors(SIZES[depth].up_to(stages), wanted)
     except UserError as error:

@@ -175,6 +175,12 @@ def test_any_bytes_are_a_flagfile_or_a_clear_error(tmp_path_factory, content):
         assert isinstance(config, Config)
 
 
+def test_a_value_that_does_not_print_is_told_in_escapes():
+    with pytest.raises(UserError) as caught:
+        parse("--model.cells=\x80\u200b")
+    assert str(caught.value).startswith(r"--model.cells=\x80\u200b: must be")
+
+
 @hypothesis.settings(max_examples=150, deadline=None)
 @hypothesis.given(
     st.lists(

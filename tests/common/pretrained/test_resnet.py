@@ -95,6 +95,15 @@ def test_first_stages_alone_are_read_and_written(tmp_path):
     assert_equal(found, wanted)
 
 
+def test_a_fifth_stage_is_no_resnet(tmp_path):
+    tensors = torchvision_state("18")
+    tensors["layer5.0.conv1.weight"] = np.ones((1, 1, 3, 3), np.float32)
+    path = tmp_path / "more.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(UserError, match="it also holds layer5.0.conv1.weight"):
+        resnet_from_torch(path, stages=2)
+
+
 def test_a_stage_left_out_between_others_is_no_resnet(tmp_path):
     tensors = torchvision_state("18")
     tensors = {k: v for k, v in tensors.items() if not k.startswith("layer2.")}
