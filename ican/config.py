@@ -153,4 +153,4 @@ class Config:
 
     def __post_init__(self):
         check_bounds(self)
-        self.backbone.side(self.photos.crop)
+        self.backbone.side(self.photos.crop)  # refuses a pool that does not fit

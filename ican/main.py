@@ -45,7 +45,7 @@ def run_train(config: Config, run: Run) -> None:
             f"{kind} minus {config.compare}, paired over {values['test/n']:,} test"
             f" rows: {gain:+.3f} ± {error:.3f}."
         )
-    run.show(result_tables.to_markdown(page.result_rows(kind, values, beside)))
+    run.show(result_tables.to_markdown(page.short_table(kind, values, beside)))
     run.show("\n".join([*notes, f"report: {run.workdir / page.FILE}"]))
 
 

@@ -37,7 +37,7 @@ def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str,
     return {**row, "MALE": values[f"{prefix}/male"]}
 
 
-def result_rows(
+def short_table(
     kind: str, values: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The short table: the model, those trained beside it, and the majority baseline.
@@ -142,7 +142,7 @@ def write(
         f" {config.train.steps:,} steps: {values['best_step']:,}"
         f" ({seconds:.0f} s in this process).",
         report.Table(
-            result_rows(config.model.kind, values, beside),
+            short_table(config.model.kind, values, beside),
             caption="Share of test rows with the right zone among the k best (± standard"
             " error over rows), and mean absolute log error of the price",
         ),

@@ -42,14 +42,14 @@ class Examples:
         rows = self.listings.indices(split)
         return rows[self.labels[rows] >= 0]
 
-    def train_batches(self, loop: LoopConfig, first_step: int) -> pipeline.Batches:
+    def train_batches(self, loop: LoopConfig, start_step: int) -> pipeline.Batches:
         """This process' rows of the endless training batches from a step on."""
         return pipeline.train_batches(
             Subset(self.listings.source, self.rows("train")),
             self._load,
             batch_size=loop.batch_size,
             seed=loop.seed,
-            start_step=first_step,
+            start_step=start_step,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             workers=loop.workers,

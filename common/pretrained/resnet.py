@@ -60,7 +60,7 @@ def resnet_from_torch(
         wanted = {
             name: array
             for name, array in tensors.items()
-            if not ((match := _BLOCK.match(name)) and stages < int(match[1]) <= found)
+            if not stages < _stage(name) <= found
         }
         return depth, variables_from_tensors(SIZES[depth].up_to(stages), wanted)
     except UserError as error:
@@ -196,6 +196,12 @@ def _torchvision_name(name: str) -> str:
         return f"{block}.downsample.{int(is_norm)}.{match['leaf']}"
     unit = f"{'bn' if is_norm else 'conv'}{int(match['unit']) + 1}"
     return f"{block}.{unit}.{match['leaf']}"
+
+
+def _stage(name: str) -> int:
+    """Number of the stage that a tensor belongs to; 0 for the stem."""
+    match = _BLOCK.match(name)
+    return int(match[1]) if match else 0
 
 
 def _find_depth(tensors: Tensors) -> tuple[str, int]:

@@ -78,14 +78,9 @@ def test_first_stages_alone_are_read_and_written(tmp_path):
     variables = random_variables("18")
     save_resnet(tmp_path / "whole.safetensors", "18", variables)
     depth, first = resnet_from_torch(tmp_path / "whole.safetensors", stages=2)
-    wanted = {
-        collection: {
-            name: part
-            for name, part in tree.items()
-            if not name.startswith(("stage3", "stage4"))
-        }
-        for collection, tree in variables.items()
-    }
+    blocks = {f"stage{stage}_block{block}" for stage in (1, 2) for block in (0, 1)}
+    assert first["params"].keys() == first["batch_stats"].keys() == {"stem", *blocks}
+    wanted = {c: {name: variables[c][name] for name in first[c]} for c in first}
     assert depth == "18"
     assert_equal(first, wanted)
     sizes = resnet.SIZES["18"].up_to(2)
