@@ -27,9 +27,14 @@ class OptimizerConfig:
     clip_norm: float = knob(
         0.0, "bound on the norm of all gradients together; 0 = none", low=0.0
     )
-    schedule: Literal["constant", "cosine"] = knob(
-        "constant", "learning rate after the warm-up; cosine falls to 0 at the end"
+    schedule: Literal["constant", "cosine", "drop"] = knob(
+        "constant",
+        "learning rate after the warm-up; cosine falls to 0 at the end, drop falls once",
     )
+    drop_at: float = knob(
+        2 / 3, "drop: share of the steps after which the rate falls", low=0.0, high=1.0
+    )
+    drop_factor: float = knob(0.4, "drop: what the rate is multiplied by", low=0.0)
     warmup_steps: int = knob(0, "steps of linear warm-up", low=0)
 
     def __post_init__(self):
@@ -40,7 +45,8 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     """Learning rate of the step that follows `count` updates.
 
     Warm-up over w steps: rate * (count + 1) / w. Cosine after it:
-    rate * (1 + cos(pi * (count - w) / (total_steps - w))) / 2.
+    rate * (1 + cos(pi * (count - w) / (total_steps - w))) / 2. Drop: rate until
+    count reaches drop_at * total_steps, from there on drop_factor * rate.
 
     Args:
       config: rate, shape and warm-up.
@@ -56,6 +62,9 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
         if config.schedule == "cosine":
             done = (count - warmup) / max(total_steps - warmup, 1)
             rate = rate * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0.0, 1.0))) / 2
+        elif config.schedule == "drop":
+            late = count >= config.drop_at * total_steps
+            rate = rate * jnp.where(late, config.drop_factor, 1.0)
         if warmup:
             rate = rate * jnp.minimum((count + 1) / warmup, 1.0)
         return rate

@@ -4,18 +4,18 @@ import csv
 import dataclasses
 import pathlib
 
-import jax
 import numpy as np
 
 from common import schema as schemas
 from common.backbone.config import Config
-from common.data import ingest, pipeline
-from common.data.crops import PhotosConfig, cut_photos
-from common.data.listings import Listings, ListingsConfig, Record, Subset
+from common.data import ingest
+from common.data.crops import PhotosConfig
+from common.data.listings import Listings, ListingsConfig
 from common.encoders import RESERVED, Encoders, Vocabulary
 from common.errors import UserError
-from common.loop_config import LoopConfig
+from common.photo_training import PhotoRows
 from common.schema import Attribute, Images, Schema
+from common.splits import SPLITS
 
 FOLDER_LABEL = "class"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -42,34 +42,14 @@ class Examples:
         rows = self.listings.indices(split)
         return rows[self.labels[rows] >= 0]
 
-    def train_batches(self, loop: LoopConfig, start_step: int) -> pipeline.Batches:
-        """This process' rows of the endless training batches from a step on."""
-        return pipeline.train_batches(
-            Subset(self.listings.source, self.rows("train")),
-            self._load,
-            batch_size=loop.batch_size,
-            seed=loop.seed,
-            start_step=start_step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            workers=loop.workers,
+    def photo_rows(self) -> PhotoRows:
+        """What a network is trained on: photos and "label"."""
+        return PhotoRows(
+            self.listings.source,
+            {"label": self.labels},
+            {split: self.rows(split) for split in SPLITS},
+            self.photos,
         )
-
-    def eval_batches(self, split: str, batch_size: int) -> pipeline.Batches:
-        """This process' part of a split, in order, the last batch padded."""
-        return pipeline.eval_batches(
-            Subset(self.listings.source, self.rows(split)),
-            self._load,
-            batch_size=batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-
-    def _load(
-        self, record: Record, rng: np.random.Generator | None = None
-    ) -> dict[str, np.ndarray]:
-        photos, _ = cut_photos(record["images"], self.photos, rng)
-        return {"photos": photos, "label": self.labels[record["row"]]}
 
 
 def load(config: Config, workdir: pathlib.Path) -> Examples:

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from common import loop_config, metrics, parallel, pretrained, train_loop, workdirs
+from common import loop_config, parallel, pretrained, workdirs
 from common.backbone import data
 from common.backbone.config import Config
-from common.backbone.task import Task
-from common.data import pipeline
+from common.backbone.task import make_task
+from common.photo_training import Trainer
 
 PHASE = "train"
 WEIGHTS = "backbone.safetensors"
@@ -35,37 +35,26 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
         workdirs.start_record(workdir, "backbone", config, loop_config.FREE)
     execution = parallel.make_execution(config.parallel)
     examples = data.load(config, workdir)
-    task = Task(config, len(examples.classes), execution.devices)
-    judge = execution.compile_eval(task.judge)
-    size = config.train.batch_size
-
-    def batches(first_step: int):
-        rows = examples.train_batches(config.train, first_step)
-        return pipeline.device_prefetch(rows, execution.put)
-
-    def evaluate(state: Any, split: str = "validation") -> dict[str, float]:
-        with examples.eval_batches(split, size) as rows:
-            return metrics.sum_over(judge, state, rows).means()
-
-    phase = train_loop.Phase(
-        PHASE, config.train.steps, task.init, task.step, batches, evaluate
-    )
-    result = train_loop.run(
-        [phase],
+    trainer = Trainer(
+        make_task(config, len(examples.classes), execution.devices),
+        examples.photo_rows(),
         config.train,
-        workdir,
         execution,
+    )
+    best = trainer.train(
+        workdir,
+        phase=PHASE,
         identity={"data": examples.listings.fingerprint},
         start={},
     )
     values: dict[str, Any] = {"classes": len(examples.classes)}
     for split in ("validation", "test"):
-        measured = evaluate(result.state, split)
+        measured = trainer.evaluate(best, split)
         values |= {f"{split}/{name}": value for name, value in measured.items()}
         values[f"{split}/n"] = len(examples.rows(split))
     values["test/majority_top1"] = _majority(examples)
     if jax.process_index() == 0:
-        state = execution.to_host(result.state)
+        state = execution.to_host(best)
         variables = {
             "params": state.params["backbone"],
             "batch_stats": state.batch_stats["backbone"],

@@ -118,3 +118,10 @@ def test_schedules():
     rates = [float(cosine(k)) for k in (0, 1, 3, 4, 8, 10, 12, 99)]
     quarter = (1 + math.cos(math.pi * 6 / 8)) / 2
     assert rates == pytest.approx([0.25, 0.5, 1, 1, 0.5, quarter, 0, 0], abs=1e-6)
+
+
+def test_the_rate_drops_once():
+    config = optim.OptimizerConfig(learning_rate=5e-4, schedule="drop")
+    schedule = optim.make_schedule(config, total_steps=2550)
+    rates = [float(schedule(count)) for count in (0, 1699, 1700, 2549)]
+    np.testing.assert_allclose(rates, [5e-4, 5e-4, 2e-4, 2e-4], rtol=1e-6)

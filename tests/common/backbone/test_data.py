@@ -41,7 +41,7 @@ def leaning(photo):
 
 
 def test_every_photo_has_the_label_of_its_folder(examples):
-    with examples.eval_batches("test", 8) as batches:
+    with examples.photo_rows().eval_batches("test", 8) as batches:
         batches = list(batches)
     seen = 0
     for batch in batches:
@@ -57,7 +57,8 @@ def test_every_photo_has_the_label_of_its_folder(examples):
 def test_training_reads_kept_training_rows_alone(examples):
     count = len(examples.rows("train"))
     labels = []
-    with examples.train_batches(LoopConfig(batch_size=1), start_step=0) as batches:
+    rows = examples.photo_rows()
+    with rows.train_batches(LoopConfig(batch_size=1), start_step=0) as batches:
         for _ in range(count):
             batch = next(batches)
             assert leaning(batch["photos"][0, 0]) == examples.classes[batch["label"][0]]

@@ -7,8 +7,8 @@ import pytest
 from common import checkpointing, pretrained, tree_paths
 from common import config as configs
 from common.backbone import data, train
-from common.backbone.task import Task
 from common.errors import UserError
+from common.photo_network import PhotoTask
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -49,7 +49,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
     def refuse(self, state, batch, key):
         raise AssertionError("a step was traced")
 
-    monkeypatch.setattr(Task, "step", refuse)
+    monkeypatch.setattr(PhotoTask, "step", refuse)
     values = train.train_and_save(run.config, run.workdir)
     assert json.loads(json.dumps(values)) == run.values
     _, after = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)

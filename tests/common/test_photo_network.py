@@ -1,27 +1,29 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from common import config as configs
-from common import resnet
-from common.backbone.config import Config
-from common.backbone.task import State, Task
+from common import photo_network, resnet
+from common.photo_network import PhotoNetwork, PhotoTask, State
+from tests.quick_compilation import compiling_quickly
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "one_stage")
 
-CONFIG = configs.replace(
-    Config(),
-    {
-        "depth": "tiny",
-        "label_smoothing": 0.3,
-        "photos.resize": 16,
-        "photos.crop": 16,
-        "optimizer.name": "sgd",
-        "optimizer.learning_rate": 0.5,
-    },
-)
-TASK = Task(CONFIG, classes=6)
+SMOOTHING = 0.3
+
+
+def measure(logits, batch):
+    return photo_network.measure_classes(logits, batch["label"], SMOOTHING)
+
+
+TASK = PhotoTask(PhotoNetwork("tiny", 6), measure, optax.sgd(0.5), side=16)
+
+
+@pytest.fixture
+def quick_compilation():
+    with compiling_quickly():
+        yield
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def make_batch(items=5):
     }
 
 
-def written_losses(logits, labels, smoothing=0.3):
+def written_losses(logits, labels, smoothing=SMOOTHING):
     """Cross-entropy with (1 - s) on the label and s spread over all classes."""
     logits = np.asarray(logits, np.float64)
     log_shares = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -69,7 +71,9 @@ def test_logits_are_a_linear_map_of_the_mean_position():
     backbone = {name: tree["backbone"] for name, tree in variables.items()}
     images = resnet.normalise(batch["photos"][:, 0])
     maps = resnet.ResNet("tiny").apply(backbone, images)
-    dense = state.params["classifier"]
+    features = TASK.network.apply(variables, batch["photos"][:, 0], method="extract")
+    np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-5, atol=1e-6)
+    dense = state.params["output"]
     wanted = maps.mean((1, 2)) @ dense["kernel"] + dense["bias"][None]
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
@@ -112,4 +116,4 @@ def test_a_given_backbone_is_the_beginning():
     state = TASK.init({"params": {"backbone": given}})
     assert isinstance(state, State)
     assert all((leaf == 3).all() for leaf in jax.tree.leaves(state.params["backbone"]))
-    assert (state.params["classifier"]["kernel"] != 3).any()
+    assert (state.params["output"]["kernel"] != 3).any()
