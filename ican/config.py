@@ -115,6 +115,9 @@ class ReproduceConfig:
         (), "rows of the table, such as block,ican3; empty for all"
     )
     seeds: int = knob(5, "runs of each row", low=1, high=1000)
+    resplit: bool = knob(
+        False, "own data: split anew for each seed, by data.split_seed + seed"
+    )
 
     def __post_init__(self):
         check_bounds(self)

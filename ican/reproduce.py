@@ -57,8 +57,7 @@ def _boost(
 ) -> dict[str, Any]:
     """Metrics of gradient boosting; its settings are searched with the first seed."""
     path, found = workdir / workdirs.METRICS, workdir.parent / "settings.json"
-    train_config = dataclasses.replace(config.train, seed=seed)
-    config = dataclasses.replace(config, train=train_config)
+    config = tables.with_seed(config, seed)
     workdirs.start_record(workdir, "ican", config, train.FREE)
     if path.exists():
         return train.read_metrics(workdir)
@@ -93,11 +92,17 @@ def result_row(row: Row, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return cells
 
 
-def _majority_row(values: Mapping[str, Any]) -> dict[str, Any]:
+def _majority_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = {f"top-{k}": f"test/majority/top{k}" for k in TOP}
+    names["MALE"] = "test/majority/male"
     cells: dict[str, Any] = {"model": "majority"}
-    for k in TOP:
-        cells[f"top-{k}"] = f"{values[f'test/majority/top{k}']:.3f}"
-    return {**cells, "MALE": f"{values['test/majority/male']:.3f}"}
+    for column, name in names.items():
+        values = [run[name] for run in runs]
+        same = len(set(values)) == 1  # all seeds have one split
+        cells[column] = (
+            f"{values[0]:.3f}" if same else result_tables.format_mean(values)
+        )
+    return cells
 
 
 def write_tables(
@@ -118,11 +123,14 @@ def write_tables(
     networks = [row.name for row in rows if not row.is_boosting]
     notes = describe(config)
     if networks:
-        first = results[networks[0]][0]
-        table.append(_majority_row(first))
+        runs = results[networks[0]]
+        table.append(_majority_row(runs))
+        first, where = runs[0], ""
+        if config.reproduce.resplit:
+            where = " in the first split"
         notes = (
             f"{first['train/n']:,} training, {first['validation/n']:,} validation and"
-            f" {first['test/n']:,} test rows, {first['rejected']:,} rejected. {notes}"
+            f" {first['test/n']:,} test rows, {first['rejected']:,} rejected{where}. {notes}"
         )
     result_tables.write_table(
         table, folder / "results", title="Tables 3 and 4", notes=notes
@@ -168,8 +176,9 @@ def describe(config: Config) -> str:
     origin = backbone.origin or pathlib.Path(backbone.weights).name or "random weights"
     part = f" up to stage {backbone.stages}" if backbone.stages < 4 else ""
     side = backbone.side(config.photos.crop)
+    splits = ", each with its own split," if config.reproduce.resplit else ""
     return (
-        f"Mean ± standard error over {config.reproduce.seeds} seeds on the test rows;"
+        f"Mean ± standard error over {config.reproduce.seeds} seeds{splits} on the test rows;"
         f" the paper's figures come from its own data. Backbone: ResNet"
         f" {backbone.depth}{part} from {origin},"
         f" {'frozen' if backbone.frozen else 'trained along'}, photos cut to"

@@ -44,8 +44,16 @@ class Row:
         if self.cells:
             ican = dataclasses.replace(ican, cells=self.cells)
         model = dataclasses.replace(config.model, kind=self.kind, ican=ican)
-        train = dataclasses.replace(config.train, seed=seed)
-        return dataclasses.replace(config, model=model, train=train, compare="none")
+        config = with_seed(config, seed)
+        return dataclasses.replace(config, model=model, compare="none")
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """The config of runs with a seed, and with its own split where that is asked."""
+    train, data = dataclasses.replace(config.train, seed=seed), config.data
+    if config.reproduce.resplit:
+        data = dataclasses.replace(data, split_seed=data.split_seed + seed)
+    return dataclasses.replace(config, train=train, data=data)
 
 
 ROWS = (

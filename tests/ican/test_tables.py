@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from common import config as configs
 from common.errors import UserError
 from ican import tables
 from ican.config import Config
@@ -89,3 +90,12 @@ def test_every_claim_names_rows_that_exist():
     names = {row.name for row in tables.ROWS}
     for claim in tables.CLAIMS:
         assert set(claim.better + claim.worse) <= names
+
+
+def test_each_seed_may_have_its_own_split():
+    config = configs.replace(Config(), {"data.split_seed": 10})
+    (row,) = tables.choose_rows(["block"])
+    assert row.apply(config, seed=4).data.split_seed == 10
+    config = configs.replace(config, {"reproduce.resplit": True})
+    found = row.apply(config, seed=4)
+    assert (found.data.split_seed, found.train.seed) == (14, 4)
