@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import parallel, pretrained, resnet
+from common import feature_extraction, parallel, pretrained, resnet
 from common.data import transforms
 from common.data.feature_cache import FeatureCache
 from ican import data, features, train, trained
@@ -102,7 +102,9 @@ def test_backbone_in_the_workdir_is_the_one_that_was_given(cached_run):
         cached_run.workdir / trained.BACKBONE
     )
     assert depth == "tiny"
-    assert features.hash_weights(variables) == features.hash_weights(random_backbone())
+    assert feature_extraction.hash_weights(
+        variables
+    ) == feature_extraction.hash_weights(random_backbone())
 
 
 def test_a_cache_that_was_cut_off_is_completed(cached_run, shop, tmp_path, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_cache_that_was_cut_off_is_completed(cached_run, shop, tmp_path, monke
 
 def test_other_crops_get_a_cache_of_their_own(cached_run, shop, tmp_path, monkeypatch):
     config = shop.cached_config(backbone__cache=str(tmp_path / "cache"))
-    monkeypatch.setattr(features, "_fill", lambda *args: None)
+    monkeypatch.setattr(feature_extraction, "_fill", lambda *args: None)
     folders = set()
     for changed in (
         config,
@@ -153,8 +155,8 @@ def test_other_crops_get_a_cache_of_their_own(cached_run, shop, tmp_path, monkey
 
 def test_the_hash_sees_one_bit(shop):
     variables = random_backbone()
-    before = features.hash_weights(variables)
-    assert features.hash_weights(random_backbone()) == before
+    before = feature_extraction.hash_weights(variables)
+    assert feature_extraction.hash_weights(random_backbone()) == before
     kernel = variables["params"]["stem"]["convolution"]["kernel"]
     kernel[0, 0, 0, 0] = np.nextafter(kernel[0, 0, 0, 0], np.float32(1))
-    assert features.hash_weights(variables) != before
+    assert feature_extraction.hash_weights(variables) != before
