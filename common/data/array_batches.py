@@ -1,0 +1,135 @@
+"""Batches of rows that lie in arrays: gathered a whole batch at a time.
+
+For small rows (feature vectors, ids, numbers), where handling them one by one would
+cost more than the step. As in `pipeline`, the rows of global batch k are a function of
+the seed and k alone, and the split over processes comes last.
+"""
+
+import collections
+import concurrent.futures
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from common.data.pipeline import Batch
+
+# (positions int64 [n]) -> {name: [n, ...]}; called from threads.
+Gather = Callable[[np.ndarray], Batch]
+
+_THREADS = 2
+_AHEAD = 4  # batches gathered before they are asked for
+
+
+def train_batches(
+    count: int,
+    gather: Gather,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Iterates for ever over shuffled rows.
+
+    Every epoch covers every row once, in another order; batches run on over the end of
+    an epoch.
+
+    Args:
+      count: rows, at least one.
+      gather: reads rows.
+      batch_size: rows in the global batch; a multiple of `process_count`.
+      seed: of the order.
+      start_step: number of the first batch; reaching it costs nothing.
+      process_index: which part of each batch this process takes.
+      process_count: number of parts.
+
+    Returns:
+      Iterator of what `gather` gives for this process' rows; close it.
+    """
+    if not count:
+        raise ValueError("no rows to train on")
+    part = _part(batch_size, process_index, process_count)
+    order = functools.lru_cache(maxsize=3)(functools.partial(_order, seed, count))
+
+    def rows(step: int) -> np.ndarray:
+        places = step * batch_size + np.arange(part.start, part.stop)
+        epochs, within = np.divmod(places, count)
+        found = np.empty(len(places), np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            found[here] = order(int(epoch))[within[here]]
+        return found
+
+    def steps() -> Iterator[np.ndarray]:
+        step = start_step
+        while True:
+            yield rows(step)
+            step += 1
+
+    return _read_ahead(steps(), gather)
+
+
+def eval_batches(
+    count: int,
+    gather: Gather,
+    *,
+    batch_size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Iterates once over all rows, in order; the last batch is padded.
+
+    Args:
+      count: rows; none give no batch.
+      gather: reads rows.
+      batch_size: rows in the global batch; a multiple of `process_count`.
+      process_index: which part of each batch this process takes.
+      process_count: number of parts.
+
+    Returns:
+      Iterator of what `gather` gives, padded with copies of row 0, and "mask", float32
+      [batch_size / process_count]: 1 for a row, 0 for padding; close it.
+    """
+    part = _part(batch_size, process_index, process_count)
+
+    def masked(places: np.ndarray) -> Batch:
+        real = places < count
+        batch = gather(np.where(real, places, 0))
+        return {**batch, "mask": real.astype(np.float32)}
+
+    places = (
+        first + np.arange(part.start, part.stop)
+        for first in range(0, count, batch_size)
+    )
+    return _read_ahead(places, masked)
+
+
+def _order(seed: int, count: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def _part(batch_size: int, process_index: int, process_count: int) -> slice:
+    if batch_size % process_count or not 0 <= process_index < process_count:
+        raise ValueError(
+            f"process {process_index} of {process_count} can't have a whole part of"
+            f" {batch_size} rows"
+        )
+    size = batch_size // process_count
+    return slice(process_index * size, (process_index + 1) * size)
+
+
+def _read_ahead(wanted: Iterator[np.ndarray], gather: Gather) -> Iterator[Batch]:
+    """Gathers in threads, in order, a few batches ahead of the reader."""
+    pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
+    waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+    try:
+        for positions in wanted:
+            waiting.append(pool.submit(gather, positions))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
