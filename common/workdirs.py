@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -76,6 +77,20 @@ def read_signed(path: pathlib.Path) -> dict[str, Any]:
 
 def _checksum(contents: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(contents, sort_keys=True).encode())
+
+
+def write_metrics(path: pathlib.Path, values: Mapping[str, Any]) -> None:
+    """Writes figures as one flat JSON object; null for what is not finite."""
+    plain = {
+        name: value if math.isfinite(value) else None for name, value in values.items()
+    }
+    write_atomically(path, json.dumps(plain, indent=1) + "\n")
+
+
+def read_metrics(workdir: pathlib.Path) -> dict[str, Any]:
+    """Metrics of a finished run; None where a figure is not finite."""
+    values: dict[str, Any] = json.loads((workdir / METRICS).read_text(encoding="utf-8"))
+    return values
 
 
 def make_folder(workdir: pathlib.Path) -> None:

@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common import app, result_tables, tables
-from common import schema as schemas
+from common import app, result_tables, verbs, workdirs
 from common.app import Run
 from common.errors import UserError
 from ican import (
@@ -37,7 +36,7 @@ def run_train(config: Config, run: Run) -> None:
         notes = [f"top-3 of {kind} is {ratio:.2f} x that of the majority baseline."]
     if config.compare != "none":
         folder = train.compared_folder(config, run.workdir)
-        beside[config.compare] = train.read_metrics(folder)
+        beside[config.compare] = workdirs.read_metrics(folder)
         gain, error = evaluation.paired_difference(
             *(train.read_ranks(path) < 3 for path in (run.workdir, folder))
         )
@@ -60,22 +59,15 @@ def run_evaluate(config: Config, run: Run) -> None:
         model.trained.calibration,
     )
     values = evaluation.with_prefix(run.split, outcome.scalars)
-    train.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
+    workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
     run.show(result_tables.to_markdown([outcome.scalars]))
 
 
 def run_predict(config: Config, run: Run) -> None:
     """Writes a table of predictions for new rows."""
-    output = run.need("output")
-    if output.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--output={output}: must end with .csv or .parquet")
-    if not output.parent.is_dir():
-        raise UserError(f"--output={output}: there is no folder {output.parent}")
+    output = verbs.table_output(run)
     table = Model(run.workdir, config).predict(run.need("input"), run.images or "")
-    if output.suffix == ".csv":
-        table.to_csv(output, index=False, float_format="%.6g")
-    else:
-        table.to_parquet(output, index=False)
+    verbs.write_table(table, output)
     failed = int((table["error"] != "").sum())
     run.show(f"{len(table) - failed:,} predictions, {failed:,} errors: {output}")
 
@@ -112,18 +104,6 @@ def run_export(config: Config, run: Run) -> None:
     run.show(f"exported: {directory}; see serve.py there")
 
 
-def run_schema(config: Config, run: Run) -> None:
-    """Infers the schema of --data.path and writes it."""
-    if not config.data.path:
-        raise UserError("--mode=schema needs --data.path=TABLE")
-    schema = schemas.infer(tables.read_table(config.data.path))
-    if run.output is None:
-        run.show(schemas.dumps(schema))
-        return
-    schemas.save(schema, run.output)
-    run.show(f"schema: {run.output}; read it, edit it, then --data.schema={run.output}")
-
-
 def run_check(config: Config, run: Run) -> None:
     """Looks at data and network before training; writes check.html."""
     path, summary = check.write(config, run.workdir)
@@ -146,7 +126,7 @@ VERBS = {
     "predict": run_predict,
     "explain": run_explain,
     "export": run_export,
-    "schema": run_schema,
+    "schema": verbs.infer_schema,
     "check": run_check,
     "reproduce": run_reproduce,
 }

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import result_tables, workdirs
+from common import claims, result_tables, workdirs
 from ican import rivals, tables, train
 from ican.config import Config
 from ican.metrics import TOP
@@ -49,7 +49,7 @@ def _train(
     if not (workdir / workdirs.METRICS).exists():
         return train.train_and_evaluate(config, workdir)
     workdirs.start_record(workdir, "ican", config, train.FREE)
-    return train.read_metrics(workdir)
+    return workdirs.read_metrics(workdir)
 
 
 def _boost(
@@ -60,7 +60,7 @@ def _boost(
     config = tables.with_seed(config, seed)
     workdirs.start_record(workdir, "ican", config, train.FREE)
     if path.exists():
-        return train.read_metrics(workdir)
+        return workdirs.read_metrics(workdir)
     run = _open(row, config, workdir)
     columns = rivals.columns_of(run.examples, photos=row.kind == "boosting")
     if not found.exists():
@@ -70,7 +70,7 @@ def _boost(
     values: dict[str, Any] = rivals.evaluate(
         run.examples, columns, settings, seed=seed, level=config.interval
     )
-    train.write_metrics(path, values)
+    workdirs.write_metrics(path, values)
     return values
 
 
@@ -137,17 +137,8 @@ def write_tables(
     )
     top3 = {name: [run["test/top3"] for run in runs] for name, runs in results.items()}
     verdicts = tables.verdicts(top3) + pointing_verdicts(results)
-    judged = [
-        {
-            "claim": verdict.claim,
-            "difference": f"{verdict.difference:+.3f}",
-            "95 % interval": f"{verdict.low:+.3f} to {verdict.high:+.3f}",
-            "here": "held" if verdict.held else "not held",
-        }
-        for verdict in verdicts
-    ]
     result_tables.write_table(
-        judged,
+        claims.rows_of(verdicts),
         folder / "claims",
         title="Claims of section 5.5",
         notes="Differences in top-3 accuracy, or in the share of hits. Held: the paired"
@@ -157,10 +148,10 @@ def write_tables(
 
 def pointing_verdicts(
     results: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> list[tables.Verdict]:
+) -> list[claims.Verdict]:
     """Judges, for each row with attention, whether it finds the ring's stone."""
     return [
-        tables.judge(
+        claims.judge(
             f"attention finds the stone more often than the best constant place ({name})",
             [run["test/pointing"] for run in runs],
             [run["test/pointing_prior"] for run in runs],

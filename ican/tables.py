@@ -4,12 +4,11 @@ Which switch of the built-in rings must undo which claim is told in `ican.rings`
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
+from common import claims
 from common.errors import UserError
 from ican.config import Config
 
@@ -170,44 +169,7 @@ CLAIMS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """A claim, judged.
-
-    Attributes:
-      claim: its text.
-      difference: mean over seeds of better minus worse.
-      low: lower end of the paired 95 % interval over seeds.
-      high: upper end.
-      held: whether the interval lies above 0.
-    """
-
-    claim: str
-    difference: float
-    low: float
-    high: float
-    held: bool
-
-
-def judge(claim: str, better: Sequence[float], worse: Sequence[float]) -> Verdict:
-    """Judges a difference by Student's t over paired seeds.
-
-    Args:
-      claim: its text.
-      better: a figure for each seed, of what is said to be better.
-      worse: the figures of the other, the same seeds in the same order.
-    """
-    differences = np.asarray(better, np.float64) - np.asarray(worse, np.float64)
-    count = len(differences)
-    mean = float(differences.mean())
-    if count < 2:
-        return Verdict(claim, mean, -math.inf, math.inf, False)
-    quantile = stats.t.ppf(0.975, count - 1)
-    half = float(quantile * differences.std(ddof=1) / math.sqrt(count))
-    return Verdict(claim, mean, mean - half, mean + half, mean - half > 0)
-
-
-def verdicts(figures: Mapping[str, Sequence[float]]) -> list[Verdict]:
+def verdicts(figures: Mapping[str, Sequence[float]]) -> list[claims.Verdict]:
     """Judges every claim whose rows are all there.
 
     Where a claim is about several rows, each seed's figure is their mean; where it
@@ -225,5 +187,5 @@ def verdicts(figures: Mapping[str, Sequence[float]]) -> list[Verdict]:
                 worse = rivals[rivals.mean(1).argmax()]
             else:
                 worse = rivals.mean(0)
-            judged.append(judge(claim.text, better, worse))
+            judged.append(claims.judge(claim.text, better, worse))
     return judged

@@ -1,8 +1,6 @@
 """Training and evaluation, on the shared loop."""
 
 import dataclasses
-import json
-import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -207,7 +205,7 @@ def train_and_evaluate(
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
         page.write(run, workdir, outcomes["test"], seen, values, beside, seconds)
         # Last: it says that the run has ended.
-        write_metrics(workdir / workdirs.METRICS, values)
+        workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return values
 
 
@@ -309,18 +307,3 @@ def write_predictions(path: pathlib.Path, run: Prepared, outcome: Outcome) -> No
 def read_ranks(workdir: pathlib.Path) -> np.ndarray:
     """Ranks int [n] of the right zones of the test rows of a finished run."""
     return pd.read_csv(workdir / PREDICTIONS)["rank_of_zone"].to_numpy()
-
-
-def read_metrics(workdir: pathlib.Path) -> dict[str, Any]:
-    """Metrics of a finished run; None where a figure is not finite."""
-    text = (workdir / workdirs.METRICS).read_text(encoding="utf-8")
-    values: dict[str, Any] = json.loads(text)
-    return values
-
-
-def write_metrics(path: pathlib.Path, values: Mapping[str, Any]) -> None:
-    """Writes one flat JSON object."""
-    plain = {
-        name: value if math.isfinite(value) else None for name, value in values.items()
-    }
-    workdirs.write_atomically(path, json.dumps(plain, indent=1) + "\n")

@@ -1,6 +1,5 @@
 """Trains a backbone and saves it as safetensors."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -60,9 +59,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
             "batch_stats": state.batch_stats["backbone"],
         }
         pretrained.save_resnet(workdir / WEIGHTS, config.depth, variables)
-        workdirs.write_atomically(
-            workdir / workdirs.METRICS, json.dumps(values, indent=1) + "\n"
-        )
+        workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return values
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import pathlib
 import subprocess
 
@@ -165,3 +166,11 @@ def test_signed_contents_come_back_and_damage_is_found(tmp_path):
         workdirs.read_signed(path)
     path.write_text('{"edges": []}')  # written before there were checksums
     assert workdirs.read_signed(path) == {"edges": []}
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    values = {"a": 1, "b": 0.5, "c": math.inf, "d": math.nan}
+    workdirs.write_metrics(tmp_path / "metrics.json", values)
+    saved = json.loads((tmp_path / "metrics.json").read_text())
+    assert saved == {"a": 1, "b": 0.5, "c": None, "d": None}
+    assert workdirs.read_metrics(tmp_path) == saved

@@ -34,7 +34,7 @@ class Trainer:
         for name in ("top1", "top3", "top5", "top7", "male"):
             values[f"test/{name}"] = values[f"test/majority/{name}"] = 0.5
         values["test/top3"] = TOP3[kind][seed]
-        train.write_metrics(workdir / "metrics.json", values)
+        workdirs.write_metrics(workdir / "metrics.json", values)
         return values
 
 

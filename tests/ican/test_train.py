@@ -1,12 +1,16 @@
 import dataclasses
-import json
-import math
 
 import jax
 import numpy as np
 import pytest
 
-from common import checkpointing, metric_writer, pretrained, resnet, tree_paths
+from common import (
+    checkpointing,
+    metric_writer,
+    pretrained,
+    resnet,
+    tree_paths,
+)
 from common import config as configs
 from common.errors import UserError
 from ican import train, trained
@@ -140,13 +144,6 @@ def test_weights_of_another_kind_are_refused(photo_run, shop, tmp_path):
 def test_features_are_cached_of_frozen_backbones_alone():
     with pytest.raises(UserError, match="backbone.cache needs --backbone.frozen"):
         configs.replace(Config(), {"backbone.cache": "somewhere"})
-
-
-def test_what_is_not_finite_is_null(tmp_path):
-    values = {"a": 1, "b": 0.5, "c": math.inf, "d": math.nan}
-    train.write_metrics(tmp_path / "m.json", values)
-    saved = json.loads((tmp_path / "m.json").read_text())
-    assert saved == {"a": 1, "b": 0.5, "c": None, "d": None}
 
 
 def test_free_settings_are_settings():

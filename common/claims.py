@@ -1,0 +1,59 @@
+"""What becomes of a claim: a difference over paired seeds, with its interval."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A claim, judged.
+
+    Attributes:
+      claim: its text.
+      difference: mean over seeds of better minus worse.
+      low: lower end of the paired 95 % interval over seeds.
+      high: upper end.
+      held: whether the interval lies above 0.
+    """
+
+    claim: str
+    difference: float
+    low: float
+    high: float
+    held: bool
+
+
+def judge(claim: str, better: Sequence[float], worse: Sequence[float]) -> Verdict:
+    """Judges a difference by Student's t over paired seeds.
+
+    Args:
+      claim: its text.
+      better: a figure for each seed, of what is said to be better.
+      worse: the figures of the other, the same seeds in the same order.
+    """
+    differences = np.asarray(better, np.float64) - np.asarray(worse, np.float64)
+    count = len(differences)
+    mean = float(differences.mean())
+    if count < 2:
+        return Verdict(claim, mean, -math.inf, math.inf, False)
+    quantile = stats.t.ppf(0.975, count - 1)
+    half = float(quantile * differences.std(ddof=1) / math.sqrt(count))
+    return Verdict(claim, mean, mean - half, mean + half, mean - half > 0)
+
+
+def rows_of(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Verdicts as rows of a result table."""
+    return [
+        {
+            "claim": verdict.claim,
+            "difference": f"{verdict.difference:+.3f}",
+            "95 % interval": f"{verdict.low:+.3f} to {verdict.high:+.3f}",
+            "here": "held" if verdict.held else "not held",
+        }
+        for verdict in verdicts
+    ]

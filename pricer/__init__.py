@@ -1,0 +1,43 @@
+"""pricer: price suggestions from photos, and a gate that knows when not to.
+
+After Han et al., "Vision-based Price Suggestion for Online Second-hand Items". From the
+command line: `python -m experiments.pricer_main --help`. From Python:
+
+    import pricer
+
+    config = pricer.Config()
+    pricer.train_and_evaluate(config, "runs/bazaar")
+    model = pricer.load("runs/bazaar")
+    table = model.predict("new_rows.csv", images="photos/")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pricer.config import Config
+    from pricer.predictor import Model
+    from pricer.train import train_and_evaluate
+
+__all__ = ["Config", "Model", "load", "train_and_evaluate"]
+
+_HOMES = {
+    "Config": "pricer.config",
+    "Model": "pricer.predictor",
+    "train_and_evaluate": "pricer.train",
+}
+
+
+def load(workdir: str) -> "Model":
+    """Loads the model of a finished training run; see `Model.predict`."""
+    from pricer.predictor import Model
+
+    return Model(workdir)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports late: models and steps run where the data libraries are absent."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,186 @@
+"""Listings with sold prices, as the networks and the heads read them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+import pandas as pd
+
+from common import splits
+from common.data import array_batches, ingest
+from common.data.listings import Listings
+from common.data.pipeline import Batch
+from common.errors import UserError
+from common.loop_config import LoopConfig
+from pricer import bazaar, labels, trimming
+from pricer.config import Config
+from pricer.features import Features
+from pricer.labels import Labels
+from pricer.price_history import PriceHistory
+from pricer.sales import Sales
+from pricer.trimming import PriceLimits
+
+
+def load_listings(config: Config) -> Listings:
+    """Opens the user's listings, or draws the built-in bazaar where no path is given.
+
+    Raises:
+      UserError: whatever is wrong with the files.
+    """
+    if config.data.path:
+        return ingest.load(config.data)
+    return ingest.prepare_generated(
+        "bazaar",
+        config.data.cache,
+        bazaar.schema(),
+        bazaar.rows(config.bazaar),
+        bazaar.fingerprint(config.bazaar),
+        total=sum(config.bazaar.count(split) for split in splits.SPLITS),
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """All that training and evaluation read of N rows, but the photos' features.
+
+    Attributes:
+      listings: the prepared rows.
+      prices: float64 [N], in the currency of the table.
+      log_prices: float64 [N], transformed as the config says.
+      limits: fitted on the training rows, beyond which a price is an outlier.
+      kept: bool [N], whether a price lies within them.
+      history: price statistics, fitted on the kept training rows.
+      statistics: float32 [N, S], standardised; S = 0 where they are not used.
+      labels: of the single-task networks, by task.
+    """
+
+    listings: Listings
+    prices: np.ndarray
+    log_prices: np.ndarray
+    limits: PriceLimits
+    kept: np.ndarray
+    history: PriceHistory
+    statistics: np.ndarray
+    labels: Mapping[str, Labels]
+
+    def rows(self, split: str, *, whole: bool = False) -> np.ndarray:
+        """Positions int64 [n] of a split: without outliers, or the `whole` of it."""
+        rows = self.listings.indices(split)
+        return rows if whole else rows[self.kept[rows]]
+
+
+def make_examples(config: Config, listings: Listings) -> Examples:
+    """Fits limits, vocabularies and statistics on the training rows.
+
+    Raises:
+      UserError: a schema without a price, or without the attributes that the config
+        names; no training rows.
+    """
+    target = listings.schema.target
+    if target is None:
+        raise UserError(
+            f"{listings.directory}: the schema names no target; set target.column to"
+            " the column of prices"
+        )
+    prices = pd.to_numeric(listings.frame[target.column]).to_numpy(np.float64)
+    log_prices = trimming.to_log_prices(prices, config.prices.transform)
+    train = listings.indices("train")
+    limits = PriceLimits.fit(log_prices[train], config.prices.trim)
+    kept = limits.keep(log_prices)
+    history, statistics = _statistics(config, listings, log_prices, train[kept[train]])
+    return Examples(
+        listings,
+        prices,
+        log_prices,
+        limits,
+        kept,
+        history,
+        statistics,
+        labels.make_labels(listings, config.labels),
+    )
+
+
+def _statistics(
+    config: Config, listings: Listings, log_prices: np.ndarray, train: np.ndarray
+) -> tuple[PriceHistory, np.ndarray]:
+    """What was sold before each row: its own price is never in it."""
+    wanted, frame = config.labels, listings.frame
+    categories = labels.texts(listings, wanted.category, "category")
+    sellers = labels.texts(listings, wanted.seller, "seller")
+    column = listings.schema.time
+    times = None if column is None else frame[column].to_numpy(np.float64)
+
+    def at(cells: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+        return None if cells is None else cells[rows]
+
+    history, own = PriceHistory.fit(
+        log_prices[train],
+        at(categories, train),
+        at(sellers, train),
+        at(times, train),
+        counts=config.statistics.counts,
+    )
+    if not config.statistics.use:
+        return history, np.zeros((len(frame), 0), np.float32)
+    others = np.setdiff1d(np.arange(len(frame)), train)
+    sales = Sales(
+        log_prices[train], at(categories, train), at(sellers, train), at(times, train)
+    )
+    statistics = np.empty((len(frame), own.shape[1]), np.float32)
+    statistics[train] = own
+    statistics[others] = history.features(
+        at(categories, others),
+        at(sellers, others),
+        at(times, others),
+        sales=sales,
+        rows=len(others),
+    )
+    return history, statistics
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeadRows:
+    """What the heads read: features, statistics and prices.
+
+    Attributes:
+      features: of all N rows.
+      statistics: float32 [N, S].
+      log_prices: [N].
+    """
+
+    features: Features
+    statistics: np.ndarray
+    log_prices: np.ndarray
+
+    def gather(self, rows: np.ndarray) -> Batch:
+        """The arrays of some rows."""
+        return {
+            "features": self.features.rows(rows),
+            "statistics": self.statistics[rows],
+            "log_price": self.log_prices[rows].astype(np.float32),
+        }
+
+    def train_batches(
+        self, rows: np.ndarray, loop: LoopConfig, start_step: int
+    ) -> Iterator[Batch]:
+        """This process' part of the endless training batches from a step on."""
+        return array_batches.train_batches(
+            len(rows),
+            lambda places: self.gather(rows[places]),
+            batch_size=loop.batch_size,
+            seed=loop.seed,
+            start_step=start_step,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def eval_batches(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """This process' part of some rows, in order, the last batch padded."""
+        return array_batches.eval_batches(
+            len(rows),
+            lambda places: self.gather(rows[places]),
+            batch_size=batch_size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )

@@ -1,0 +1,110 @@
+"""The command line of pricer: flags to config to verb."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from common import app, result_tables, verbs, workdirs
+from common.app import Run
+from common.errors import UserError
+from pricer import data, evaluation, reproduce, train
+from pricer.config import Config
+from pricer.predictor import Model
+
+COLUMNS = {"acceptance": "accepted", "male": "MALE", "rmsle": "RMSLE"}
+
+
+def short_table(values: dict[str, Any], split: str) -> list[dict[str, Any]]:
+    """Errors of accepted and of all items, beside those of a median price."""
+
+    def row(model: str, suffix: str) -> dict[str, Any]:
+        names = {title: f"{split}/{name}{suffix}" for name, title in COLUMNS.items()}
+        return {"": model, **{title: values.get(at) for title, at in names.items()}}
+
+    rows = [
+        row("accepted, calibrated gate", ""),
+        row("accepted, gate at 0.5", "_at_half"),
+        row("all items", "_all") | {"accepted": 1.0},
+    ]
+    for name, title in (
+        ("category_median_male", "median price of the category"),
+        ("median_male", "median price"),
+    ):
+        if f"{split}/{name}" in values:
+            male = values[f"{split}/{name}"]
+            rows.append({"": title, "accepted": 1.0, "MALE": male, "RMSLE": ""})
+    return rows
+
+
+def run_train(config: Config, run: Run) -> None:
+    """Trains, evaluates, prints a short table."""
+    if run.init_from is not None:
+        raise UserError("--init_from: pricer starts from --networks.weights=FILE")
+    values = train.train_and_evaluate(config, run.workdir, say=run.say)
+    run.show(result_tables.to_markdown(short_table(values, "test")))
+    whole, area = values["test_whole/male"], values["test/aurc"]
+    notes = [
+        f"{values['test/n']:,.0f} test rows, outliers left out; with them MALE {whole:.3f}.",
+        f"area under the risk-coverage curve: {area:.3f}; without a gate"
+        + f" {values['test/male_all']:.3f}, the best {values['test/aurc_best']:.3f}.",
+    ]
+    if "test/gate_auc" in values:
+        notes.append(
+            f"the gate ranks readable photos first: AUC {values['test/gate_auc']:.3f}."
+        )
+    run.show("\n".join(notes))
+
+
+def run_evaluate(config: Config, run: Run) -> None:
+    """Measures the trained model on a split; writes metrics_<split>.json."""
+    model, listings = Model(run.workdir, config), data.load_listings(config)
+    examples = data.make_examples(config, listings)
+    rows = examples.rows(run.split)
+    said, _ = model.see(
+        listings.frame, listings.source, rows, examples.statistics[rows]
+    )
+    measured = evaluation.measure(
+        said, examples.log_prices[rows], model.trained.calibration, config.loss.band
+    )
+    values = {f"{run.split}/{name}": value for name, value in measured.items()}
+    workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
+    run.show(result_tables.to_markdown(short_table(values, run.split)))
+
+
+def run_predict(config: Config, run: Run) -> None:
+    """Writes a table of suggestions for new rows."""
+    output = verbs.table_output(run)
+    table = Model(run.workdir, config).predict(run.need("input"), run.images or "")
+    verbs.write_table(table, output)
+    failed = int((table["error"] != "").sum())
+    accepted = int((table["accepted"] == True).sum())
+    run.show(
+        f"{accepted:,} suggestions, {len(table) - failed - accepted:,} refused,"
+        f" {failed:,} errors: {output}"
+    )
+
+
+def run_reproduce(config: Config, run: Run) -> None:
+    """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
+    reproduce.reproduce(config, run.workdir, run.say)
+    for path in sorted((run.workdir / "tables").glob("*.md"), reverse=True):
+        run.show(path.read_text(encoding="utf-8"))
+
+
+VERBS = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "predict": run_predict,
+    "reproduce": run_reproduce,
+    "schema": verbs.infer_schema,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs pricer from the command line."""
+    app.main(
+        "pricer",
+        Config(),
+        VERBS,
+        argv,
+        summary="pricer: price suggestions from photos, and a gate for good ones",
+    )

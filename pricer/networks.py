@@ -1,0 +1,181 @@
+"""The single-task networks, whose last layer but one is the feature of a photo.
+
+Source: 2012.06009, section 3.2 and Figure 4. Each is a ResNet of its own, fine-tuned on
+the items that carry its label.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from common import photo_network, pretrained
+from common.data.listings import Listings
+from common.devices import Devices
+from common.errors import UserError
+from common.loop_config import LoopConfig
+from common.optim import make_optimizer
+from common.parallel import Execution
+from common.photo_network import Batch, PhotoNetwork, PhotoTask
+from common.photo_training import PhotoRows, Trainer
+from common.precision import compute_dtype
+from common.splits import SPLITS
+from pricer.config import Config
+from pricer.labels import Labels
+
+Say = Callable[[str], None]
+
+WEIGHTS = "network.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """One trained network.
+
+    Attributes:
+      task: its name.
+      variables: of its ResNet, on the host: {"params": …, "batch_stats": …}.
+      metrics: on the test rows that carry the label.
+    """
+
+    task: str
+    variables: dict[str, Any]
+    metrics: Mapping[str, float]
+
+
+def train_network(
+    config: Config,
+    labels: Labels,
+    listings: Listings,
+    kept: np.ndarray,
+    execution: Execution,
+    workdir: pathlib.Path,
+) -> Trained:
+    """Trains the network of one task, or goes on with it.
+
+    Args:
+      config: of the run.
+      labels: of the task.
+      listings: all rows.
+      kept: bool [N], rows whose price is no outlier; others are not trained on.
+      execution: what to run on.
+      workdir: of this network: checkpoints and metrics.jsonl.
+
+    Raises:
+      UserError: no training or validation row carries the label; weights that do not
+        fit; see `train_loop.run`.
+    """
+    splits = {split: listings.indices(split) for split in SPLITS}
+    splits = {split: rows[labels.usable[rows]] for split, rows in splits.items()}
+    splits["train"] = splits["train"][kept[splits["train"]]]
+    for split in ("train", "validation"):
+        if not len(splits[split]):
+            raise UserError(
+                f"no {split} row with a photo carries the label {labels.task!r}; leave"
+                f" it out with --labels.{labels.task}="
+            )
+    trainer = Trainer(
+        make_task(config, labels, execution.devices),
+        PhotoRows(
+            listings.source,
+            {"target": labels.target, "known": labels.known},
+            splits,
+            config.photos,
+        ),
+        make_loop(config),
+        execution,
+    )
+    best = trainer.train(
+        workdir,
+        phase=labels.task,
+        identity={"data": listings.fingerprint, "task": labels.task},
+        start=starting_weights(config),
+    )
+    measured = trainer.evaluate(best, "test") if len(splits["test"]) else {}
+    state = execution.to_host(best)
+    variables = {
+        "params": state.params["backbone"],
+        "batch_stats": state.batch_stats["backbone"],
+    }
+    return Trained(labels.task, variables, measured | {"n": len(splits["test"])})
+
+
+def starting_weights(config: Config) -> dict[str, Any]:
+    """The backbone that every network starts from; {} for random weights."""
+    if not config.networks.weights:
+        return {}
+    depth, variables = pretrained.resnet_from_torch(config.networks.weights)
+    if depth != config.networks.depth:
+        raise UserError(
+            f"{config.networks.weights} holds a ResNet-{depth}, the config asks for"
+            f" {config.networks.depth}; set --networks.depth={depth}"
+        )
+    return {name: {"backbone": tree} for name, tree in variables.items()}
+
+
+def make_loop(config: Config) -> LoopConfig:
+    """How long a network is trained, and how often what is done."""
+    networks = config.networks
+    return dataclasses.replace(
+        config.train,
+        steps=networks.steps,
+        batch_size=networks.batch_size,
+        seed=networks.seed,
+        eval_every=networks.eval_every,
+        checkpoint_every=networks.eval_every,
+        best_metric="loss",
+        best_mode="min",
+    )
+
+
+def make_task(config: Config, labels: Labels, devices: Devices) -> PhotoTask:
+    """The network of a task, and its loss."""
+    measures = {"one": measure_one, "several": measure_several, "price": measure_price}
+    return PhotoTask(
+        make_network(config, labels.outputs, devices),
+        measures[labels.kind],
+        make_optimizer(config.networks.optimizer, config.networks.steps),
+        config.photos.crop,
+        config.networks.seed,
+        devices,
+    )
+
+
+def make_network(config: Config, outputs: int, devices: Devices) -> PhotoNetwork:
+    """A network with so many outputs."""
+    dtype = compute_dtype(config.precision)
+    return PhotoNetwork(config.networks.depth, outputs, dtype, devices)
+
+
+def measure_one(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+    """Softmax cross-entropy of the right class, and whether it is the likeliest."""
+    return photo_network.measure_classes(logits, batch["target"])
+
+
+def measure_several(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+    """Mean sigmoid cross-entropy over the known members of a row.
+
+    "top1" says whether the likeliest of the known members is one of the row's, which
+    rows without a member never have.
+
+    Args:
+      logits: [B, K].
+      batch: with "target" and "known", bool [B, K].
+    """
+    target, known = batch["target"], batch["known"]
+    entropy = optax.sigmoid_binary_cross_entropy(logits, target.astype(logits.dtype))
+    count = jnp.maximum(known.sum(1), 1)  # [B]
+    best = jnp.argmax(jnp.where(known, logits, -jnp.inf), axis=1)
+    hit = jnp.take_along_axis(target & known, best[:, None], axis=1)[:, 0]
+    return {"loss": jnp.where(known, entropy, 0).sum(1) / count, "top1": hit}
+
+
+def measure_price(outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+    """Squared and absolute error of the standardised log price."""
+    errors = batch["target"] - outputs[:, 0]
+    return {"loss": errors**2, "absolute_error": jnp.abs(errors)}

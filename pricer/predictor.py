@@ -1,0 +1,207 @@
+"""Suggestions for photos that were not there in training: the Python door of pricer.
+
+model = pricer.load("runs/bazaar")
+table = model.predict("new_rows.csv", images="photos/")
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from common import parallel, tables, workdirs
+from common.data import ingest, pipeline
+from common.data.crops import cut_photos
+from common.data.images import decode
+from common.data.listings import NewRows, Record, Source, Subset
+from common.schema import Schema
+from pricer import photo_quality, trained, trimming
+from pricer.config import Config
+from pricer.model import Suggestion
+
+Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
+
+# Said where a photo is refused and nothing is wrong with it.
+TOO_LITTLE = (
+    "the photo shows too little of what decides the price: add one of the label or the"
+    " parts that count, or describe the item"
+)
+
+
+class Model:
+    """A trained pricer that suggests prices.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run where it shall differ, say in batch size; None as trained.
+
+    Attributes:
+      config: of the run.
+      trained: weights and all that was fitted.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, config: Config | None = None):
+        workdir = pathlib.Path(workdir)
+        self.config = config or workdirs.load_config(workdir, Config, "pricer")
+        self.trained = trained.load(workdir, self.config)
+        parallel.start(self.config.parallel)
+        execution = parallel.make_execution(self.config.parallel)
+        self._execution = execution
+        self._weights = execution.replicate(self.trained.weights)
+        self._look = execution.compile_predict(
+            lambda weights, batch: self.trained.see(weights, batch, execution.devices)
+        )
+
+    def predict(self, rows: Rows, images: str | pathlib.Path = "") -> pd.DataFrame:
+        """Suggests prices, or says why not.
+
+        Args:
+          rows: path of a CSV or Parquet file, a DataFrame, or mappings of column to
+            value. Photo, category and seller are read where the schema has them; no
+            price is needed.
+          images: folder or archive with the photos that the rows name.
+
+        Returns:
+          One row for each given, in order:
+            id: the column that the schema names as id; else "line", of the file.
+            accepted: whether the photo carries enough for a suggestion.
+            price: the suggestion, in the currency of the training table; empty where
+              the photo is refused.
+            price_low, price_high: interval that holds the level's share of the prices
+              of accepted items.
+            gate: probability f_cls that the gate gives.
+            reason: why the photo is refused, for the seller; "" where it is accepted.
+            like: id of the training item, accepted, whose photo is nearest to a refused
+              one.
+            error: "" or why there is nothing; the others are empty then.
+
+        Raises:
+          UserError: files that are missing or can't be read at all.
+        """
+        schema = self._inputs()
+        table = rows if isinstance(rows, str | pathlib.Path) else tables.from_rows(rows)
+        new = ingest.read_rows(
+            table,
+            images,
+            schema,
+            bad_image=self.config.data.bad_image,
+            max_pixels=self.config.data.max_pixels,
+        )
+        with contextlib.closing(new.source):
+            return self._table(new)
+
+    def see(
+        self,
+        frame: pd.DataFrame,
+        source: Source,
+        rows: np.ndarray,
+        statistics: np.ndarray | None = None,
+    ) -> tuple[Suggestion, np.ndarray]:
+        """What is said of some rows of typed cells and photos, in their order.
+
+        Args:
+          frame: typed rows.
+          source: their photos.
+          rows: int [n] positions in both.
+          statistics: [n, S] of these rows; None for those of all training sales.
+
+        Returns:
+          (suggestions [n], standardised features [n, F] of length 1).
+        """
+        if statistics is None:
+            statistics = self._statistics(frame.iloc[rows])
+        place = {int(row): index for index, row in enumerate(rows)}
+        photos = self.config.photos
+
+        def load(record: Record) -> dict[str, np.ndarray]:
+            cut, mask = cut_photos(record["images"], photos, None)
+            return {
+                "photos": cut,
+                "photo_mask": mask,
+                "statistics": statistics[place[record["row"]]],
+            }
+
+        with pipeline.eval_batches(
+            Subset(source, rows), load, batch_size=self.config.networks.batch_size
+        ) as batches:
+            put = (self._execution.put(batch) for batch in batches)
+            return trained.see_rows(self._look, self._weights, put, len(rows))
+
+    def _inputs(self) -> Schema:
+        """The schema of what a prediction reads: photos, category, seller."""
+        wanted = {self.config.labels.category, self.config.labels.seller}
+        schema = self.trained.schema
+        attributes = tuple(a for a in schema.attributes if a.name in wanted)
+        return dataclasses.replace(
+            schema, attributes=attributes, group=None, split=None
+        )
+
+    def _statistics(self, frame: pd.DataFrame) -> np.ndarray:
+        """Price statistics of new rows: all training sales are their history."""
+        if not self.config.statistics.use:
+            return np.zeros((len(frame), 0), np.float32)
+        columns = {a.name: a.columns[0] for a in self.trained.schema.attributes}
+
+        def cells(name: str) -> np.ndarray | None:
+            if not name:
+                return None
+            found = frame[columns[name]]
+            return found.astype(object).where(found.notna(), None).to_numpy()
+
+        labels = self.config.labels
+        return self.trained.history.features(
+            cells(labels.category), cells(labels.seller), rows=len(frame)
+        )
+
+    def _table(self, new: NewRows) -> pd.DataFrame:
+        frame, usable = new.frame, new.usable
+        key = self.trained.schema.id or "line"
+        columns: dict[str, Any] = {key: frame[key].to_numpy()}
+        empty = ("accepted", "price", "price_low", "price_high", "gate")
+        columns |= {name: np.full(len(frame), None) for name in empty}
+        columns |= {
+            name: np.full(len(frame), "", object) for name in ("reason", "like")
+        }
+        if len(usable):
+            said, vectors = self.see(frame, new.source, usable)
+            for name, values in self._describe(said).items():
+                columns[name][usable] = values
+            refused = np.flatnonzero(
+                ~self.trained.calibration.threshold.accepts(said.gate_logit)
+            )
+            for place in refused:
+                columns["reason"][usable[place]] = self._reason(
+                    new.source[int(usable[place])]
+                )
+            columns["like"][usable[refused]] = self.trained.examples.nearest(
+                vectors[refused]
+            )
+        table = pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
+        return table.astype({name: float for name in empty[1:]})
+
+    def _describe(self, said: Suggestion) -> dict[str, np.ndarray]:
+        fitted = self.trained.calibration
+        accepted = fitted.threshold.accepts(said.gate_logit)
+        points = np.asarray(said.log_price, np.float64)
+        transform = self.config.prices.transform
+        ends = (points, points - fitted.radius, points + fitted.radius)
+        prices = [trimming.from_log_prices(end, transform) for end in ends]
+        price, low, high = (np.where(accepted, value, np.nan) for value in prices)
+        return {
+            "accepted": accepted,
+            "price": price,
+            "price_low": low,
+            "price_high": high,
+            "gate": 1 / (1 + np.exp(-np.asarray(said.gate_logit, np.float64))),
+        }
+
+    def _reason(self, record: Record) -> str:
+        if not record["images"]:
+            return "there is no photo"
+        measured = photo_quality.measure(decode(record["images"][0]))
+        found = photo_quality.reasons(measured, self.trained.quality)
+        return "; ".join(found) or TOO_LITTLE

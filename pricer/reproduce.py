@@ -1,0 +1,135 @@
+"""`--mode=reproduce`: Tables 2 to 5, several seeds, and what becomes of the claims."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common import claims, parallel, result_tables, workdirs
+from pricer import tables, train
+from pricer.config import Config
+from pricer.tables import Row
+from pricer.train import Prepared, Say
+
+
+def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
+    """Runs the heads of every row with every seed, then writes tables/.
+
+    The networks are trained once, and their features extracted once, for all rows. A
+    run that has ended is not run again, and one that was cut off goes on: the whole is
+    started again with the same command.
+
+    Args:
+      config: of all runs; constraint, features, warm-up and seed are set by row and
+        run.
+      workdir: gets networks/, runs/<row>/seed<k> and tables/.
+      say: prints a line of progress.
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    parallel.start(config.parallel)
+    rows = tables.choose_rows(config.reproduce.rows)
+    prepared: dict[str, Prepared] = {}
+    results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
+    # Seed by seed, so that a cut-off run leaves whole pairs behind.
+    for seed in range(config.reproduce.seeds):
+        for row in rows:
+            folder = workdir / "runs" / row.name / f"seed{seed}"
+            wanted = row.apply(config, seed)
+            workdirs.start_record(folder, "pricer", wanted, train.FREE)
+            if not (folder / workdirs.METRICS).exists():
+                say(f"{row.name}, seed {seed}")
+                kind = wanted.model.features
+                if kind not in prepared:
+                    prepared[kind] = train.prepare(wanted, workdir / "networks", say)
+                train.train_heads(with_config(prepared[kind], wanted), folder, say)
+            results[row.name].append(workdirs.read_metrics(folder))
+    write_tables(workdir / "tables", config, rows, results)
+
+
+def with_config(run: Prepared, config: Config) -> Prepared:
+    """A prepared run with other heads: the same rows, networks and features."""
+    heads = dataclasses.replace(run.heads, config=config)
+    return dataclasses.replace(run, config=config, heads=heads)
+
+
+def result_row(row: Row, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and standard error over seeds, beside the paper's figures."""
+
+    def mean(name: str) -> str:
+        values = [run[name] for run in runs]
+        return "" if None in values else result_tables.format_mean(values)
+
+    accepted, male, rmsle = row.paper
+    cells = {
+        "row": row.title,
+        "accepted": mean("test/acceptance"),
+        "accepted at 0.5": mean("test/acceptance_at_half"),
+        "MALE": mean("test/male"),
+        "RMSLE": mean("test/rmsle"),
+        "MALE of all": mean("test/male_all"),
+        "area": mean("test/aurc"),
+    }
+    if "test/gate_auc" in runs[0]:
+        cells["gate AUC"] = mean("test/gate_auc")
+    return cells | {
+        "paper accepted": f"{accepted / 100:.3f}",
+        "paper MALE": f"{male:.3f}",
+        "paper RMSLE": f"{rmsle:.3f}",
+    }
+
+
+def write_tables(
+    folder: pathlib.Path,
+    config: Config,
+    rows: Sequence[Row],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> None:
+    """Writes the tables and the claims, as Markdown and CSV.
+
+    Args:
+      folder: for the tables.
+      config: of all runs.
+      rows: of the tables.
+      results: metrics of each seed by the row's name.
+    """
+    notes = describe(config, results[rows[0].name][0])
+    for number, title in tables.TITLES.items():
+        chosen = [row for row in rows if number in row.tables]
+        if chosen:
+            result_tables.write_table(
+                [result_row(row, results[row.name]) for row in chosen],
+                folder / f"table{number}",
+                title=title,
+                notes=notes,
+            )
+    result_tables.write_table(
+        claims.rows_of(tables.verdicts(results)),
+        folder / "claims",
+        title="Claims of sections 4.3 to 4.6",
+        notes="Differences in MALE on the accepted items, the worse minus the better."
+        f" Held: the paired 95 % interval over seeds lies above 0. {notes}",
+    )
+
+
+def describe(config: Config, values: Mapping[str, Any]) -> str:
+    """What a table must say of the runs behind it."""
+    networks = config.networks
+    origin = networks.origin or pathlib.Path(networks.weights).name or "random weights"
+    found = sorted(
+        {name.split("/")[1] for name in values if name.startswith("network/")}
+    )
+    return (
+        f"{values['train/n']:,.0f} training, {values['validation/n']:,.0f} validation"
+        f" and {values['test/n']:,.0f} test rows without outliers"
+        f" ({values['train/trimmed']:,.0f} training rows trimmed,"
+        f" {values['rejected']:,.0f} rejected). Mean ± standard error over"
+        f" {config.reproduce.seeds} seeds of the heads; the gate is cut at the"
+        " threshold fitted on validation (Table 3: at 0.5). The paper's figures come"
+        " from its own data. Networks:"
+        f" {', '.join(found)}; ResNet {networks.depth} from {origin}, photos cut to"
+        f" {config.photos.crop} px, {networks.steps:,} steps of {networks.batch_size}."
+        f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"
+        f" {config.train.batch_size}."
+    )

@@ -1,0 +1,175 @@
+"""Tables 2 to 5 of the paper: their rows, its figures, and what it claims of them.
+
+Which switch of the built-in bazaar must undo which claim is told in `pricer.bazaar`.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from common import claims
+from common import config as configs
+from common.errors import UserError
+from pricer.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of the tables.
+
+    Attributes:
+      name: short, for flags and folders: "p50".
+      title: in words.
+      tables: numbers of the tables it stands in.
+      changes: knobs by dotted name.
+      paper: its share accepted in percent (0 where the table has none), MALE, RMSLE.
+    """
+
+    name: str
+    title: str
+    tables: tuple[int, ...]
+    changes: Mapping[str, Any]
+    paper: tuple[float, float, float]
+
+    def apply(self, config: Config, seed: int) -> Config:
+        """The config of one run of this row."""
+        changes = {**self.changes, "train.seed": seed}
+        config = configs.replace(config, changes)
+        if not config.warm_up.use:
+            # As many steps as the two stages together.
+            steps = config.warm_up.steps + config.train.steps
+            config = configs.replace(config, {"train.steps": steps})
+        return config
+
+
+PERCENTILES = (30, 40, 50, 60, 70)
+_SINGLE = {"model.features": "single"}
+_COLD = {"warm_up.use": False}
+
+
+def _percentile(percent: int, paper: tuple[float, float, float]) -> Row:
+    changes = {"gate.constraint": "percentile", "gate.percentile": percent / 100}
+    tables = (2, 4, 5) if percent == 50 else (2,)
+    return Row(f"p{percent}", f"percentile {percent} %", tables, changes, paper)
+
+
+def _threshold(percent: int, paper: tuple[float, float, float]) -> Row:
+    changes = {"gate.constraint": "threshold", "gate.threshold": percent / 100}
+    tables = (3, 4, 5) if percent == 50 else (3,)
+    return Row(f"e{percent}", f"threshold 0.{percent // 10}", tables, changes, paper)
+
+
+def _variant(
+    row: Row,
+    suffix: str,
+    words: str,
+    table: int,
+    changes: Mapping[str, Any],
+    paper: tuple[float, float, float],
+) -> Row:
+    return Row(
+        f"{row.name}_{suffix}",
+        f"{row.title}, {words}",
+        (table,),
+        {**row.changes, **changes},
+        paper,
+    )
+
+
+_P50 = _percentile(50, (50.08, 0.3864, 0.5302))
+_E50 = _threshold(50, (69.04, 0.4033, 0.5553))
+
+ROWS = (
+    _percentile(30, (30.20, 0.3573, 0.4828)),
+    _percentile(40, (40.68, 0.3685, 0.5023)),
+    _P50,
+    _percentile(60, (62.29, 0.4012, 0.5502)),
+    _percentile(70, (71.52, 0.4132, 0.5666)),
+    _threshold(30, (35.11, 0.3427, 0.4764)),
+    _threshold(40, (53.86, 0.3776, 0.5223)),
+    _E50,
+    _threshold(60, (79.18, 0.4265, 0.5878)),
+    _threshold(70, (82.29, 0.4309, 0.5917)),
+    _variant(_P50, "single", "STFE", 4, _SINGLE, (47.74, 0.4008, 0.5421)),
+    _variant(_E50, "single", "STFE", 4, _SINGLE, (60.41, 0.4104, 0.5572)),
+    _variant(_P50, "cold", "without warm-up", 5, _COLD, (49.32, 0.3940, 0.5343)),
+    _variant(_E50, "cold", "without warm-up", 5, _COLD, (56.95, 0.4058, 0.5484)),
+)
+
+TITLES = {
+    2: "Table 2: percentile constraint",
+    3: "Table 3: threshold constraint",
+    4: "Table 4: features of four networks (MSTFE) and of one (STFE)",
+    5: "Table 5: with warm-up and without",
+}
+
+
+def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
+    """Rows by name, in the order of the tables; all where none is named.
+
+    Raises:
+      UserError: for a name that no row has.
+    """
+    known = {row.name: row for row in ROWS}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--reproduce.rows: there is no row {name!r}; there are"
+                f" {', '.join(known)}"
+            )
+    return tuple(row for row in ROWS if row.name in names or not names)
+
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def verdicts(results: Results) -> list[claims.Verdict]:
+    """Judges every claim whose rows are all there.
+
+    Args:
+      results: {name of a row: metrics of each seed, in one order}.
+    """
+    judged = []
+    for row in (row for row in ROWS if 2 in row.tables and row.name in results):
+        judged.append(
+            claims.judge(
+                f"accepted items have a lower error than all ({row.name})",
+                _figures(results, row.name, "test/male_all"),
+                _figures(results, row.name, "test/male"),
+            )
+        )
+    for kind, word in (("p", "larger share"), ("e", "larger threshold")):
+        for low, high in itertools.pairwise(PERCENTILES):
+            judged += _less(
+                results,
+                f"a {word} has a larger error ({kind}{low} < {kind}{high})",
+                f"{kind}{low}",
+                f"{kind}{high}",
+            )
+    for kind in ("p50", "e50"):
+        judged += _less(
+            results,
+            f"four networks give better features than one ({kind})",
+            kind,
+            f"{kind}_single",
+        )
+        judged += _less(results, f"the warm-up helps ({kind})", kind, f"{kind}_cold")
+    return judged
+
+
+def _less(
+    results: Results, claim: str, better: str, worse: str
+) -> list[claims.Verdict]:
+    """That one row's MALE on accepted items is lower than another's."""
+    if better not in results or worse not in results:
+        return []
+    figures = [_figures(results, name, "test/male") for name in (worse, better)]
+    return [claims.judge(claim, *figures)]
+
+
+def _figures(results: Results, row: str, name: str) -> list[float]:
+    """A metric of each seed; NaN where it is not finite."""
+    return [np.nan if run[name] is None else run[name] for run in results[row]]

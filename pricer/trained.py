@@ -1,0 +1,224 @@
+"""A trained pricer on disk, and how it is read back.
+
+workdir/model.json                         all that was fitted, and what it was on
+workdir/networks/<task>/network.safetensors   what features come from
+workdir/checkpoints/                       regression and gate
+workdir/examples.npz                       accepted training items, to point at
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from common import checkpointing, pretrained, tree_paths, workdirs
+from common import schema as schemas
+from common.devices import SINGLE, Devices
+from common.errors import UserError
+from common.schema import Schema
+from pricer import features, networks
+from pricer.config import Config
+from pricer.evaluation import Calibration
+from pricer.heads import JOINT
+from pricer.model import Suggestion
+from pricer.networks import Trained as TrainedNetwork
+from pricer.photo_quality import Limits
+from pricer.price_history import PriceHistory
+from pricer.task import Scales, State, Task
+from pricer.trimming import PriceLimits
+
+FILE = "model.json"
+EXAMPLES = "examples.npz"
+NETWORKS = "networks"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Accepted training items that a refused one can be compared with.
+
+    Attributes:
+      ids: [n] what names a row of the training table.
+      features: float16 [n, F], standardised and of length 1.
+    """
+
+    ids: np.ndarray
+    features: np.ndarray
+
+    def nearest(self, vectors: np.ndarray) -> np.ndarray:
+        """The id of the nearest item by cosine, for standardised features [B, F]."""
+        if not len(self.ids):
+            return np.full(len(vectors), None)
+        scores = np.asarray(vectors, np.float32) @ self.features.astype(np.float32).T
+        return self.ids[scores.argmax(1)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained pricer with everything around it.
+
+    Attributes:
+      config: of the run.
+      state: regression and gate, on the host; without optimizer.
+      networks: {task: variables} in the order of the features.
+      schema: of the listings.
+      history: statistics of the training prices.
+      limits: beyond which a training price was an outlier.
+      calibration: threshold of the gate, radius of the interval.
+      quality: what the photos that it can price look like.
+      examples: accepted training items.
+    """
+
+    config: Config
+    state: State
+    networks: Mapping[str, Any]
+    schema: Schema
+    history: PriceHistory
+    limits: PriceLimits
+    calibration: Calibration
+    quality: Limits
+    examples: Examples
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What `see` computes with."""
+        # No dict: jax sorts the keys of one, and the order is that of the features.
+        return {"networks": tuple(self.networks.values()), "heads": self.state}
+
+    def see(
+        self, weights: Any, batch: Mapping[str, Any], devices: Devices = SINGLE
+    ) -> tuple[Suggestion, jax.Array]:
+        """What is suggested for photos: a pure function.
+
+        Args:
+          weights: see there.
+          batch: "photos" uint8 [B, M, H, W, 3], "photo_mask" [B, M], "statistics"
+            float32 [B, S].
+          devices: what the batch is spread over.
+
+        Returns:
+          (suggestion, standardised features [B, F] of length 1).
+        """
+        network = networks.make_network(self.config, 1, devices)
+        vectors = jnp.concatenate(
+            [
+                features.pooled(
+                    network, variables, batch["photos"], batch["photo_mask"]
+                )
+                for variables in weights["networks"]
+            ],
+            axis=1,
+        )
+        # Stored features are kept so; the heads have seen no others.
+        vectors = vectors.astype(jnp.float16)
+        head: State = weights["heads"]
+        task = Task(
+            self.config, vectors.shape[1], batch["statistics"].shape[1], False, devices
+        )
+        said = task.see(head, {"features": vectors, "statistics": batch["statistics"]})
+        return said, unit_features(vectors, head.scales)
+
+
+def unit_features(vectors: Any, scales: Scales) -> jax.Array:
+    """Features [B, F], standardised and scaled to length 1."""
+    standard = (vectors.astype(jnp.float32) - scales.feature_mean[None]) / (
+        scales.feature_scale[None]
+    )
+    length = jnp.sqrt(jnp.sum(standard**2, axis=1, keepdims=True))
+    return standard / jnp.maximum(length, 1e-12)
+
+
+def save(
+    workdir: pathlib.Path,
+    config: Config,
+    trained: Sequence[TrainedNetwork],
+    schema: Schema,
+    history: PriceHistory,
+    limits: PriceLimits,
+    calibration: Calibration,
+    quality: Limits,
+    examples: Examples,
+) -> None:
+    """Writes all that stands beside the checkpoints."""
+    for network in trained:
+        folder = workdir / NETWORKS / network.task
+        folder.mkdir(parents=True, exist_ok=True)
+        pretrained.save_resnet(
+            folder / networks.WEIGHTS, config.networks.depth, network.variables
+        )
+    with open(workdir / EXAMPLES, "wb") as file:
+        np.savez(file, ids=examples.ids.astype(str), features=examples.features)
+    contents = {
+        "schema": json.loads(schemas.dumps(schema)),
+        "networks": [network.task for network in trained],
+        "history": history.to_json(),
+        "limits": limits.to_json(),
+        "calibration": calibration.to_json(),
+        "quality": quality.to_json(),
+    }
+    workdirs.write_signed(workdir / FILE, contents)
+
+
+def load(workdir: pathlib.Path, config: Config) -> Trained:
+    """Reads a trained pricer.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run.
+
+    Raises:
+      UserError: where the folder holds no trained model, or a damaged one.
+    """
+    path = workdir / FILE
+    try:
+        contents = workdirs.read_signed(path)
+        schema = schemas.loads(json.dumps(contents["schema"]))
+        fitted = (
+            PriceHistory.from_json(contents["history"]),
+            PriceLimits.from_json(contents["limits"]),
+            Calibration.from_json(contents["calibration"]),
+            Limits.from_json(contents["quality"]),
+        )
+        tasks = [str(task) for task in contents["networks"]]
+        with np.load(workdir / EXAMPLES, allow_pickle=False) as saved:
+            examples = Examples(saved["ids"], saved["features"])
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename} is missing: run --mode=train there to its end first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again") from None
+    variables = {}
+    for task in tasks:
+        file = workdir / NETWORKS / task / networks.WEIGHTS
+        _, variables[task] = pretrained.resnet_from_torch(file)
+    wrapped = {
+        task: {name: {"backbone": tree} for name, tree in found.items()}
+        for task, found in variables.items()
+    }
+    return Trained(config, _load_state(workdir), wrapped, schema, *fitted, examples)
+
+
+def _load_state(workdir: pathlib.Path) -> State:
+    arrays = checkpointing.load_arrays(workdir, JOINT)
+    return State(
+        tree_paths.nest(arrays, "params"),
+        Scales(**{name: arrays[f"scales/{name}"] for name in Scales._fields}),
+        arrays["beta"],
+        None,
+    )
+
+
+Look = Callable[[Any, Any], Any]
+
+
+def see_rows(
+    look: Look, weights: Any, batches: Iterable[Any], rows: int
+) -> tuple[Suggestion, np.ndarray]:
+    """Runs a compiled `Trained.see` over padded batches: host arrays of `rows` rows."""
+    parts = [look(weights, batch) for batch in batches]
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)

@@ -1,0 +1,114 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import schema as schemas
+from common.errors import UserError
+from pricer import bazaar, data
+from pricer.price_history import PriceHistory
+from pricer.sales import Sales
+
+
+@pytest.fixture(scope="module")
+def examples(shop):
+    config = shop.config(prices__trim=0.1)
+    return data.make_examples(config, data.load_listings(config))
+
+
+def test_outliers_of_the_training_rows_are_left_out_everywhere(examples, shop):
+    prices = np.log(shop.table["price"].to_numpy())
+    train = np.sort(prices[(shop.table["split"] == "train").to_numpy()])
+    # floor(97 * 0.1 / 2) = 4 at each end.
+    assert (examples.limits.low, examples.limits.high) == (train[4], train[-5])
+    assert len(examples.rows("train")) == 97 - 8
+    assert len(examples.rows("train", whole=True)) == 97
+    kept = (prices >= train[4]) & (prices <= train[-5])
+    np.testing.assert_array_equal(examples.kept, kept)
+    test = np.flatnonzero((shop.table["split"] == "test").to_numpy())
+    np.testing.assert_array_equal(examples.rows("test"), test[kept[test]])
+
+
+def test_statistics_are_of_kept_training_rows_sold_before(examples, shop):
+    table = shop.table
+    train = examples.rows("train")
+    times = pd.to_datetime(table["sold_at"]).astype("int64").to_numpy() / 1e9
+    logs = np.log(table["price"].to_numpy())
+
+    def of(column, rows):
+        cells = table[column].astype(object).where(table[column].notna(), None)
+        return cells.to_numpy()[rows]
+
+    history, own = PriceHistory.fit(
+        logs[train], of("category", train), of("seller", train), times[train]
+    )
+    np.testing.assert_allclose(examples.statistics[train], own, atol=1e-5)
+    test = examples.rows("test")
+    sales = Sales(logs[train], of("category", train), of("seller", train), times[train])
+    wanted = history.features(
+        of("category", test), of("seller", test), times[test], sales=sales
+    )
+    np.testing.assert_allclose(examples.statistics[test], wanted, atol=1e-5)
+    assert examples.statistics.shape == (149, 14)
+
+
+def test_an_own_price_is_not_in_the_own_statistics(shop):
+    """Doubling the price of the last training sale changes no feature of it."""
+    config = shop.config(prices__trim=0.0)
+    listings = data.load_listings(config)
+    train = listings.indices("train")
+    last = train[np.argmax(listings.frame["sold_at"].to_numpy(float)[train])]
+    found = []
+    for factor in (1.0, 1.01):
+        frame = listings.frame.copy()
+        frame.loc[last, "price"] *= factor
+        changed = dataclasses.replace(listings, frame=frame)
+        found.append(data.make_examples(config, changed).statistics[last])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+def test_the_paper_has_twelve_and_none_is_possible(shop):
+    listings = data.load_listings(shop.config())
+    for width, changes in (
+        (12, {"statistics__counts": False}),
+        (0, {"statistics__use": False}),
+    ):
+        config = shop.config(**changes)
+        assert data.make_examples(config, listings).statistics.shape == (149, width)
+
+
+def test_a_table_without_prices_or_seller_is_told(shop):
+    config = shop.config()
+    listings = data.load_listings(config)
+    schema = dataclasses.replace(listings.schema, target=None)
+    with pytest.raises(UserError, match="names no target"):
+        data.make_examples(config, dataclasses.replace(listings, schema=schema))
+    with pytest.raises(UserError, match="--labels.seller=shop: the schema has no such"):
+        data.make_examples(shop.config(labels__seller="shop"), listings)
+
+
+def test_without_seller_and_time_their_statistics_are_blank(shop):
+    config = shop.config(labels__seller="")
+    listings = data.load_listings(config)
+    schema = dataclasses.replace(listings.schema, time=None)
+    examples = data.make_examples(config, dataclasses.replace(listings, schema=schema))
+    names = examples.history.names
+    seller = [index for index, name in enumerate(names) if name.startswith("seller")]
+    assert not any(name.startswith("seller") for name in examples.history.available)
+    assert len(set(map(tuple, examples.statistics[:, seller]))) == 1
+
+
+def test_the_bazaar_is_drawn_where_no_path_is_given(shop, tmp_path):
+    config = shop.config(
+        data__path="",
+        data__cache=str(tmp_path),
+        bazaar__train_count=5,
+        bazaar__validation_count=2,
+        bazaar__test_count=3,
+        bazaar__pixels=24,
+    )
+    listings = data.load_listings(config)
+    counts = [len(listings.indices(s)) for s in ("train", "validation", "test")]
+    assert counts == [5, 2, 3]
+    assert schemas.dumps(listings.schema) == schemas.dumps(bazaar.schema())

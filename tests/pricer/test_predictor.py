@@ -1,0 +1,118 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from common.errors import UserError
+from pricer import photo_quality
+from pricer.predictor import TOO_LITTLE, Model
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return Model(run.workdir)
+
+
+@pytest.fixture(scope="module")
+def table(model, shop):
+    return model.predict(shop.folder / "table.csv", shop.folder / "photos")
+
+
+def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
+    judged = pd.read_csv(run.workdir / "predictions_test.csv")
+    said = table.iloc[judged["row"]]
+    accepted = said["accepted"].to_numpy(bool)
+    np.testing.assert_array_equal(accepted, judged["accepted"])
+    assert 0 < accepted.sum() < len(accepted)
+    np.testing.assert_allclose(
+        said["gate"], 1 / (1 + np.exp(-judged["gate"])), atol=2e-3
+    )
+    np.testing.assert_allclose(
+        np.log(said["price"][accepted]),
+        np.log(judged["suggested_price"][accepted]),
+        atol=5e-3,
+    )
+
+
+def test_rows_keep_their_order_and_their_ids(table, shop):
+    assert table["item"].tolist() == shop.table["item"].astype(str).tolist()
+    assert (table["error"] == "").all()
+
+
+def test_refused_photos_have_a_reason_and_no_price(table, shop):
+    refused = ~table["accepted"].astype(bool)
+    assert (
+        table.loc[refused, ["price", "price_low", "price_high"]].isna().all(axis=None)
+    )
+    assert (table.loc[refused, "reason"] != "").all()
+    train = shop.table.loc[shop.table["split"] == "train", "item"].astype(str)
+    assert set(table.loc[refused, "like"]) <= set(train)
+    assert (table.loc[~refused, ["reason", "like"]] == "").all(axis=None)
+    known = {*photo_quality.TEXTS.values(), TOO_LITTLE}
+    said = {part for text in table.loc[refused, "reason"] for part in text.split("; ")}
+    assert said <= known
+
+
+def test_accepted_prices_lie_in_their_interval(table, model):
+    kept = table[table["accepted"].astype(bool)]
+    radius = model.trained.calibration.radius
+    np.testing.assert_allclose(kept["price_high"] / kept["price"], np.exp(radius))
+    np.testing.assert_allclose(kept["price"] / kept["price_low"], np.exp(radius))
+
+
+def test_new_rows_need_no_price_brand_or_date(model, shop, table):
+    rows = shop.table.head(3)[["item", "photo", "category", "seller"]]
+    found = model.predict(rows, shop.folder / "photos")
+    pd.testing.assert_frame_equal(found, table.head(3))
+
+
+def test_unknown_sellers_and_categories_are_priced(model, shop):
+    rows = [
+        {
+            "item": "x",
+            "photo": shop.table["photo"][0],
+            "category": "zeppelin",
+            "seller": "nobody",
+        }
+    ]
+    found = model.predict(rows, shop.folder / "photos")
+    assert found["error"][0] == "" and 0 < found["gate"][0] < 1
+
+
+def test_a_bad_photo_is_an_error_of_its_row_alone(model, shop, tmp_path):
+    first = shop.table.head(3).copy()
+    for name in first["photo"]:
+        (tmp_path / name).write_bytes((shop.folder / "photos" / name).read_bytes())
+    broken = tmp_path / first["photo"][1]
+    broken.write_bytes(broken.read_bytes()[:200])
+    found = model.predict(first, tmp_path)
+    assert found["error"].tolist()[::2] == ["", ""] and found["error"][1]
+    assert found["accepted"][1] is None and np.isnan(found["gate"][1])
+    assert (found["reason"][1], found["like"][1]) == ("", "")
+
+
+def test_a_photo_of_one_colour_is_handled(model, shop, tmp_path):
+    Image.new("RGB", (50, 40), (200, 10, 10)).save(tmp_path / "red.png")
+    row = {"item": "x", "photo": "red.png", "category": None, "seller": None}
+    found = model.predict([row], tmp_path)
+    assert found["error"][0] == ""
+    measured = photo_quality.measure(np.full((40, 50, 3), (200, 10, 10), np.uint8))
+    codes = photo_quality.reason_codes(measured, model.trained.quality)
+    assert "blank" in codes
+
+
+def test_an_unfinished_run_is_told(tmp_path, run):
+    (tmp_path / "config.json").write_bytes((run.workdir / "config.json").read_bytes())
+    with pytest.raises(UserError, match="run --mode=train there to its end"):
+        Model(tmp_path)
+
+
+def test_a_damaged_model_is_told(tmp_path, run):
+    for name in ("config.json", "examples.npz", "model.json"):
+        (tmp_path / name).write_bytes((run.workdir / name).read_bytes())
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace('"threshold"', '"treshold"'))
+    with pytest.raises(UserError, match="is damaged"):
+        Model(tmp_path)
