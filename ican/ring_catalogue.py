@@ -7,43 +7,15 @@ turns a worth into an effect of mean 0 and variance 1 under the shares, so that 
 variance of a price is the sum of the shares given to the effects.
 """
 
-import dataclasses
-
 import numpy as np
+
+from common.generated import Table, make_table, standardise
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
 REPORT = ("absent", "present")
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A categorical variable: its names, how frequent they are, what they are worth.
-
-    Attributes:
-      names: of the K categories.
-      shares: probabilities [K].
-      effects: worth in standard deviations [K]; mean 0 and variance 1 under `shares`.
-    """
-
-    names: tuple[str, ...]
-    shares: np.ndarray
-    effects: np.ndarray
-
-
-def standardise(worth: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(worth - mean) / standard deviation, both under `shares`; all [K]."""
-    mean = np.sum(worth * shares)
-    return (worth - mean) / np.sqrt(np.sum((worth - mean) ** 2 * shares))
-
-
-def make_table(rows: dict[str, tuple[float, float]]) -> Table:
-    """A table from {name: (relative frequency, relative worth)}."""
-    frequencies, worth = np.array(list(rows.values())).T
-    shares = frequencies / frequencies.sum()
-    return Table(tuple(rows), shares, standardise(worth, shares))
 
 
 # Worth: log price of an ounce.

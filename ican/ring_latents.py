@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from common import generated
 from ican import ring_catalogue as catalogue
 from ican.ring_parameters import SHOWN_CARAT, SHOWN_HEFT, SHOWN_USE, RingsConfig
 
@@ -138,13 +139,6 @@ class Rings:
     noise: np.ndarray
 
 
-def generator(seed: int, number: int, stream: int) -> np.random.Generator:
-    """The random numbers of one ring; stream 0 its facts, 1 the rest of its photo."""
-    return np.random.Generator(
-        np.random.Philox(key=np.array([seed, number], np.uint64), counter=stream << 128)
-    )
-
-
 class _Draws:
     """Hands out the columns of a block of draws, in order."""
 
@@ -183,7 +177,7 @@ def sample(config: RingsConfig, numbers: np.ndarray) -> Rings:
     uniforms = np.empty((len(numbers), _UNIFORMS))
     normals = np.empty((len(numbers), _NORMALS))
     for row, number in enumerate(numbers):
-        source = generator(config.seed, int(number), stream=0)
+        source = generated.generator(config.seed, int(number), stream=0)
         uniforms[row] = source.random(_UNIFORMS)
         normals[row] = source.standard_normal(_NORMALS)
     draws = _Draws(uniforms, normals)

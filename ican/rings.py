@@ -32,19 +32,15 @@ docs/results.md.
 Source: Yamaura et al., "The Resale Price Prediction of Secondhand Jewelry Items".
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
-import io
 import json
-import multiprocessing
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from common import generated
+from common.generated import Row
 from common.schema import Attribute, Images, Schema, Target
 from ican import ring_catalogue as catalogue
 from ican import ring_drawing, ring_expectations, ring_latents, ring_values
@@ -73,13 +69,6 @@ __all__ = [
 
 # Edges of the 18 price zones, dollars (Table 2).
 PRICE_EDGES = np.arange(180.0, 901.0, 45.0)
-# JPEG as in shops: a tenth of a PNG's size at 512 pixels and as fast to decode. No
-# chroma subsampling, since colour says which stone is which.
-_JPEG_QUALITY = 92
-_BLOCK = 64  # rings sampled at a time
-
-Row = tuple[dict[str, Any], list[bytes]]
-
 _COLUMNS = {
     "size": ("size",),
     "weight": ("weight_ounce",),
@@ -137,39 +126,22 @@ def rows(config: RingsConfig, workers: int = 1) -> Iterator[Row]:
       workers: processes that draw; the rows are the same for any number. More than one
         are started afresh ("spawn"), so the calling script needs its `__main__` guard.
 
-    Yields:
-      (row, [JPEG]): attribute columns (None where missing), `photo` (a file name),
+    Returns:
+      Iterator of (row, [JPEG]): attribute columns (None where missing), `photo` (a file name),
       `price` in dollars, `split`, `ring` (its number), and with the prefix `truth_`
       what `truth` tells (None for NaN).
     """
-    blocks = (
-        (split, wanted[first : first + _BLOCK])
+    jobs = (
+        (config, split, block)
         for split in SPLITS
-        for wanted in (numbers(config, split),)
-        for first in range(0, len(wanted), _BLOCK)
+        for block in generated.blocks(numbers(config, split))
     )
-    if workers == 1:
-        for split, block in blocks:
-            yield from _block_rows(config, split, block)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        # A few blocks ahead of the reader, no more: photos take memory.
-        ahead: collections.deque[concurrent.futures.Future] = collections.deque()
-        for split, block in blocks:
-            ahead.append(pool.submit(_finished_rows, config, split, block))
-            if len(ahead) > 2 * workers:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+    return generated.stream_rows(_block_rows, jobs, workers)
 
 
-def _finished_rows(config: RingsConfig, split: str, block: np.ndarray) -> list[Row]:
-    return list(_block_rows(config, split, block))
-
-
-def _block_rows(config: RingsConfig, split: str, block: np.ndarray) -> Iterator[Row]:
-    """The rows of the rings with the numbers in `block`."""
+def _block_rows(job: tuple[RingsConfig, str, np.ndarray]) -> Iterator[Row]:
+    """The rows of a block of rings: (config, split, numbers)."""
+    config, split, block = job
     rings = ring_latents.sample(config, block)
     columns = _listing(rings)
     hidden = _truth(config, rings)
@@ -186,7 +158,7 @@ def _block_rows(config: RingsConfig, split: str, block: np.ndarray) -> Iterator[
             "price": round(float(np.exp(hidden["log_price"][index])), 2),
             "split": split,
         }
-        yield row, [_encode(drawing.image)]
+        yield row, [generated.encode_jpeg(drawing.image)]
 
 
 def draw(config: RingsConfig, number: int) -> ring_drawing.Drawing:
@@ -203,14 +175,8 @@ def _draw(
         rings.appearance[index],
         catalogue.METAL_COLOURS[colour],
         config.pixels,
-        ring_latents.generator(config.seed, number, stream=1),
+        generated.generator(config.seed, number, stream=1),
     )
-
-
-def _encode(image: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return data.getvalue()
 
 
 def truth(config: RingsConfig, wanted: np.ndarray) -> dict[str, np.ndarray]:

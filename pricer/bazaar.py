@@ -32,20 +32,16 @@ shrinks with it.
 Source: Han et al., "Vision-based Price Suggestion for Online Second-hand Items".
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import datetime
 import hashlib
-import io
 import json
-import multiprocessing
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from common import generated
+from common.generated import Row
 from common.schema import Attribute, Images, Schema, Target
 from pricer import bazaar_catalogue as catalogue
 from pricer import bazaar_drawing, bazaar_latents, bazaar_values
@@ -74,11 +70,6 @@ __all__ = [
 ]
 
 SEPARATOR = "|"  # between the members of attributes and specification
-# JPEG as on platforms; no chroma subsampling, since colour tells the brand.
-_JPEG_QUALITY = 92
-_BLOCK = 64  # items sampled at a time
-
-Row = tuple[dict[str, Any], list[bytes]]
 
 
 def schema() -> Schema:
@@ -120,39 +111,22 @@ def rows(config: BazaarConfig, workers: int = 1) -> Iterator[Row]:
       workers: processes that draw; the rows are the same for any number. More than one
         are started afresh ("spawn"), so the calling script needs its `__main__` guard.
 
-    Yields:
-      (row, [JPEG]): the columns of `schema` (None where missing), `photo` a file name,
+    Returns:
+      Iterator of (row, [JPEG]): the columns of `schema` (None where missing), `photo` a file name,
       `price` in CNY, `sold_at` an ISO time, and with the prefix `truth_` what `truth`
       tells.
     """
-    blocks = (
-        (split, wanted[first : first + _BLOCK])
+    jobs = (
+        (config, split, block)
         for split in SPLITS
-        for wanted in (numbers(config, split),)
-        for first in range(0, len(wanted), _BLOCK)
+        for block in generated.blocks(numbers(config, split))
     )
-    if workers == 1:
-        for split, block in blocks:
-            yield from _block_rows(config, split, block)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        # A few blocks ahead of the reader, no more: photos take memory.
-        ahead: collections.deque[concurrent.futures.Future] = collections.deque()
-        for split, block in blocks:
-            ahead.append(pool.submit(_finished_rows, config, split, block))
-            if len(ahead) > 2 * workers:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+    return generated.stream_rows(_block_rows, jobs, workers)
 
 
-def _finished_rows(config: BazaarConfig, split: str, block: np.ndarray) -> list[Row]:
-    return list(_block_rows(config, split, block))
-
-
-def _block_rows(config: BazaarConfig, split: str, block: np.ndarray) -> Iterator[Row]:
-    """The rows of the items with the numbers in `block`."""
+def _block_rows(job: tuple[BazaarConfig, str, np.ndarray]) -> Iterator[Row]:
+    """The rows of a block of items: (config, split, numbers)."""
+    config, split, block = job
     items = bazaar_latents.sample(config, block)
     hidden = _truth(config, items)
     columns = _listing(items)
@@ -165,7 +139,7 @@ def _block_rows(config: BazaarConfig, split: str, block: np.ndarray) -> Iterator
             "price": round(float(np.exp(hidden["log_price"][index])), 2),
             "split": split,
         }
-        yield row, [_encode(_draw(config, items, index, int(number)))]
+        yield row, [generated.encode_jpeg(_draw(config, items, index, int(number)))]
 
 
 def draw(config: BazaarConfig, number: int) -> np.ndarray:
@@ -177,14 +151,8 @@ def draw(config: BazaarConfig, number: int) -> np.ndarray:
 def _draw(
     config: BazaarConfig, items: bazaar_latents.Items, index: int, number: int
 ) -> np.ndarray:
-    rng = bazaar_latents.generator(config.seed, number, stream=1)
+    rng = generated.generator(config.seed, number, stream=1)
     return bazaar_drawing.draw(items, index, config.pixels, rng)
-
-
-def _encode(image: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return data.getvalue()
 
 
 def truth(config: BazaarConfig, wanted: np.ndarray) -> dict[str, np.ndarray]:

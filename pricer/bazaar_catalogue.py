@@ -8,9 +8,9 @@ have these within every class, so that they are uncorrelated with the category a
 variance of a log price is the sum of the shares given to the effects.
 """
 
-import dataclasses
-
 import numpy as np
+
+from common.generated import Table, make_table, standardise
 
 # Class: (training items of Table 1, log price in CNY, group of materials, kind of
 # grade, {category: difference of its log price from the class}).
@@ -169,34 +169,6 @@ FIGURES = (
     *("disc", "ring", "plus", "triangle"),
     *("two rows", "two columns", "slash", "arrow"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A categorical variable: its names, how frequent they are, what they are worth.
-
-    Attributes:
-      names: of the K categories.
-      shares: probabilities [K].
-      effects: worth in standard deviations [K]; mean 0 and variance 1 under `shares`.
-    """
-
-    names: tuple[str, ...]
-    shares: np.ndarray
-    effects: np.ndarray
-
-
-def standardise(worth: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(worth - mean) / standard deviation, both under `shares`; all [K]."""
-    mean = np.sum(worth * shares)
-    return (worth - mean) / np.sqrt(np.sum((worth - mean) ** 2 * shares))
-
-
-def make_table(rows: dict[str, tuple[float, float]]) -> Table:
-    """A table from {name: (relative frequency, worth)}."""
-    frequencies, worth = np.array(list(rows.values())).T
-    shares = frequencies / frequencies.sum()
-    return Table(tuple(rows), shares, standardise(worth, shares))
 
 
 COLOUR = make_table(

@@ -10,6 +10,7 @@ import functools
 
 import numpy as np
 
+from common import generated
 from pricer import bazaar_catalogue as catalogue
 from pricer.bazaar_parameters import (
     CARELESSNESS,
@@ -117,22 +118,15 @@ class Sellers:
     carelessness: np.ndarray
 
 
-def generator(seed: int, number: int, stream: int) -> np.random.Generator:
-    """The random numbers of one item; stream 0 its facts, 1 the rest of its photo."""
-    return np.random.Generator(
-        np.random.Philox(key=np.array([seed, number], np.uint64), counter=stream << 128)
-    )
-
-
 @functools.lru_cache(maxsize=8)
 def sellers(seed: int, count: int) -> Sellers:
     """Draws the sellers; how many items each sells falls with rank ** -0.8."""
-    source = generator(seed, _SELLERS_NUMBER, stream=0)
+    source = generated.generator(seed, _SELLERS_NUMBER, stream=0)
     draws = source.random((count, 2))
     shares = (1.0 + np.arange(count)) ** -0.8
     shares /= shares.sum()
     # Uniform, so that no single large seller outweighs the rest.
-    effects = catalogue.standardise(draws[:, 0], shares)
+    effects = generated.standardise(draws[:, 0], shares)
     low, high = CARELESSNESS
     carelessness = low + (high - low) * draws[:, 1]
     return Sellers(shares, effects, carelessness / np.sum(carelessness * shares))
@@ -173,7 +167,7 @@ def sample(config: BazaarConfig, numbers: np.ndarray) -> Items:
     uniforms = np.empty((len(numbers), _UNIFORMS))
     noise = np.empty(len(numbers))
     for row, number in enumerate(numbers):
-        source = generator(config.seed, int(number), stream=0)
+        source = generated.generator(config.seed, int(number), stream=0)
         uniforms[row] = source.random(_UNIFORMS)
         noise[row] = source.standard_normal()
     draws = _Draws(uniforms)

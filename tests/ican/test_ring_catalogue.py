@@ -32,12 +32,6 @@ def test_effects_have_mean_0_and_variance_1_under_the_shares(name):
     np.testing.assert_allclose(table.shares @ table.effects**2, 1)
 
 
-def test_standardise_by_hand():
-    # Mean 0.25 * 0 + 0.75 * 4 = 3, variance 0.25 * 9 + 0.75 * 1 = 3.
-    effects = catalogue.standardise(np.array([0.0, 4.0]), np.array([0.25, 0.75]))
-    np.testing.assert_allclose(effects, [-np.sqrt(3), 1 / np.sqrt(3)])
-
-
 def test_kinds_divide_into_families():
     assert catalogue.KIND.names[0] == "none" and catalogue.KIND_FAMILY[0] == -1
     np.testing.assert_array_equal(np.unique(catalogue.KIND_FAMILY[1:]), np.arange(9))

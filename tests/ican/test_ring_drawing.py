@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common import generated
 from ican import ring_drawing, ring_latents
 from ican.ring_catalogue import FAMILIES
 from ican.ring_parameters import RingsConfig
@@ -15,7 +16,7 @@ MANY = ring_latents.sample(CONFIG, np.arange(300))
 
 def draw(index, pixels, colour="yellow", **changes):
     looks = dataclasses.replace(MANY.appearance[index], **changes)
-    source = ring_latents.generator(CONFIG.seed, index, stream=1)
+    source = generated.generator(CONFIG.seed, index, stream=1)
     return ring_drawing.draw(looks, colour, pixels, source)
 
 

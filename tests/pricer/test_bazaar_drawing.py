@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from common import generated
 from pricer import bazaar_catalogue as catalogue
 from pricer import bazaar_drawing, bazaar_latents
 from pricer.bazaar_latents import COVERS
@@ -29,7 +30,7 @@ def draw(items, number, pixels=64, **changes):
         changed[name] = getattr(items, name).copy()
         changed[name][number] = value
     items = dataclasses.replace(items, **changed)
-    source = bazaar_latents.generator(0, number, stream=1)
+    source = generated.generator(0, number, stream=1)
     return bazaar_drawing.draw(items, number, pixels, source).astype(float)
 
 
