@@ -370,3 +370,53 @@ def histogram(values: Sequence[float], *, xlabel: str, log: bool = False) -> Fig
     axes.set_xlabel(_plain(xlabel), fontsize=9)
     axes.set_ylabel("items", fontsize=9)
     return figure
+
+
+def photo_grid(
+    photos: Sequence[np.ndarray], titles: Sequence[str], columns: int = 6
+) -> Figure:
+    """Draws photos in rows, each under its title.
+
+    Args:
+      photos: uint8 [H, W, 3] each.
+      titles: one for each; lines are kept.
+      columns: photos a row.
+    """
+    rows = max(1, math.ceil(len(photos) / columns))
+    figure = _figure(1.6 * columns, 2.0 * rows)
+    for place, (photo, title) in enumerate(zip(photos, titles, strict=True), 1):
+        axes = figure.add_subplot(rows, columns, place)
+        axes.imshow(photo)
+        axes.set_axis_off()
+        axes.set_title(_plain(title), fontsize=7)
+    return figure
+
+
+def overlays(
+    photo: np.ndarray, maps: Mapping[str, np.ndarray], title: str = ""
+) -> Figure:
+    """Draws a photo, and beside it the photo under maps of signed numbers.
+
+    Args:
+      photo: uint8 [H, W, 3].
+      maps: {title: [h, w]}; red is above 0, blue below, each on a scale of its own.
+      title: above the panel.
+    """
+    figure = _figure(2.6 * (1 + len(maps)), 2.9)
+    if title:
+        figure.suptitle(_plain(title), fontsize=10, x=0.01, ha="left")
+    extent = (0.0, float(photo.shape[1]), float(photo.shape[0]), 0.0)
+    row = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
+    for axes, (head, values) in zip(row, [("photo", None), *maps.items()], strict=True):
+        axes.imshow(photo, extent=extent)
+        axes.set_axis_off()
+        axes.set_title(head, fontsize=9, color=_INK)
+        if values is not None:
+            limit = float(np.max(np.abs(values))) or 1.0
+            image = axes.imshow(
+                values, cmap="RdBu_r", extent=extent, alpha=0.6, vmin=-limit,
+                vmax=limit, interpolation="bilinear",
+            )  # fmt: skip
+            bar = figure.colorbar(image, ax=axes, shrink=0.7)
+            bar.ax.tick_params(labelsize=6)
+    return figure

@@ -1,38 +1,24 @@
 """The command line of pricer: flags to config to verb."""
 
+import contextlib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from common import app, result_tables, verbs, workdirs
 from common.app import Run
 from common.errors import UserError
-from pricer import data, evaluation, reproduce, train
+from pricer import (
+    data,
+    evaluation,
+    explain,
+    exporting,
+    page,
+    reproduce,
+    train,
+    trained,
+)
 from pricer.config import Config
 from pricer.predictor import Model
-
-COLUMNS = {"acceptance": "accepted", "male": "MALE", "rmsle": "RMSLE"}
-
-
-def short_table(values: dict[str, Any], split: str) -> list[dict[str, Any]]:
-    """Errors of accepted and of all items, beside those of a median price."""
-
-    def row(model: str, suffix: str) -> dict[str, Any]:
-        names = {title: f"{split}/{name}{suffix}" for name, title in COLUMNS.items()}
-        return {"": model, **{title: values.get(at) for title, at in names.items()}}
-
-    rows = [
-        row("accepted, calibrated gate", ""),
-        row("accepted, gate at 0.5", "_at_half"),
-        row("all items", "_all") | {"accepted": 1.0},
-    ]
-    for name, title in (
-        ("category_median_male", "median price of the category"),
-        ("median_male", "median price"),
-    ):
-        if f"{split}/{name}" in values:
-            male = values[f"{split}/{name}"]
-            rows.append({"": title, "accepted": 1.0, "MALE": male, "RMSLE": ""})
-    return rows
 
 
 def run_train(config: Config, run: Run) -> None:
@@ -40,7 +26,7 @@ def run_train(config: Config, run: Run) -> None:
     if run.init_from is not None:
         raise UserError("--init_from: pricer starts from --networks.weights=FILE")
     values = train.train_and_evaluate(config, run.workdir, say=run.say)
-    run.show(result_tables.to_markdown(short_table(values, "test")))
+    run.show(result_tables.to_markdown(page.short_table(values, "test")))
     whole, area = values["test_whole/male"], values["test/aurc"]
     notes = [
         f"{values['test/n']:,.0f} test rows, outliers left out; with them MALE {whole:.3f}.",
@@ -51,7 +37,7 @@ def run_train(config: Config, run: Run) -> None:
         notes.append(
             f"the gate ranks readable photos first: AUC {values['test/gate_auc']:.3f}."
         )
-    run.show("\n".join(notes))
+    run.show("\n".join([*notes, f"report: {run.workdir / page.FILE}"]))
 
 
 def run_evaluate(config: Config, run: Run) -> None:
@@ -67,7 +53,7 @@ def run_evaluate(config: Config, run: Run) -> None:
     )
     values = {f"{run.split}/{name}": value for name, value in measured.items()}
     workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
-    run.show(result_tables.to_markdown(short_table(values, run.split)))
+    run.show(result_tables.to_markdown(page.short_table(values, run.split)))
 
 
 def run_predict(config: Config, run: Run) -> None:
@@ -83,6 +69,36 @@ def run_predict(config: Config, run: Run) -> None:
     )
 
 
+def run_explain(config: Config, run: Run) -> None:
+    """Draws what drove price and gate, for the rows of --input or of a split."""
+    model = Model(run.workdir, config)
+    folder = run.output or run.workdir / "figures" / "explain"
+    if run.input is None:
+        listings = data.load_listings(config)
+        rows = listings.indices(run.split)[:EXPLAINED]
+        own = data.make_examples(config, listings).statistics[rows]
+        explain.draw_rows(listings.source, rows, model, own, folder)
+    else:
+        with contextlib.closing(model.read(run.input, run.images or "")) as new:
+            for line, error in new.frame.loc[
+                new.frame["error"] != "", ["line", "error"]
+            ].values:
+                run.say(f"line {line:.0f}: {error}")
+            rows = new.usable
+            if not len(rows):
+                raise UserError(f"{run.input}: no row that can be read")
+            own = model.statistics(new.frame.iloc[rows])
+            explain.draw_rows(new.source, rows, model, own, folder)
+    run.show(f"{len(rows)} rows drawn: {folder}")
+
+
+def run_export(config: Config, run: Run) -> None:
+    """Writes the program that serves without this repository."""
+    directory = run.output or run.workdir / "export"
+    exporting.write(trained.load(run.workdir, config), directory)
+    run.show(f"exported: {directory}; see serve.py there")
+
+
 def run_reproduce(config: Config, run: Run) -> None:
     """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
     reproduce.reproduce(config, run.workdir, run.say)
@@ -90,10 +106,14 @@ def run_reproduce(config: Config, run: Run) -> None:
         run.show(path.read_text(encoding="utf-8"))
 
 
+EXPLAINED = 16  # rows of a split that are drawn; rows of --input are drawn all
+
 VERBS = {
     "train": run_train,
     "evaluate": run_evaluate,
     "predict": run_predict,
+    "explain": run_explain,
+    "export": run_export,
     "reproduce": run_reproduce,
     "schema": verbs.infer_schema,
 }

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common import parallel, tables, workdirs
-from common.data import ingest, pipeline
+from common.data import array_batches, ingest, pipeline
 from common.data.crops import cut_photos
 from common.data.images import decode
 from common.data.listings import NewRows, Record, Source, Subset
@@ -82,17 +82,19 @@ class Model:
         Raises:
           UserError: files that are missing or can't be read at all.
         """
-        schema = self._inputs()
+        with contextlib.closing(self.read(rows, images)) as new:
+            return self._table(new)
+
+    def read(self, rows: Rows, images: str | pathlib.Path = "") -> NewRows:
+        """Reads new rows, as `predict` takes them; close what it returns."""
         table = rows if isinstance(rows, str | pathlib.Path) else tables.from_rows(rows)
-        new = ingest.read_rows(
+        return ingest.read_rows(
             table,
             images,
-            schema,
+            self._inputs(),
             bad_image=self.config.data.bad_image,
             max_pixels=self.config.data.max_pixels,
         )
-        with contextlib.closing(new.source):
-            return self._table(new)
 
     def see(
         self,
@@ -113,7 +115,7 @@ class Model:
           (suggestions [n], standardised features [n, F] of length 1).
         """
         if statistics is None:
-            statistics = self._statistics(frame.iloc[rows])
+            statistics = self.statistics(frame.iloc[rows])
         place = {int(row): index for index, row in enumerate(rows)}
         photos = self.config.photos
 
@@ -131,6 +133,34 @@ class Model:
             put = (self._execution.put(batch) for batch in batches)
             return trained.see_rows(self._look, self._weights, put, len(rows))
 
+    def see_photos(
+        self, photos: np.ndarray, mask: np.ndarray, statistics: np.ndarray
+    ) -> Suggestion:
+        """What is said of photos that are cut already.
+
+        Args:
+          photos: uint8 [n, M, H, W, 3].
+          mask: [n, M], 1 for a photo.
+          statistics: [n, S].
+        """
+        arrays = {"photos": photos, "photo_mask": mask, "statistics": statistics}
+        batches = array_batches.eval_batches(
+            len(photos),
+            lambda rows: {name: array[rows] for name, array in arrays.items()},
+            batch_size=self.config.networks.batch_size,
+        )
+        put = (self._execution.put(batch) for batch in batches)
+        said, _ = trained.see_rows(self._look, self._weights, put, len(photos))
+        return said
+
+    def price_of(self, log_price: float) -> float:
+        """A price in the currency of the training table."""
+        return float(
+            trimming.from_log_prices(
+                np.array([log_price]), self.config.prices.transform
+            )[0]
+        )
+
     def _inputs(self) -> Schema:
         """The schema of what a prediction reads: photos, category, seller."""
         wanted = {self.config.labels.category, self.config.labels.seller}
@@ -140,8 +170,8 @@ class Model:
             schema, attributes=attributes, group=None, split=None
         )
 
-    def _statistics(self, frame: pd.DataFrame) -> np.ndarray:
-        """Price statistics of new rows: all training sales are their history."""
+    def statistics(self, frame: pd.DataFrame) -> np.ndarray:
+        """Price statistics [n, S] of new rows: all training sales are their history."""
         if not self.config.statistics.use:
             return np.zeros((len(frame), 0), np.float32)
         columns = {a.name: a.columns[0] for a in self.trained.schema.attributes}

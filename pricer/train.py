@@ -20,6 +20,7 @@ from pricer import (
     features,
     labels,
     networks,
+    page,
     photo_quality,
     trained,
     trimming,
@@ -191,6 +192,7 @@ def train_heads(run: Prepared, workdir: pathlib.Path, say: Say) -> dict[str, Any
             like,
         )
         write_predictions(workdir / PREDICTIONS, run, outcome)
+        page.write(run, workdir, outcome, values, quality)
         # Last: it says that the run has ended.
         workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return values

@@ -127,3 +127,25 @@ def test_save_makes_the_folder(tmp_path):
     path = tmp_path / "figures" / "a.png"
     figures.save(figures.histogram([1, 2], xlabel="x"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_grid_has_a_place_for_each_photo():
+    photos = [np.full((4, 4, 3), shade, np.uint8) for shade in (0, 100, 200)]
+    figure = figures.photo_grid(photos, ["sold $5", "b", "c"], columns=2)
+    assert [axes.get_title() for axes in figure.axes] == [r"sold \$5", "b", "c"]
+    for axes, photo in zip(figure.axes, photos, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), photo)
+    assert figures.png(figure).startswith(b"\x89PNG")
+
+
+def test_overlays_are_centred_on_zero():
+    values = np.array([[0.0, 2.0], [-1.0, 0.0]])
+    figure = figures.overlays(
+        np.zeros((8, 8, 3), np.uint8), {"a": values, "b": np.zeros((2, 2))}, "row 1"
+    )
+    plain, first, second = (axes for axes in figure.axes if axes.images)
+    assert len(plain.images) == 1
+    np.testing.assert_array_equal(first.images[1].get_array(), values)
+    assert first.images[1].get_clim() == (-2, 2)
+    assert second.images[1].get_clim() == (-1, 1)
+    assert figures.png(figure).startswith(b"\x89PNG")

@@ -50,6 +50,24 @@ def test_prediction_writes_a_table_and_counts(run, shop, tmp_path, capsys):
     assert again["item"].tolist() == found["item"].astype(str).tolist()
 
 
+def test_explain_draws_rows_of_a_table_and_of_a_split(run, shop, tmp_path, capsys):
+    three = tmp_path / "three.csv"
+    shop.table.head(3).to_csv(three, index=False)
+    flags = ["--mode=explain", f"--workdir={run.workdir}", f"--output={tmp_path / 'a'}"]
+    photos = f"--images={shop.folder / 'photos'}"
+    assert call(*flags, f"--input={three}", photos) == 0
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["row_0.png", "row_1.png", "row_2.png"]
+    assert "3 rows drawn" in capsys.readouterr().out
+
+
+def test_export_writes_a_program(run, tmp_path, capsys):
+    output = tmp_path / "served"
+    assert call("--mode=export", f"--workdir={run.workdir}", f"--output={output}") == 0
+    assert (output / "serve.py").exists()
+    assert f"exported: {output}" in capsys.readouterr().out
+
+
 def test_the_schema_is_inferred(shop, tmp_path):
     table = f"--data.path={shop.folder / 'table.csv'}"
     assert call("--mode=schema", table, f"--output={tmp_path / 's.json'}") == 0
