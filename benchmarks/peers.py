@@ -142,3 +142,47 @@ def multiply(size: int) -> Callable[[], torch.Tensor]:
     """A product of two square matrices, to see how many processors are used."""
     a = torch.ones(size, size)
     return lambda: a @ a
+
+
+def pricer_step(
+    batch: int, features: int, statistics: int, beta: float = 2.0
+) -> Callable[[], None]:
+    """One step of pricer's second stage with Adam: two perceptrons, Eq. 1.
+
+    Args:
+      batch: rows.
+      features: width of the stored features, float16.
+      statistics: width of the statistics.
+      beta: weight of the constraint on the share that is accepted.
+    """
+    generator = torch.Generator().manual_seed(0)
+    stored = torch.rand(batch, features, generator=generator).half()
+    others = torch.randn(batch, statistics, generator=generator)
+    target = torch.randn(batch, generator=generator)
+    mean, scale = torch.full((features,), 0.8), torch.full((features,), 0.6)
+
+    def perceptron() -> torch.nn.Sequential:
+        return torch.nn.Sequential(
+            torch.nn.Linear(features + statistics, 512),
+            torch.nn.ReLU(),
+            torch.nn.Linear(512, 512),
+            torch.nn.ReLU(),
+            torch.nn.Linear(512, 1),
+        )
+
+    regression, gate = perceptron(), perceptron()
+    parameters = [*regression.parameters(), *gate.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=5e-4)
+
+    def step() -> None:
+        inputs = torch.cat([(stored.float() - mean) / scale, others], dim=1)
+        squared = (target - regression(inputs)[:, 0]) ** 2
+        probability = torch.sigmoid(gate(inputs)[:, 0])
+        accepted = (probability >= 0.5).float() + probability - probability.detach()
+        shortfall = torch.relu(0.5 - accepted.mean())
+        loss = (accepted * squared).mean() + beta * shortfall
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step

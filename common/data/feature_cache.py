@@ -2,6 +2,7 @@
 
 import json
 import math
+import mmap
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from common.errors import UserError
 _META_FILE = "meta.json"
 _ARRAY_FILE = "features.f16"
 _DONE_FILE = "rows_done"
+_LARGE = 2**28  # bytes; smaller arrays stay mapped once they are read
 
 
 class FeatureCache:
@@ -155,4 +157,10 @@ class FeatureCache:
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < self._done:
             raise IndexError(f"{self._done} of {len(self)} rows are filled")
-        return np.asarray(self._array[indices])
+        found = np.asarray(self._array[indices])
+        memory = self._array.base
+        if self._bytes > _LARGE and isinstance(memory, mmap.mmap):
+            # What was read stays in the page cache, but no longer counts as memory of
+            # this process, which would otherwise grow to the size of the file.
+            memory.madvise(mmap.MADV_DONTNEED)
+        return found

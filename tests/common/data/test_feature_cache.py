@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 
+from common.data import feature_cache
 from common.data.feature_cache import FeatureCache
 from common.errors import UserError
 
@@ -132,3 +133,28 @@ def test_what_does_not_fit_is_refused(tmp_path):
         with pytest.raises(UserError, match="does not fit float16"):
             cache.append(np.full((1, 2, 3), bad))
     assert cache.done == 0
+
+
+def test_pages_of_large_caches_do_not_stay_in_the_process(tmp_path, monkeypatch):
+    def resident():
+        (line,) = (
+            line
+            for line in open("/proc/self/status", encoding="ascii")
+            if line.startswith("RssFile")
+        )
+        return int(line.split()[1]) / 1024  # MiB
+
+    cache = FeatureCache(tmp_path, KEY, (4096, 4096))  # 32 MiB
+    for _ in range(4):
+        cache.append(np.ones((1024, 4096), np.float16))
+    del cache
+    grown = []
+    for limit in (2**40, 0):
+        monkeypatch.setattr(feature_cache, "_LARGE", limit)
+        cache = FeatureCache(tmp_path, KEY, (4096, 4096))
+        before = resident()
+        for row in range(4096):
+            assert cache.rows([row])[0, 0] == 1
+        grown.append(resident() - before)
+        del cache
+    assert grown[0] > 30 and grown[1] < 2
