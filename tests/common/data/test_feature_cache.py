@@ -1,6 +1,7 @@
 """Features on disk: resumed, and never mistaken for others."""
 
 import os
+import pathlib
 import pickle
 import signal
 import subprocess
@@ -137,11 +138,8 @@ def test_what_does_not_fit_is_refused(tmp_path):
 
 def test_pages_of_large_caches_do_not_stay_in_the_process(tmp_path, monkeypatch):
     def resident():
-        (line,) = (
-            line
-            for line in open("/proc/self/status", encoding="ascii")
-            if line.startswith("RssFile")
-        )
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith("RssFile"))
         return int(line.split()[1]) / 1024  # MiB
 
     cache = FeatureCache(tmp_path, KEY, (4096, 4096))  # 32 MiB
