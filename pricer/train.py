@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -170,11 +169,8 @@ def train_heads(run: Prepared, workdir: pathlib.Path, say: Say) -> dict[str, Any
       The contents of metrics.json.
     """
     config = run.config
-    began = time.monotonic()
     state = run.heads.train(workdir)
-    seconds = time.monotonic() - began
     values, outcome = judge(run, state)
-    values["heads_seconds"] = seconds
     share = config.gate.share
     if line := evaluation.warning(share, values["validation/acceptance_at_half"]):
         say(line)

@@ -1,0 +1,79 @@
+"""pricer, trained through its command line and killed once in each of its stages."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from common import config as configs
+from tests.integration import killing
+from tests.pricer.conftest import open_shop
+
+ROOT = pathlib.Path(__file__).parents[2]
+TIMEOUT = 300  # seconds for a stage to be reached
+
+# What is there once a stage has begun.
+STAGES = {
+    "second network": "killed/networks/brand/checkpoints/brand/*",
+    "feature store": "features/attribute-*/rows_done",
+    "first stage of the heads": "killed/checkpoints/warm_up/*",
+    "second stage of the heads": "killed/checkpoints/joint/*",
+}
+
+
+def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    config = open_shop(tmp_path).config(
+        networks__steps=8, warm_up__steps=60, train__steps=60
+    )
+    doors = {}
+    for name, store in (("whole", "elsewhere"), ("killed", "features")):
+        flagfile = tmp_path / f"{name}.flags"
+        own = configs.replace(config, {"features": str(tmp_path / store)})
+        flagfile.write_text("\n".join(configs.flag_lines(own)))
+        doors[name] = [
+            *(sys.executable, "-m", "experiments.pricer_main"),
+            *(f"--flagfile={flagfile}", f"--workdir={tmp_path / name}"),
+        ]
+    subprocess.run(doors["whole"], check=True, capture_output=True)
+    for stage, pattern in STAGES.items():
+        kill_when(doors["killed"], tmp_path, pattern, stage)
+    subprocess.run(doors["killed"], check=True, capture_output=True)
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    tasks = ("category", "brand", "attribute", "specification")
+    for part in (".", *(f"networks/{task}" for task in tasks)):
+        wanted = killing.fingerprint(whole / part)
+        assert wanted and killing.fingerprint(killed / part) == wanted, part
+    for name in ("metrics.json", "predictions_test.csv", "model.json"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    stores = sorted((tmp_path / "elsewhere").glob("*/features.f16"))
+    assert len(stores) == len(tasks)
+    for store in stores:
+        again = tmp_path / "features" / store.relative_to(tmp_path / "elsewhere")
+        assert again.read_bytes() == store.read_bytes()
+
+
+def kill_when(command, folder, pattern, stage):
+    """Runs a program until a file is there, then kills it with all its threads."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + TIMEOUT
+        while not any(folder.glob(pattern)):
+            assert process.poll() is None, f"ended before the {stage}"
+            assert time.monotonic() < end, f"never reached the {stage}"
+            time.sleep(0.002)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
