@@ -167,7 +167,8 @@ class HeadRows:
         """This process' part of the endless training batches from a step on."""
         return array_batches.train_batches(
             len(rows),
-            lambda places: self.gather(rows[places]),
+            # Within a batch the order does not count, but for the disk.
+            lambda places: self.gather(np.sort(rows[places])),
             batch_size=loop.batch_size,
             seed=loop.seed,
             start_step=start_step,

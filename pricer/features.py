@@ -41,16 +41,9 @@ class Features:
         return sum(store.shape[1] for store in self.stores)
 
     def rows(self, indices: np.ndarray) -> np.ndarray:
-        """float16 [n, F] of rows, in the order asked for."""
-        # In the order of the file, which is that of the disk.
-        order = np.argsort(indices, kind="stable")
-        found = np.empty((len(indices), self.width), np.float16)
-        first = 0
-        for store in self.stores:
-            stop = first + store.shape[1]
-            found[order, first:stop] = store.rows(np.asarray(indices)[order])
-            first = stop
-        return found
+        """float16 [n, F] of rows, in the order asked for; sorted ones are read fastest."""
+        parts = [store.rows(indices) for store in self.stores]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def moments(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [F] over rows; the deviation of constants is 1."""

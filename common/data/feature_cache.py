@@ -15,6 +15,8 @@ _META_FILE = "meta.json"
 _ARRAY_FILE = "features.f16"
 _DONE_FILE = "rows_done"
 _LARGE = 2**28  # bytes; smaller arrays stay mapped once they are read
+_ALIGNMENT = 64  # bytes; what XLA wants of a buffer that it takes over
+_AT_ONCE = 64  # rows of a large array that are mapped at a time
 
 
 class FeatureCache:
@@ -139,6 +141,7 @@ class FeatureCache:
         self._array[self._done : stop] = rows
         # The rows must be on disk before the mark says so.
         self._array.flush()
+        self._let_go()
         self._write(_DONE_FILE, str(stop))
         self._done = stop
 
@@ -157,10 +160,30 @@ class FeatureCache:
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < self._done:
             raise IndexError(f"{self._done} of {len(self)} rows are filled")
-        found = np.asarray(self._array[indices])
+        if self._bytes <= _LARGE:
+            return np.asarray(self._array[indices])
+        found = _aligned((len(indices), *self.shape[1:]))
+        for first in range(0, len(indices), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            found[part] = self._array[indices[part]]
+            # A page that is touched may bring 2 MiB around it.
+            self._let_go()
+        return found
+
+    def _let_go(self) -> None:
+        """Takes the pages of a large file out of this process.
+
+        They stay in the page cache, but no longer count as memory of the process, which
+        would otherwise grow to the size of the file.
+        """
         memory = self._array.base
         if self._bytes > _LARGE and isinstance(memory, mmap.mmap):
-            # What was read stays in the page cache, but no longer counts as memory of
-            # this process, which would otherwise grow to the size of the file.
             memory.madvise(mmap.MADV_DONTNEED)
-        return found
+
+
+def _aligned(shape: Sequence[int]) -> np.ndarray:
+    """An uninitialised float16 array that JAX need not copy to a CPU's memory."""
+    size = math.prod(shape) * np.dtype(np.float16).itemsize
+    buffer = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % _ALIGNMENT
+    return buffer[start : start + size].view(np.float16).reshape(shape)

@@ -156,3 +156,16 @@ def test_pages_of_large_caches_do_not_stay_in_the_process(tmp_path, monkeypatch)
         grown.append(resident() - before)
         del cache
     assert grown[0] > 30 and grown[1] < 2
+
+
+def test_rows_of_large_caches_are_the_same_and_aligned(tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, "_AT_ONCE", 2)
+    cache = FeatureCache(tmp_path, KEY, (7, 2, 3))
+    cache.append(features())
+    wanted = np.array([6, 0, 6, 2, 5])
+    small = cache.rows(wanted)
+    monkeypatch.setattr(feature_cache, "_LARGE", 0)
+    large = cache.rows(wanted)
+    np.testing.assert_array_equal(large, small)
+    assert large.ctypes.data % 64 == 0 and large.flags.c_contiguous
+    assert cache.rows([]).shape == (0, 2, 3)
