@@ -74,9 +74,14 @@ def make_examples(config: Config, listings: Listings) -> Examples:
     """Fits limits, vocabularies and statistics on the training rows.
 
     Raises:
-      UserError: a schema without a price, or without the attributes that the config
-        names; no training rows.
+      UserError: a schema without photos or a price, or without the attributes that the
+        config names; no training rows.
     """
+    if listings.schema.images is None:
+        raise UserError(
+            f"{listings.directory}: the schema names no photos; set images.columns to"
+            " the column of file names"
+        )
     target = listings.schema.target
     if target is None:
         raise UserError(

@@ -254,6 +254,8 @@ def describe_accepted(
     examples = run.examples
     rows = examples.rows("train")
     accepted = rows[fitted.threshold.accepts(run.heads.see(state, rows).gate_logit)]
+    if not len(accepted):
+        accepted = rows  # no gate to speak of
     rng = np.random.default_rng(run.config.train.seed)
     some = np.sort(rng.permutation(accepted)[:DESCRIBED])
     source = examples.listings.source

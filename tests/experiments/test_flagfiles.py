@@ -5,13 +5,18 @@ from absl import flags
 
 import common.backbone.config
 import ican.config
+import pricer.config
 from common import command_line
 from common import config as configs
 from common.app import RunFlags
 from ican import tables
 
 FOLDER = pathlib.Path("experiments/flagfiles")
-CONFIGS = {"ican": ican.config.Config, "backbone": common.backbone.config.Config}
+CONFIGS = {
+    "ican": ican.config.Config,
+    "pricer": pricer.config.Config,
+    "backbone": common.backbone.config.Config,
+}
 FILES = sorted(FOLDER.glob("*.flags"))
 
 
@@ -39,6 +44,7 @@ def test_every_flagfile_parses_and_says_what_it_is(file):
 def test_the_systems_have_quickstart_and_smoke():
     names = {file.name for file in FILES}
     assert {"ican_quickstart.flags", "ican_smoke.flags", "ican_tables.flags"} <= names
+    assert {"pricer_quickstart.flags", "pricer_smoke.flags"} <= names
 
 
 def test_the_tables_are_run_at_the_papers_sizes():

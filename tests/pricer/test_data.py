@@ -78,11 +78,14 @@ def test_the_paper_has_twelve_and_none_is_possible(shop):
         assert data.make_examples(config, listings).statistics.shape == (149, width)
 
 
-def test_a_table_without_prices_or_seller_is_told(shop):
+def test_a_table_without_prices_photos_or_seller_is_told(shop):
     config = shop.config()
     listings = data.load_listings(config)
     schema = dataclasses.replace(listings.schema, target=None)
     with pytest.raises(UserError, match="names no target"):
+        data.make_examples(config, dataclasses.replace(listings, schema=schema))
+    schema = dataclasses.replace(listings.schema, images=None)
+    with pytest.raises(UserError, match="names no photos"):
         data.make_examples(config, dataclasses.replace(listings, schema=schema))
     with pytest.raises(UserError, match="--labels.seller=shop: the schema has no such"):
         data.make_examples(shop.config(labels__seller="shop"), listings)
