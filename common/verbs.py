@@ -45,6 +45,13 @@ def table_output(run: Run) -> pathlib.Path:
     return output
 
 
+def say_errors(frame: pd.DataFrame, run: Run) -> None:
+    """Prints the rows that could not be read, of a frame of `NewRows`."""
+    failed = frame.loc[frame["error"] != "", ["line", "error"]]
+    for line, error in failed.itertuples(index=False):
+        run.say(f"line {line:.0f}: {error}")
+
+
 def write_table(table: pd.DataFrame, output: pathlib.Path) -> None:
     """Writes predictions as CSV or Parquet, by the ending."""
     if output.suffix == ".csv":

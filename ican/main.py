@@ -87,10 +87,7 @@ def run_explain(config: Config, run: Run) -> None:
         looked = model.look(run.input, run.images or "")
         frame, rows = looked.rows.frame, looked.rows.usable
         with contextlib.closing(looked.rows.source) as source:
-            for line, error in frame.loc[
-                frame["error"] != "", ["line", "error"]
-            ].values:
-                run.say(f"line {line:.0f}: {error}")
+            verbs.say_errors(frame, run)
             if looked.seen is None:
                 raise UserError(f"{run.input}: no row that can be read")
             explain.draw_rows(source, rows, model, looked.seen, folder)

@@ -115,12 +115,9 @@ def _starting_weights(
 
 def _backbone_weights(config: BackboneConfig) -> dict[str, Any]:
     """Weights that the user brings."""
-    depth, variables = pretrained.resnet_from_torch(config.weights, config.stages)
-    if depth != config.depth:
-        raise UserError(
-            f"{config.weights} holds a ResNet-{depth}, the config asks for"
-            f" {config.depth}; set --backbone.depth={depth}"
-        )
+    variables = pretrained.resnet_of_depth(
+        config.weights, config.depth, "backbone.depth", config.stages
+    )
     return {name: {"backbone": tree} for name, tree in variables.items()}
 
 

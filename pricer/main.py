@@ -79,11 +79,9 @@ def run_explain(config: Config, run: Run) -> None:
         own = data.make_examples(config, listings).statistics[rows]
         explain.draw_rows(listings.source, rows, model, own, folder)
     else:
-        with contextlib.closing(model.read(run.input, run.images or "")) as new:
-            for line, error in new.frame.loc[
-                new.frame["error"] != "", ["line", "error"]
-            ].values:
-                run.say(f"line {line:.0f}: {error}")
+        new = model.read(run.input, run.images or "")
+        with contextlib.closing(new.source):
+            verbs.say_errors(new.frame, run)
             rows = new.usable
             if not len(rows):
                 raise UserError(f"{run.input}: no row that can be read")
@@ -101,8 +99,8 @@ def run_export(config: Config, run: Run) -> None:
 
 def run_reproduce(config: Config, run: Run) -> None:
     """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
-    reproduce.reproduce(config, run.workdir, run.say)
-    for path in sorted((run.workdir / "tables").glob("*.md"), reverse=True):
+    for name in reproduce.reproduce(config, run.workdir, run.say):
+        path = run.workdir / "tables" / f"{name}.md"
         run.show(path.read_text(encoding="utf-8"))
 
 

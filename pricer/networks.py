@@ -73,6 +73,8 @@ def train_network(
     splits = {split: listings.indices(split) for split in SPLITS}
     splits = {split: rows[labels.usable[rows]] for split, rows in splits.items()}
     splits["train"] = splits["train"][kept[splits["train"]]]
+    if listings.rows_without_photo:
+        splits = {split: _with_photo(listings, rows) for split, rows in splits.items()}
     for split in ("train", "validation"):
         if not len(splits[split]):
             raise UserError(
@@ -105,16 +107,19 @@ def train_network(
     return Trained(labels.task, variables, measured | {"n": len(splits["test"])})
 
 
+def _with_photo(listings: Listings, rows: np.ndarray) -> np.ndarray:
+    """Those of some rows that have a photo."""
+    have = [bool(listings.source[int(row)]["images"]) for row in rows]
+    return rows[np.array(have, bool)]
+
+
 def starting_weights(config: Config) -> dict[str, Any]:
     """The backbone that every network starts from; {} for random weights."""
     if not config.networks.weights:
         return {}
-    depth, variables = pretrained.resnet_from_torch(config.networks.weights)
-    if depth != config.networks.depth:
-        raise UserError(
-            f"{config.networks.weights} holds a ResNet-{depth}, the config asks for"
-            f" {config.networks.depth}; set --networks.depth={depth}"
-        )
+    variables = pretrained.resnet_of_depth(
+        config.networks.weights, config.networks.depth, "networks.depth"
+    )
     return {name: {"backbone": tree} for name, tree in variables.items()}
 
 

@@ -82,11 +82,12 @@ class Model:
         Raises:
           UserError: files that are missing or can't be read at all.
         """
-        with contextlib.closing(self.read(rows, images)) as new:
+        new = self.read(rows, images)
+        with contextlib.closing(new.source):
             return self._table(new)
 
     def read(self, rows: Rows, images: str | pathlib.Path = "") -> NewRows:
-        """Reads new rows, as `predict` takes them; close what it returns."""
+        """Reads new rows, as `predict` takes them; close the source at the end."""
         table = rows if isinstance(rows, str | pathlib.Path) else tables.from_rows(rows)
         return ingest.read_rows(
             table,

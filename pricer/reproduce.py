@@ -12,7 +12,7 @@ from pricer.tables import Row
 from pricer.train import Prepared, Say
 
 
-def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
+def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     """Runs the heads of every row with every seed, then writes tables/.
 
     The networks are trained once, and their features extracted once, for all rows. A
@@ -24,6 +24,9 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
         run.
       workdir: gets networks/, runs/<row>/seed<k> and tables/.
       say: prints a line of progress.
+
+    Returns:
+      Names of the tables that were written, in their order.
 
     Raises:
       UserError: whatever the user can mend.
@@ -45,7 +48,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
                     prepared[kind] = train.prepare(wanted, workdir / "networks", say)
                 train.train_heads(with_config(prepared[kind], wanted), folder, say)
             results[row.name].append(workdirs.read_metrics(folder))
-    write_tables(workdir / "tables", config, rows, results)
+    return write_tables(workdir / "tables", config, rows, results)
 
 
 def with_config(run: Prepared, config: Config) -> Prepared:
@@ -85,8 +88,8 @@ def write_tables(
     config: Config,
     rows: Sequence[Row],
     results: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> None:
-    """Writes the tables and the claims, as Markdown and CSV.
+) -> list[str]:
+    """Writes the tables and the claims, as Markdown and CSV; returns their names.
 
     Args:
       folder: for the tables.
@@ -95,12 +98,14 @@ def write_tables(
       results: metrics of each seed by the row's name.
     """
     notes = describe(config, results[rows[0].name][0])
+    written = []
     for number, title in tables.TITLES.items():
         chosen = [row for row in rows if number in row.tables]
         if chosen:
+            written.append(f"table{number}")
             result_tables.write_table(
                 [result_row(row, results[row.name]) for row in chosen],
-                folder / f"table{number}",
+                folder / written[-1],
                 title=title,
                 notes=notes,
             )
@@ -111,6 +116,7 @@ def write_tables(
         notes="Differences in MALE on the accepted items, the worse minus the better."
         f" Held: the paired 95 % interval over seeds lies above 0. {notes}",
     )
+    return [*written, "claims"]
 
 
 def describe(config: Config, values: Mapping[str, Any]) -> str:

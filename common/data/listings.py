@@ -112,10 +112,6 @@ class NewRows:
         """int64 [n] positions of the rows without error."""
         return np.flatnonzero(self.frame["error"].to_numpy() == "")
 
-    def close(self) -> None:
-        """Lets go of the photos."""
-        self.source.close()
-
 
 class NewRowSource:
     """Reads the photos of rows from where the user keeps them.

@@ -67,6 +67,29 @@ def resnet_from_torch(
         raise UserError(f"cannot load {path} as a ResNet: {error}") from None
 
 
+def resnet_of_depth(
+    path: str | pathlib.Path, depth: str, knob: str, stages: int = 4
+) -> Variables:
+    """Reads the weights of a ResNet whose depth a config has fixed.
+
+    Args:
+      path: as for `resnet_from_torch`.
+      depth: that is wanted.
+      knob: the flag that says so, for the message.
+      stages: as for `resnet_from_torch`.
+
+    Raises:
+      UserError: as for `resnet_from_torch`; a ResNet of another depth.
+    """
+    found, variables = resnet_from_torch(path, stages)
+    if found != depth:
+        raise UserError(
+            f"{path} holds a ResNet-{found}, the config asks for {depth}; set"
+            f" --{knob}={found}"
+        )
+    return variables
+
+
 def save_resnet(
     path: str | pathlib.Path, depth: str | Sizes, variables: Variables
 ) -> None:

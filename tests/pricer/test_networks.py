@@ -1,3 +1,5 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +50,7 @@ def test_the_price_network_minimises_the_squared_error():
     np.testing.assert_allclose(found["absolute_error"], [2, 0.5])
 
 
-def test_each_network_knows_more_than_chance_is_saved_and_reported(run):
+def test_each_network_is_one_of_its_own_saved_and_reported(run):
     tasks = ("category", "brand", "attribute", "specification")
     for task in tasks:
         path = run.workdir / "networks" / task / networks.WEIGHTS
@@ -80,3 +82,11 @@ def test_weights_of_another_depth_are_refused(run):
     assert set(start) == {"params", "batch_stats"} and set(start["params"]) == {
         "backbone"
     }
+
+
+def test_rows_without_a_photo_teach_nothing():
+    records = [{"images": images} for images in ([b"x"], [], [b"y"], [])]
+    listings = types.SimpleNamespace(source=records)
+    found = networks._with_photo(listings, np.array([3, 2, 0]))
+    np.testing.assert_array_equal(found, [2, 0])
+    assert len(networks._with_photo(listings, np.array([], int))) == 0
