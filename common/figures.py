@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
-_INK = "#333333"
+INK = "#333333"
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:
@@ -36,15 +36,16 @@ def save(figure: Figure, path: pathlib.Path, dpi: int = 110) -> None:
     path.write_bytes(png(figure, dpi))
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size, inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _style(axes: Axes, grid: str = "y") -> Axes:
+def style(axes: Axes, grid: str = "y") -> Axes:
     """Draws axes with two spines and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#999999")
-    axes.tick_params(colors=_INK, labelsize=8)
+    axes.tick_params(colors=INK, labelsize=8)
     axes.grid(axis=grid, color="#e3e3e3", linewidth=0.7)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
     axes.title.set_fontsize(10)
@@ -53,7 +54,7 @@ def _style(axes: Axes, grid: str = "y") -> Axes:
     return axes
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keeps matplotlib from reading the dollars of a text as a formula."""
     return text.replace("$", r"\$")
 
@@ -70,9 +71,9 @@ def learning_curves(
     """
     columns = max(1, min(3, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
-    figure = _figure(3.9 * columns, 2.8 * rows)
+    figure = new_figure(3.9 * columns, 2.8 * rows)
     for place, (title, curves) in enumerate(panels.items(), 1):
-        axes = _style(figure.add_subplot(rows, columns, place))
+        axes = style(figure.add_subplot(rows, columns, place))
         for number, (name, (steps, values)) in enumerate(curves.items()):
             # A run of one evaluation is a point, which a bare line would not show.
             marker = "o" if len(steps) < 25 else None
@@ -80,13 +81,13 @@ def learning_curves(
                 steps,
                 values,
                 color=COLOURS[number % len(COLOURS)],
-                label=_plain(name),
+                label=plain(name),
                 linewidth=1.6,
                 marker=marker,
                 markersize=3,
             )
-        axes.set_title(_plain(title), loc="left")
-        axes.set_xlabel(_plain(xlabel))
+        axes.set_title(plain(title), loc="left")
+        axes.set_xlabel(plain(xlabel))
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         axes.locator_params(axis="x", nbins=5)
         if len(curves) > 1 or title not in curves:
@@ -119,18 +120,18 @@ def confusion_matrix(
     )
     highest = float(np.nanmax(share)) if totals.any() else 1.0
     side = float(np.clip(2.4 + 0.27 * classes, 3.6, 9))
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.add_subplot()
     colours = matplotlib.colormaps["Blues"].with_extremes(bad="#f0f0f0")
     image = axes.imshow(share, cmap=colours, vmin=0, vmax=highest)
-    names = [_plain(str(n)) for n in (range(classes) if labels is None else labels)]
+    names = [plain(str(n)) for n in (range(classes) if labels is None else labels)]
     axes.set_xticks(
         range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0
     )
     axes.set_yticks(range(classes), names)
-    axes.tick_params(length=0, labelsize=8, colors=_INK)
-    axes.set_xlabel(_plain(predicted_label), fontsize=9)
-    axes.set_ylabel(_plain(true_label), fontsize=9)
+    axes.tick_params(length=0, labelsize=8, colors=INK)
+    axes.set_xlabel(plain(predicted_label), fontsize=9)
+    axes.set_ylabel(plain(true_label), fontsize=9)
     axes.spines[:].set_visible(False)
     if classes <= 20:
         _write_percents(axes, share, 0.55 * highest)
@@ -152,77 +153,8 @@ def _write_percents(axes: Axes, share: np.ndarray, dark: float) -> None:
                 ha="center",
                 va="center",
                 fontsize=6.5,
-                color="white" if value > dark else _INK,
+                color="white" if value > dark else INK,
             )
-
-
-def attention_panel(
-    photo: np.ndarray,
-    maps: np.ndarray,
-    weights: np.ndarray,
-    names: Sequence[str],
-    title: str = "",
-) -> Figure:
-    """Draws what each cell looked at (ICAN, Fig. 6), one row of pictures a cell.
-
-    From left to right: the photo, the map, the photo under the map, and the weights
-    of the attributes. A dashed line marks the weight of even attention.
-
-    Args:
-      photo: uint8 [H, W, 3], as the model saw it.
-      maps: [L, h, w] visual attention of each cell, summing to 1 over the positions.
-      weights: [L, A] attention over the attributes, summing to 1.
-      names: the A attributes.
-      title: above the panel.
-    """
-    cells, attributes = weights.shape
-    height = max(1.75, 0.62 + 0.135 * attributes)
-    figure = _figure(8.6, cells * height + (0.35 if title else 0.0))
-    if title:
-        figure.suptitle(_plain(title), fontsize=10, x=0.01, ha="left")
-    grid = figure.add_gridspec(cells, 4, width_ratios=[1, 1, 1, 1.25])
-    heads = ("photo", "visual attention", "overlay", "attributes")
-    limit = 1.05 * max(float(np.max(weights)), 1 / attributes)
-    extent = (0.0, float(photo.shape[1]), float(photo.shape[0]), 0.0)
-    for cell in range(cells):
-        row = [figure.add_subplot(grid[cell, column]) for column in range(4)]
-        row[0].imshow(photo, extent=extent)
-        row[1].imshow(maps[cell], cmap="inferno", extent=extent, vmin=0)
-        row[2].imshow(photo, extent=extent)
-        row[2].imshow(
-            maps[cell], cmap="inferno", extent=extent, vmin=0, alpha=0.55,
-            interpolation="bilinear",
-        )  # fmt: skip
-        for axes in row[:3]:
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_visible(False)
-        row[0].set_ylabel(f"cell {cell + 1}", fontsize=9, color=_INK)
-        _draw_weights(row[3], weights[cell], names, limit)
-        row[3].tick_params(axis="x", labelbottom=cell == cells - 1)
-        if cell == 0:
-            for axes, head in zip(row, heads, strict=True):
-                axes.set_title(head, fontsize=9, color=_INK)
-    return figure
-
-
-def _draw_weights(
-    axes: Axes, weights: np.ndarray, names: Sequence[str], limit: float
-) -> None:
-    _style(axes, grid="x")
-    places = np.arange(len(names))
-    axes.barh(places, weights, color=COLOURS[0], height=0.72)
-    axes.axvline(1 / len(names), color=COLOURS[1], linewidth=1, linestyle="--")
-    axes.set_yticks(places, [_plain(_short(name)) for name in names])
-    axes.invert_yaxis()
-    axes.set_xlim(0, limit)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(labelsize=7)
-    axes.locator_params(axis="x", nbins=4)
-
-
-def _short(name: str, length: int = 22) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def reliability_bins(
@@ -271,10 +203,10 @@ def reliability_diagram(
       bins: how many.
     """
     rows = reliability_bins(confidence, correct, bins)
-    figure = _figure(4.2, 4.2)
+    figure = new_figure(4.2, 4.2)
     grid = figure.add_gridspec(2, 1, height_ratios=[3, 1])
-    upper = _style(figure.add_subplot(grid[0]), grid="both")
-    lower = _style(figure.add_subplot(grid[1], sharex=upper))
+    upper = style(figure.add_subplot(grid[0]), grid="both")
+    lower = style(figure.add_subplot(grid[1], sharex=upper))
     left = [row["low"] for row in rows]
     bars: dict[str, Any] = {
         "width": 0.92 / bins,
@@ -282,7 +214,7 @@ def reliability_diagram(
         "color": COLOURS[5],
     }
     upper.bar(left, [row["accuracy"] for row in rows], **bars)
-    upper.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle="--")
+    upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--")
     upper.plot(
         [row["confidence"] for row in rows],
         [row["accuracy"] for row in rows],
@@ -319,17 +251,17 @@ def band_bars(
       reference: a value over all bands, drawn as a dashed line.
       reference_label: what that line is.
     """
-    figure = _figure(float(np.clip(1.5 + 0.42 * len(names), 4.2, 10)), 3.0)
-    axes = _style(figure.add_subplot())
+    figure = new_figure(float(np.clip(1.5 + 0.42 * len(names), 4.2, 10)), 3.0)
+    axes = style(figure.add_subplot())
     places = np.arange(len(names))
     heights = np.asarray(values, dtype=np.float64)
     axes.bar(places, np.nan_to_num(heights), color=COLOURS[0], width=0.75)
     turn = 45 if max((len(name) for name in names), default=0) > 3 else 0
     axes.set_xticks(
-        places, [_plain(name) for name in names], rotation=turn, ha="right" if turn else "center",
+        places, [plain(name) for name in names], rotation=turn, ha="right" if turn else "center",
         rotation_mode="anchor" if turn else "default",
     )  # fmt: skip
-    axes.set_ylabel(_plain(ylabel), fontsize=9)
+    axes.set_ylabel(plain(ylabel), fontsize=9)
     axes.tick_params(axis="x", length=0)
     if counts is not None:
         for place, height, count in zip(places, heights, counts, strict=True):
@@ -340,12 +272,12 @@ def band_bars(
                 textcoords="offset points",
                 ha="center",
                 fontsize=7,
-                color=_INK,
+                color=INK,
             )
     if reference is not None:
         axes.axhline(
             reference, color=COLOURS[1], linewidth=1.2, linestyle="--",
-            label=_plain(reference_label),
+            label=plain(reference_label),
         )  # fmt: skip
         axes.legend(frameon=False, fontsize=8)
     return figure
@@ -359,64 +291,14 @@ def histogram(values: Sequence[float], *, xlabel: str, log: bool = False) -> Fig
       xlabel: what they are, with their unit.
       log: whether bins are of equal width in the logarithm.
     """
-    figure = _figure(4.8, 2.8)
-    axes = _style(figure.add_subplot())
+    figure = new_figure(4.8, 2.8)
+    axes = style(figure.add_subplot())
     array = np.asarray(values, dtype=np.float64)
     edges: Any = 40
     if log and array.size and array.min() < array.max():
         edges = np.geomspace(array.min(), array.max(), 41)
         axes.set_xscale("log")
     axes.hist(array, bins=edges, color=COLOURS[0])
-    axes.set_xlabel(_plain(xlabel), fontsize=9)
+    axes.set_xlabel(plain(xlabel), fontsize=9)
     axes.set_ylabel("items", fontsize=9)
-    return figure
-
-
-def photo_grid(
-    photos: Sequence[np.ndarray], titles: Sequence[str], columns: int = 6
-) -> Figure:
-    """Draws photos in rows, each under its title.
-
-    Args:
-      photos: uint8 [H, W, 3] each.
-      titles: one for each; lines are kept.
-      columns: photos a row.
-    """
-    rows = max(1, math.ceil(len(photos) / columns))
-    figure = _figure(1.6 * columns, 2.0 * rows)
-    for place, (photo, title) in enumerate(zip(photos, titles, strict=True), 1):
-        axes = figure.add_subplot(rows, columns, place)
-        axes.imshow(photo)
-        axes.set_axis_off()
-        axes.set_title(_plain(title), fontsize=7)
-    return figure
-
-
-def overlays(
-    photo: np.ndarray, maps: Mapping[str, np.ndarray], title: str = ""
-) -> Figure:
-    """Draws a photo, and beside it the photo under maps of signed numbers.
-
-    Args:
-      photo: uint8 [H, W, 3].
-      maps: {title: [h, w]}; red is above 0, blue below, each on a scale of its own.
-      title: above the panel.
-    """
-    figure = _figure(2.6 * (1 + len(maps)), 2.9)
-    if title:
-        figure.suptitle(_plain(title), fontsize=10, x=0.01, ha="left")
-    extent = (0.0, float(photo.shape[1]), float(photo.shape[0]), 0.0)
-    row = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
-    for axes, (head, values) in zip(row, [("photo", None), *maps.items()], strict=True):
-        axes.imshow(photo, extent=extent)
-        axes.set_axis_off()
-        axes.set_title(head, fontsize=9, color=_INK)
-        if values is not None:
-            limit = float(np.max(np.abs(values))) or 1.0
-            image = axes.imshow(
-                values, cmap="RdBu_r", extent=extent, alpha=0.6, vmin=-limit,
-                vmax=limit, interpolation="bilinear",
-            )  # fmt: skip
-            bar = figure.colorbar(image, ax=axes, shrink=0.7)
-            bar.ax.tick_params(labelsize=6)
     return figure

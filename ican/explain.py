@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import figures
+from common import figures, photo_figures
 from common.data.crops import PhotosConfig, cut_photos
 from common.data.listings import Source
 from ican.task import Seen
@@ -48,7 +48,7 @@ def draw_row(
     photo = cut_photos(source[row]["images"], photos, None)[0][0]
     maps = seen.visual_attention[place]  # [L, P]
     side = side_of_map(maps.shape[-1])
-    return figures.attention_panel(
+    return photo_figures.attention_panel(
         photo,
         np.asarray(maps).reshape(-1, side, side),  # [L, h, w]
         np.asarray(seen.attribute_attention[place]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from common import figures
+from common import figures, photo_figures
 from common.data.crops import cut_photos
 from common.data.listings import Source
 
@@ -82,7 +82,7 @@ def draw_rows(
         photos, mask = cut_photos(images, model.config.photos, None)
         log_price, logit, maps = look(model, photos, mask, own)
         accepted = model.trained.calibration.threshold.accepts(np.array([logit]))[0]
-        figure = figures.overlays(
+        figure = photo_figures.overlays(
             photos[0],
             {"raises or lowers the price": maps.price, "told the gate": maps.gate},
             title=f"row {row}: {model.price_of(log_price):,.0f}, "

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common import config as configs
-from common import figures, metric_writer, report
+from common import figures, metric_writer, photo_figures, report
 from common.data.crops import cut_photos
 from pricer import labels, metrics, photo_quality, trimming
 from pricer.heads import JOINT, WARM_UP
@@ -221,7 +221,7 @@ def _gallery(
         else:
             codes = photo_quality.reason_codes(photo_quality.measure(photo), quality)
             titles.append(f"{sold}\n{', '.join(codes) or 'too little to see'}")
-    return figures.photo_grid(photos, titles)
+    return photo_figures.photo_grid(photos, titles)
 
 
 def _networks(values: Mapping[str, Any]) -> list[dict[str, Any]]:
