@@ -2,6 +2,7 @@ import contextlib
 import json
 import math
 import shutil
+import time
 import zlib
 
 import jax
@@ -182,6 +183,10 @@ def test_reading_leaves_a_save_in_flight_alone(execution, tmp_path):
     assert flying.exists()
     assert kept(folder)[0] == [1]
     write(folder, execution, [])
+    # Orbax clears it away in a thread of its own.
+    end = time.monotonic() + 30
+    while flying.exists() and time.monotonic() < end:
+        time.sleep(0.01)
     assert not flying.exists()
 
 
