@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import json_sets
 from common.errors import UserError
 from common.schema import Attribute, Kind, Schema
 
@@ -206,7 +207,18 @@ class Encoders:
 
 
 def members(text: str, separator: str) -> list[str]:
-    """The members of a set cell, blanks around them and empty ones removed."""
+    """The members of a set cell, blanks around them and empty ones removed.
+
+    Args:
+      text: the cell.
+      separator: what parts it; "json" for a JSON object or list, see
+        `common.json_sets.members`.
+
+    Raises:
+      ValueError: the cell is no such JSON; `tables.check_rows` rejects its row.
+    """
+    if separator == json_sets.SEPARATOR:
+        return json_sets.members(text)
     return [part for part in map(str.strip, text.split(separator)) if part]
 
 
@@ -333,7 +345,7 @@ def _encode_set(frame: pd.DataFrame, vocabulary: Vocabulary) -> np.ndarray:
     for row, cell in enumerate(uniques):
         for member in members(cell, attribute.separator):
             hot[row, index.get(member, UNKNOWN)] = 1
-    # The code of an empty cell is -1; a cell of separators alone is empty too.
+    # The code of an empty cell is -1; one without members is as good as empty.
     hot[~hot.any(axis=1), MISSING] = 1
     return hot[codes]  # [N, n]
 

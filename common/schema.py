@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from common import json_sets
 from common.errors import UserError
 
 if TYPE_CHECKING:  # models import this module where pandas may be absent
@@ -42,7 +43,9 @@ class Attribute:
         number of a vocabulary).
       columns: one column; a continuous attribute may hold several variables, such
         as the carat and the diameter of one stone.
-      separator: what stands between the members of a set.
+      separator: what stands between the members of a set; "json" where each cell is
+        a JSON object {"Fabric": "Cotton"}, whose members are "Fabric: Cotton" and so
+        on, or a JSON list ["white", "cotton"].
       log: whether log(1 + x) is taken of a continuous attribute.
     """
 
@@ -159,15 +162,26 @@ def _check_attributes(attributes: tuple[Attribute, ...]) -> None:
             raise UserError(f"{where}.columns names a column twice")
         if attribute.kind == "set" and not attribute.separator:
             raise UserError(f'{where}.separator is missing: write, say, "|"')
+        if _is_misspelt_json(attribute.separator):
+            raise UserError(f'{where}.separator: write "json" in small letters')
         if attribute.kind != "set" and attribute.separator:
             raise UserError(f"{where}.separator is for sets, not {attribute.kind} ones")
         if attribute.log and attribute.kind != "continuous":
             raise UserError(f"{where}.log is for continuous attributes only")
 
 
+def _is_misspelt_json(separator: str) -> bool:
+    return separator.lower() == json_sets.SEPARATOR != separator
+
+
 def _check_roles(schema: Schema) -> None:
     if schema.images and not schema.images.columns:
         raise UserError("images.columns is empty: name a column, or set images to null")
+    if schema.images and schema.images.separator.lower() == json_sets.SEPARATOR:
+        raise UserError(
+            'images.separator can\'t be "json": name the photos in a column, or in'
+            ' several, parted by, say, "|"'
+        )
     if schema.group and not (schema.group.columns or schema.group.photo_hash):
         raise UserError("group.columns is empty: name a column, or set group to null")
     if schema.target and not schema.target.column:

@@ -1,13 +1,16 @@
 """Guesses what the columns of a table mean."""
 
+import collections
 import dataclasses
 import functools
+import json
 import re
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
+from common import json_sets
 from common.cells import (
     NO_NUMBER,
     SIGNS,
@@ -22,6 +25,9 @@ from common.tables import SPLIT_NAMES, Table
 
 # More categories than this are left out: too few rows show each of them.
 MOST_CATEGORIES = 1000
+
+# A map of attributes stands for several columns of categories.
+_MOST_JSON_MEMBERS = 5 * MOST_CATEGORIES
 
 _FEW_CATEGORIES = 12  # so many are categories in however small a table
 _SAMPLE = 5000  # different values of a column that are looked at
@@ -176,7 +182,9 @@ def _find_special(column: _Column) -> _Role | None:
     if column.mostly(lambda value: value.startswith(("http://", "https://"))):
         return _Role("ignored", "web addresses: photos must lie in a folder")
     if column.mostly(lambda value: value[0] in "[{" and value[-1] in "]}"):
-        return _Role("ignored", "JSON: give each entry a column of its own")
+        return _find_json_set(column) or _Role(
+            "ignored", "JSON: give each entry a column of its own"
+        )
     if column.words & _SPLIT and column.mostly(lambda v: v.lower() in SPLIT_NAMES):
         return _Role("split")
     if column.words & _ID and column.distinct == column.rows:
@@ -184,6 +192,29 @@ def _find_special(column: _Column) -> _Role | None:
     if column.words & _TIME and column.mostly(_is_time):
         return _Role("time")
     return None
+
+
+def _find_json_set(column: _Column) -> _Role | None:
+    """Maps of attributes and lists of texts, if their members recur."""
+    if not column.mostly(lambda value: _json_members(value) is not None):
+        return None
+    shown: collections.Counter[str] = collections.Counter()
+    for value, count in column.counts.items():
+        for member in set(_json_members(value) or ()):
+            shown[member] += count
+    most = min(_MOST_JSON_MEMBERS, max(_FEW_CATEGORIES, shown.total() / 2))
+    return _Role("set", json_sets.SEPARATOR) if 0 < len(shown) <= most else None
+
+
+def _json_members(value: str) -> list[str] | None:
+    """The members of a JSON cell; None for lists of numbers and what is no set."""
+    try:
+        found = json_sets.members(value)
+    except ValueError:
+        return None
+    # Lists of numbers are measures or vectors, no vocabulary.
+    entries = json.loads(value) if value.startswith("[") else ()
+    return found if all(isinstance(entry, str) for entry in entries) else None
 
 
 def _is_photos(separator: str, value: str) -> bool:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from common import json_sets
+from common.cell_values import LIST_SEPARATOR, LISTS, cell_text
 from common.cells import (
     TEXT,
     parse_column,
@@ -24,8 +26,6 @@ from common.cells import (
 from common.csv_records import check_header, read_header, read_utf8, records
 from common.errors import UserError
 from common.schema import Schema, did_you_mean
-
-LIST_SEPARATOR = "|"  # joins the members of a list that becomes text
 
 # Names of the splits as tables spell them, in lower case.
 SPLIT_NAMES = {
@@ -71,12 +71,14 @@ class Table:
       line: [N] where each row of `frame` starts in the file, counted from 1; the
         row's number in Parquet.
       rejected: rows that could not be read, not in `frame`.
+      lists: columns in which lists became text.
     """
 
     path: str
     frame: pd.DataFrame
     line: np.ndarray
     rejected: list[Rejection]
+    lists: frozenset[str] = frozenset()
 
 
 def read_table(path: str | pathlib.Path) -> Table:
@@ -109,7 +111,9 @@ def from_rows(
 
     Args:
       rows: {column: value}, or a DataFrame; None and NaN are empty cells, the members
-        of a list, tuple or set are joined by "|", everything else becomes text.
+        of a list, tuple or set are joined by "|", a mapping becomes its JSON text,
+        everything else becomes text. A set attribute whose separator is "json" takes
+        mappings, lists and JSON texts.
       name: stands for the path in messages.
 
     Raises:
@@ -127,6 +131,7 @@ def from_rows(
         )
     rows = list(rows)
     columns: dict[str, list[str | None]] = {}
+    lists: set[str] = set()
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise UserError(f"{name}: row {index + 1} is no mapping of column to value")
@@ -134,11 +139,14 @@ def from_rows(
             columns.setdefault(str(column), [None] * len(rows))
         for column, value in row.items():
             where = f"{name}: row {index + 1}, column {column!r}"
-            columns[str(column)][index] = _cell_text(value, where)
+            columns[str(column)][index] = cell_text(value, where)
+            if isinstance(value, LISTS):
+                lists.add(str(column))
     if not columns:
         raise UserError(f"{name}: no rows: give at least one row with a column")
     arrays = {key: _tidy(pa.array(cells, _TEXT)) for key, cells in columns.items()}
-    return Table(name, _to_frame(arrays), np.arange(1, len(rows) + 1), [])
+    line = np.arange(1, len(rows) + 1)
+    return Table(name, _to_frame(arrays), line, [], frozenset(lists))
 
 
 def choose_rows(table: Table, where: str) -> Table:
@@ -203,6 +211,11 @@ def check_rows(
     for column, parse in _number_columns(schema, need_target).items():
         typed[column], wrong = parse_column(table.frame[column], parse)
         _note(faults, table, column, wrong)
+    for column in _json_columns(schema):
+        if column in table.lists:
+            texts = typed[column].map(_list_to_json, na_action="ignore")
+            typed[column] = texts.astype(TEXT)
+        _note(faults, table, column, json_sets.find_faults(typed[column]))
     if need_target and schema.target:
         _require(faults, table, typed, schema.target.column, "a price")
     if need_target and schema.split:
@@ -234,6 +247,16 @@ def _number_columns(
         if attribute.kind == "continuous":
             parsers.update(dict.fromkeys(attribute.columns, parse_number))
     return parsers
+
+
+def _json_columns(schema: Schema) -> list[str]:
+    separator = json_sets.SEPARATOR
+    sets = [a for a in schema.attributes if a.separator == separator]
+    return list(dict.fromkeys(attribute.columns[0] for attribute in sets))
+
+
+def _list_to_json(text: str) -> str:
+    return json_sets.from_joined(text, LIST_SEPARATOR)
 
 
 def _require(
@@ -341,15 +364,21 @@ def _read_parquet(path: pathlib.Path) -> Table:
         name: _tidy(_as_text(path, name, column))
         for name, column in zip(names, data.columns, strict=True)
     }
-    return Table(str(path), _to_frame(columns), np.arange(1, data.num_rows + 1), [])
+    line = np.arange(1, data.num_rows + 1)
+    lists = frozenset(n for n in names if _is_list(data.schema.field(n).type))
+    return Table(str(path), _to_frame(columns), line, [], lists)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
 def _as_text(path: pathlib.Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind, where = column.type, f"{path}: column {name!r}"
     if pa.types.is_dictionary(kind):
         return _as_text(path, name, column.cast(kind.value_type))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        cells = [_cell_text(value, where) for value in column.to_pylist()]
+    if _is_list(kind):
+        cells = [cell_text(value, where) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(cells, _TEXT)])
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
@@ -359,20 +388,3 @@ def _as_text(path: pathlib.Path, name: str, column: pa.ChunkedArray) -> pa.Chunk
         raise UserError(
             f"{where} holds {kind}, not cells of text or numbers: leave it out"
         ) from error
-
-
-def _cell_text(value: Any, where: str) -> str | None:
-    """The text of a Python value, None for an empty cell."""
-    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        members = [_cell_text(member, where) or "" for member in value]
-        if any(LIST_SEPARATOR in member for member in members):
-            raise UserError(f"{where}: a list's member holds {LIST_SEPARATOR!r}")
-        return LIST_SEPARATOR.join(members)
-    if pd.isna(value):
-        return None
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    text = str(value)
-    if isinstance(value, float | np.floating):
-        text = text.removesuffix(".0")
-    return text.encode("utf-8", "replace").decode("utf-8")

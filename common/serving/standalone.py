@@ -30,6 +30,7 @@ import numpy as np
 # As the training code has them.
 UNKNOWN, MISSING, RESERVED = 0, 1, 2
 LIMIT = 1000.0
+JSON = "json"
 NO_NUMBER = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -61,7 +62,8 @@ class AttributeEncoder:
 
         Args:
           records: B dicts from column to raw value. None, "" and an absent key are
-            missing values; a set is one text with its separator, or a list.
+            missing values; a set is one text with its separator, or a list, or, where
+            the separator is "json", a dict, a list, or the JSON text of one.
 
         Returns:
           categorical int32 [B, Ac], continuous and missing float32 [B, V], sets
@@ -131,7 +133,9 @@ def _encode_set(
     attribute: Mapping[str, Any], index: Mapping[str, int], raw: Any
 ) -> list[float]:
     column, separator = attribute["columns"][0], attribute["separator"]
-    if isinstance(raw, list | tuple):
+    if separator == JSON:
+        members = _json_members(column, raw)
+    elif isinstance(raw, list | tuple):
         members = [_read_text(column, member) for member in raw]
     else:
         members = _read_text(column, raw).split(separator)
@@ -141,6 +145,27 @@ def _encode_set(
     if not any(hot):
         hot[MISSING] = 1.0
     return hot
+
+
+def _json_members(column: str, raw: Any) -> list[str]:
+    """Members "key: value" of an object, or the values of a list, as in training."""
+    value = raw
+    if not isinstance(raw, Mapping | list | tuple):
+        try:
+            value = json.loads(_read_text(column, raw) or "null")
+            # Refuses what Python reads beyond JSON: NaN, half characters.
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        except (ValueError, RecursionError):
+            value = raw
+        if not isinstance(value, dict | list | None):
+            raise InputError(f"{column}={raw!r:.60}: give a JSON object or list")
+    members = []
+    for key, entry in value.items() if isinstance(value, Mapping) else [(None, value)]:
+        prefix = "" if key is None else f"{str(key).strip()}: "
+        for item in entry if isinstance(entry, list | tuple) else [entry]:
+            text = _read_text(column, item)
+            members += [prefix + text] if text else []
+    return members
 
 
 def _read_text(column: str, value: Any) -> str:

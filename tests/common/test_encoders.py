@@ -142,6 +142,46 @@ def test_constants_and_typing_errors_stay_within_limits():
     np.testing.assert_allclose(values, [1000, -1000, 0], atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("text", "separator", "expected"),
+    [
+        (" a | b||c ", "|", ["a", "b", "c"]),
+        ("json|js on", "|", ["json", "js on"]),
+        (
+            '{"Fabric": "Cotton", "Neck": ["Polo", "V"]}',
+            "json",
+            ["Fabric: Cotton", "Neck: Polo", "Neck: V"],
+        ),
+        ('["white", " cotton "]', "json", ["white", "cotton"]),
+    ],
+)
+def test_members_by_hand(text, separator, expected):
+    assert encoders.members(text, separator) == expected
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.text("a |:é\n")))
+def test_members_of_a_map_of_texts(entries):
+    expected = [f"{k.strip()}: {v.strip()}" for k, v in entries.items() if v.strip()]
+    assert encoders.members(json.dumps(entries), "json") == expected
+    text = json.dumps(entries, ensure_ascii=False, indent=1)
+    assert encoders.members(text, "json") == expected
+
+
+def test_a_column_of_json_by_hand():
+    schema = Schema((Attribute("details", "set", ("details",), separator="json"),))
+    cells = ['{"Fit": "Slim", "Neck": "V"}', '{"Fit":"Slim"}', "{}", None]
+    train = pd.DataFrame({"details": pd.Series(cells, dtype=TEXT)})
+    fitted = Encoders.fit(train, schema)
+    assert fitted.attributes[0].categories == ("Fit: Slim", "Neck: V")
+    assert Encoders.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    cells = ['{"Neck": "V"}', '{"Fit": ["Slim", "Wide"]}', '["V"]', "[]", None]
+    new = pd.DataFrame({"details": pd.Series(cells, dtype=TEXT)})
+    np.testing.assert_array_equal(
+        fitted.encode(new)["sets"],  # unknown, missing, Fit: Slim, Neck: V
+        [[0, 0, 0, 1], [1, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]],
+    )
+
+
 def test_min_count_leaves_rare_categories_to_the_unknown_row():
     fitted = Encoders.fit(TRAIN, SCHEMA, min_count=2)
     assert fitted.attributes[0].categories == ("gold",)

@@ -152,6 +152,14 @@ STONE = {"name": "s", "kind": "continuous", "columns": ["carat"]}
         ({"attributes": [STONE | {"columns": ["a", "a"]}]}, "names a column twice"),
         ({"attributes": [METAL | {"kind": "set"}]}, "separator is missing"),
         ({"attributes": [METAL | {"separator": "|"}]}, "separator is for sets"),
+        (
+            {"attributes": [METAL | {"kind": "set", "separator": "JSON"}]},
+            r'attributes\[0\].separator: write "json" in small letters',
+        ),
+        (
+            {"images": {"columns": ["photo"], "separator": "json"}},
+            'images.separator can\'t be "json"',
+        ),
         ({"attributes": [METAL | {"log": True}]}, "log is for continuous"),
         (
             {"attributes": [STONE], "target": {"column": "carat"}},

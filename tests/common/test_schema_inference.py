@@ -1,3 +1,4 @@
+import json
 import pathlib
 
 import pytest
@@ -38,7 +39,8 @@ def test_a_whole_table():
         sold_date=["2019-02-02", "2019-04-04"],
         fold=["train", "val", "test"],
         link=[f"https://shop/{i}.jpg" for i in range(count)],
-        extra=['{"a": 1}', '{"b": 2}'],
+        extra=['{"a": {"b": 1}}', "[[1]]"],
+        details=['{"Fabric": "Wool", "Fit": "Slim"}', '{"Fabric": "Silk"}', "{}"],
         shop=["one"],
         gap=[None],
     )
@@ -49,6 +51,7 @@ def test_a_whole_table():
             Attribute("carat", "continuous", ("carat",), log=True),
             Attribute("year", "continuous", ("year",)),
             Attribute("stones", "set", ("stones",), separator="|"),
+            Attribute("details", "set", ("details",), separator="json"),
         ),
         images=Images(("photo",), ";"),
         target=Target("priceEUR", "EUR"),
@@ -92,6 +95,40 @@ def test_commas_part_sets_only_where_members_recur():
     )
 
 
+def is_json_set(cells: list) -> bool:
+    found = infer(cells=cells)
+    if not found.attributes:
+        assert found.ignored == (
+            ("cells", "JSON: give each entry a column of its own"),
+        )
+        return False
+    assert found.attributes == (Attribute("cells", "set", ("cells",), "json"),)
+    return True
+
+
+def test_json_is_a_set_where_its_members_recur():
+    assert is_json_set(['["red", "blue"]', '["red"]', None])
+    # 30 members, each in two cells; then one more, in one cell.
+    twice = [json.dumps({"size": i // 2}) for i in range(60)]
+    assert is_json_set(twice)
+    assert not is_json_set([*twice, '{"size": 99}'])
+    # One cell in twenty may be something else.
+    assert is_json_set([*twice, "[[1]]"])
+    assert not is_json_set([*twice, *(f"[[{i}]]" for i in range(4))])
+    assert not is_json_set(["[1, 2]", "[1]"])
+    assert not is_json_set(["[]", "{}"])
+    assert not is_json_set(["{'a': 1}", "{'a': 2}"])
+    assert not is_json_set(["[" * 99_999 + "]", "[NaN]"])
+
+
+def test_the_number_of_json_members_is_limited(monkeypatch):
+    cells = [json.dumps([f"m{i // 4}", "n"]) for i in range(80)]  # 21 members
+    monkeypatch.setattr(schema_inference, "_MOST_JSON_MEMBERS", 21)
+    assert is_json_set(cells)
+    monkeypatch.setattr(schema_inference, "_MOST_JSON_MEMBERS", 20)
+    assert not is_json_set(cells)
+
+
 def test_numbers_in_the_form_of_names_are_no_measures():
     found = infer(seller_id=["7", "8", "9", "7"] * 3, item_id=list("abcdefghijkl"))
     assert found.attributes == (Attribute("seller_id", "categorical", ("seller_id",)),)
@@ -109,7 +146,9 @@ CELL = st.one_of(
     st.integers(),
     st.floats(),
     st.booleans(),
-    st.sampled_from(["a.jpg", "1.5", "x|y", "2019-01-01", "train", "[]", "https://x"]),
+    st.sampled_from(
+        ["a.jpg", "1.5", "x|y", "2019-01-01", "train", "[]", '["x"]', "https://x"]
+    ),
     st.text(max_size=5),
 )
 NAME = st.sampled_from(["price_usd", "id", "title", "split", "date", "x", "y"])
@@ -168,5 +207,6 @@ def test_real_catalogue():
     assert (found.time, found.id) == ("catalog_added_unix", "id")
     kinds = {a.name: a.kind for a in found.attributes}
     assert kinds.pop("year") == "continuous"
+    assert kinds.pop("attributes_json") == "set"
     assert set(kinds.values()) == {"categorical"} and len(kinds) == 12
-    assert dict(found.ignored).keys() == {"discounted_price_inr", "attributes_json"}
+    assert dict(found.ignored).keys() == {"discounted_price_inr"}

@@ -219,6 +219,85 @@ def test_check_rows_names_the_missing_column_and_the_closest(tmp_path):
         tables.check_rows(table, schema)
 
 
+DETAILS = Schema(
+    (
+        Attribute("details", "set", ("attributes_json",), separator="json"),
+        Attribute("weight", "continuous", ("weight",)),
+    ),
+    target=Target("price"),
+)
+
+
+@pytest.mark.parametrize("need_target", [True, False])
+def test_check_rows_rejects_cells_that_are_no_json(tmp_path, need_target):
+    table = table_of(
+        tmp_path,
+        "attributes_json,weight,price",
+        '"{""Fabric"": ""Cotton""}",1,2',
+        ",1,2",
+        "Cotton,1,2",
+        '"[""white"", ""cotton""]",1,2',
+        "3,1,2",
+        "{'a': 1},heavy,2",
+        '"{""a"": {""b"": 1}}",1,2',
+        "[" * 50_000 + ",1,2",
+        "[NaN],1,2",
+        "[" + "9" * 5000 + "],1,2",
+    )
+    frame, rejections = tables.check_rows(table, DETAILS, need_target=need_target)
+    assert frame.index.tolist() == [0, 1, 3]
+    texts = ['{"Fabric": "Cotton"}', '["white", "cotton"]']
+    assert frame["attributes_json"].dropna().tolist() == texts
+    path, column = str(tmp_path / "rows.csv"), "attributes_json"
+    assert [(r.file, r.line, r.column) for r in rejections] == [
+        *((path, line, column) for line in (4, 6)),
+        (path, 7, "weight"),  # the first fault of a row is told
+        *((path, line, column) for line in (8, 9, 10, 11)),
+    ]
+    assert [r.reason for i, r in enumerate(rejections) if i != 2] == [
+        "'Cotton' is not JSON: Expecting value (character 1)",
+        "'3' is neither a JSON object {…} nor a JSON list […]",
+        """'{"a": {"b": 1}}' nests objects or lists: give each entry a text or a number""",
+        f"'{'[' * 37}…' is nested too deeply",
+        "'[NaN]' holds NaN, Infinity or a number of too many digits",
+        f"'[{'9' * 36}…' holds NaN, Infinity or a number of too many digits",
+    ]
+
+
+def test_json_sets_take_mappings_lists_and_texts():
+    values = [{"a": 2.0, "b": [True]}, ["x", "y"], '["x|y"]', None, [], ["[1", "2"]]
+    rows = [{"attributes_json": value, "weight": 1} for value in values]
+    frame, rejections = tables.check_rows(
+        tables.from_rows(rows), DETAILS, need_target=False
+    )
+    cells = frame["attributes_json"]
+    assert cells.dropna().tolist() == [
+        '{"a": "2", "b": ["true"]}',
+        '["x", "y"]',
+        '["x|y"]',
+    ]
+    assert cells.isna().tolist() == [False, False, False, True, True]
+    assert [r.line for r in rejections] == [6]
+    # Without lists in the column a bare text stays what it is: no JSON.
+    rows = [{"attributes_json": value, "weight": 1} for value in ("x|y", {"a": 1})]
+    _, rejections = tables.check_rows(
+        tables.from_rows(rows), DETAILS, need_target=False
+    )
+    assert [r.line for r in rejections] == [1]
+
+
+def test_json_sets_take_lists_of_parquet(tmp_path):
+    columns = {"attributes_json": [["x", "y"], None, ["z"]], "weight": [1, 2, 3]}
+    pq.write_table(pa.table({**columns, "price": [1, 2, 3]}), tmp_path / "t.parquet")
+    table = tables.read_table(tmp_path / "t.parquet")
+    assert table.lists == {"attributes_json"}
+    chosen = tables.choose_rows(table, "weight=2|3")
+    frame, rejections = tables.check_rows(chosen, DETAILS)
+    assert rejections == []
+    assert frame["attributes_json"].isna().tolist() == [True, False]
+    assert frame["attributes_json"][1] == '["z"]'
+
+
 def test_choose_rows_keeps_their_lines(tmp_path):
     table = table_of(tmp_path, "kind,price", "ring,1", "watch,2", "bead,3", "ring,4")
     chosen = tables.choose_rows(table, "kind=ring|bead")

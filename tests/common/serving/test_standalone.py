@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import cells, encoders, tables
+from common import cells, encoders, json_sets, tables
 from common.schema import Attribute, Schema
 from common.serving import standalone
 
@@ -127,3 +128,76 @@ def test_bad_values_are_named(fitted, bad, message):
     with pytest.raises(standalone.InputError) as error:
         encoder.encode([{}, bad])
     assert message in str(error.value)
+
+
+DETAILS = Schema((Attribute("details", "set", ("details",), separator="json"),))
+entry = st.none() | st.booleans() | st.integers() | st.sampled_from(["Slim", " V ", ""])
+details = st.dictionaries(
+    st.sampled_from(["Fit", "Neck ", ""]),
+    entry | st.floats(-1e3, 1e3) | st.lists(entry, max_size=2),
+)
+words = st.lists(st.sampled_from(["x", "y ", "Fit: Slim", ""]))
+odd = st.sampled_from(
+    [
+        "",
+        "null",
+        "0",
+        "false",
+        '""',
+        "x",
+        "[[1]]",
+        '{"Fit": {}}',
+        '{"a": NaN}',
+        "[1e400]",
+    ]
+    + ['["\\ud800"]', "[" * 100_000, "[" + "9" * 5000 + "]", " {} ", "{'a': 1}", "[,]"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.none() | details | words | (details | words).map(json.dumps) | odd | st.text()
+)
+def test_json_sets_are_encoded_or_refused_as_in_training(value):
+    known = [
+        {"details": '{"Fit": ["Slim", 2.0], "Neck": "V"}'},
+        {"details": ["x", "y"]},
+    ]
+
+    def check(rows):
+        return tables.check_rows(tables.from_rows(rows), DETAILS, need_target=False)
+
+    fitted = encoders.Encoders.fit(check(known)[0], DETAILS)
+    encoder = standalone.AttributeEncoder(json.loads(json.dumps(fitted.to_json())))
+    frame, rejected = check([{"details": value}])
+    if rejected:
+        with pytest.raises(standalone.InputError, match="record 0: details="):
+            encoder.encode([{"details": value}])
+    else:
+        got = encoder.encode([{"details": value}])["sets"]
+        np.testing.assert_array_equal(got, fitted.encode(frame)["sets"])
+
+
+def test_json_sets_by_hand():
+    assert standalone.JSON == json_sets.SEPARATOR
+    item = {"attribute": dataclasses.asdict(DETAILS.attributes[0])}
+    item["categories"] = ["Fit: Slim", "2", "Neck: V"]
+    encoder = standalone.AttributeEncoder({"attributes": [item]})
+    rows = [{"Fit": ["Slim", "Wide"]}, '{"Neck": " V", "Fit": "Slim"}', ("2", 2.0)]
+    got = encoder.encode([{"details": value} for value in (*rows, "[]", None)])
+    assert got["sets"].tolist() == [
+        [1, 0, 1, 0, 0],
+        [0, 0, 1, 0, 1],
+        [0, 0, 0, 1, 0],
+        [0, 1, 0, 0, 0],
+        [0, 1, 0, 0, 0],
+    ]
+    for bad, message in {
+        "Slim": "details='Slim': give a JSON object or list",
+        3: "details=3: give a JSON object or list",
+        "[" * 100_000: f"details='{'[' * 59}: give a JSON object or list",
+        '{"Fit": {"a": 1}}': "details={'a': 1}: give a text",
+    }.items():
+        with pytest.raises(standalone.InputError) as error:
+            encoder.encode([{"details": bad}])
+        assert str(error.value) == f"record 0: {message}"
