@@ -7,19 +7,17 @@ networks'.
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
 
+from common import boosting
 from common.errors import UserError
 from ican import evaluation
 from ican.data import Examples
 from ican.evaluation import Calibration
 
 TRIALS = 30
-ROUNDS = 400  # trees of each class at the most
-PATIENCE = 25  # rounds without a better validation loss
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,21 +70,9 @@ def pooled(features: Any, block: int = 512) -> np.ndarray:
     )
 
 
-def draw_settings(rng: np.random.Generator) -> dict[str, Any]:
-    """Settings of one trial of the random search."""
-    return {
-        "learning_rate": float(10 ** rng.uniform(-1.7, -0.7)),
-        "num_leaves": int(rng.choice([4, 8, 16, 32])),
-        "min_data_in_leaf": int(rng.choice([10, 20, 50, 100])),
-        "feature_fraction": float(rng.uniform(0.05, 0.6)),
-        "bagging_fraction": float(rng.uniform(0.5, 1.0)),
-        "lambda_l2": float(10 ** rng.uniform(-2, 2)),
-    }
-
-
 def search(
     examples: Examples, columns: Columns, *, trials: int = TRIALS, seed: int = 0
-) -> dict[str, Any]:
+) -> boosting.Settings:
     """Finds the settings with the best validation likelihood.
 
     Args:
@@ -95,58 +81,32 @@ def search(
       trials: settings drawn.
       seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    best, lowest = {}, math.inf
-    for _ in range(trials):
-        settings = draw_settings(rng)
-        booster = fit(examples, columns, settings, seed)
-        loss = booster.best_score["validation"]["multi_logloss"]
-        if loss < lowest:
-            best, lowest = settings, loss
-    return best
+
+    def loss_of(settings: boosting.Settings) -> float:
+        return boosting.validation_loss(fit(examples, columns, settings, seed))
+
+    return boosting.search(loss_of, trials, seed)
 
 
 def fit(
-    examples: Examples, columns: Columns, settings: dict[str, Any], seed: int
+    examples: Examples, columns: Columns, settings: boosting.Settings, seed: int
 ) -> Any:
     """Boosts the zone on the training rows, stopped early on validation."""
-    lightgbm = _lightgbm()
     zones = examples.ensemble.zones
-    labels = zones.label(examples.prices)
-    sets: dict[str, Any] = {}
-    for split in ("train", "validation"):
-        rows = examples.listings.indices(split)
-        sets[split] = lightgbm.Dataset(
-            columns.values[rows],
-            labels[rows],
-            categorical_feature=columns.categorical,
-            reference=sets.get("train"),
-            params={"max_bin": 63, "verbosity": -1},
-            free_raw_data=False,
-        )
-    return lightgbm.train(
-        {
-            **settings,
-            "objective": "multiclass",
-            "num_class": zones.count,
-            "bagging_freq": 1,
-            "verbosity": -1,
-            "seed": seed,
-            "deterministic": True,
-            "force_row_wise": True,
-        },
-        sets["train"],
-        num_boost_round=ROUNDS,
-        valid_sets=[sets["validation"]],
-        valid_names=["validation"],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    return boosting.fit(
+        columns.values,
+        zones.label(examples.prices),
+        {split: examples.listings.indices(split) for split in ("train", "validation")},
+        {**settings, "objective": "multiclass", "num_class": zones.count},
+        seed,
+        categorical=columns.categorical,
     )
 
 
 def evaluate(
     examples: Examples,
     columns: Columns,
-    settings: dict[str, Any],
+    settings: boosting.Settings,
     *,
     seed: int,
     level: float,
@@ -170,13 +130,3 @@ def evaluate(
         scores["test"], prices[rows["test"]], zones, calibration
     )
     return evaluation.with_prefix("test", outcome.scalars)
-
-
-def _lightgbm() -> Any:
-    try:
-        import lightgbm
-    except ImportError:
-        raise UserError(
-            "the rows of gradient boosting need LightGBM: pip install -e '.[rivals]'"
-        ) from None
-    return lightgbm

@@ -1,7 +1,6 @@
 import types
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from common.errors import UserError
@@ -85,30 +84,9 @@ def test_boosting_finds_what_the_inputs_tell(examples):
     assert found[True]["test/male"] < 0.5 * found[False]["test/male"]
 
 
-def test_search_keeps_the_settings_with_the_best_validation_loss(examples, monkeypatch):
-    losses = iter([2.0, 1.0, 3.0])
-    drawn = iter([{"a": 1}, {"a": 2}, {"a": 3}])
-    monkeypatch.setattr(rivals, "draw_settings", lambda rng: next(drawn))
-
-    def fit(examples, columns, settings, seed):
-        score = {"validation": {"multi_logloss": next(losses)}}
-        return types.SimpleNamespace(best_score=score)
-
-    monkeypatch.setattr(rivals, "fit", fit)
-    assert rivals.search(examples, None, trials=3) == {"a": 2}
-
-
 def test_photos_need_feature_maps(examples):
     bare = types.SimpleNamespace(
         loader=types.SimpleNamespace(arrays=examples.loader.arrays, features=None)
     )
     with pytest.raises(UserError, match="--backbone.cache"):
         rivals.columns_of(bare, photos=True)
-
-
-def test_settings_are_drawn_within_bounds():
-    rng = np.random.default_rng(1)
-    drawn = pd.DataFrame([rivals.draw_settings(rng) for _ in range(200)])
-    assert drawn["learning_rate"].between(10**-1.7, 10**-0.7).all()
-    assert set(drawn["num_leaves"]) == {4, 8, 16, 32}
-    assert drawn["feature_fraction"].between(0.05, 0.6).all()
