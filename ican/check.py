@@ -1,25 +1,23 @@
 """`--mode=check`: what to know of the data and the network before training."""
 
-import hashlib
 import pathlib
-import resource
-import time
 from typing import Any
 
-import jax
 import numpy as np
-import pandas as pd
 
-from common import figures, report, result_tables, splits
+from common import data_checks, figures, report, result_tables
 from common.data.ingest import describe
-from common.data.listings import Listings
-from common.data.prepared import REJECTED_FILE
+from common.data_checks import (
+    describe_attributes,
+    find_leaks,
+    peak_memory,
+    rejected_blocks,
+)
 from ican import data, train
 from ican.config import Config
 from ican.train import Prepared
 
 FILE = "check.html"
-STEPS = 3  # timed after one that compiles
 
 
 def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
@@ -73,88 +71,16 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
     return path, result_tables.to_markdown(summary)
 
 
-def find_leaks(listings: Listings) -> splits.Leakage:
-    """Compares texts and photos of the test rows with those of training."""
-    hashes = [
-        [hashlib.sha256(photo).hexdigest() for photo in listings.source[row]["images"]]
-        for row in range(len(listings.frame))
-    ]
-    split = listings.frame["split"].to_numpy()
-    return splits.leakage(listings.frame, listings.schema, split, hashes)
-
-
 def measure_steps(run: Prepared) -> dict[str, Any]:
     """Parameters, time of a step and memory, by running a few steps."""
-    execution, config = run.execution, run.config
-
-    def keyed_step(state, batch, key_data):
-        return run.task.step(state, batch, jax.random.wrap_key_data(key_data))
-
-    step = execution.compile_step(keyed_step)
-    state = execution.init(run.task.init, execution.replicate(dict(run.start)))
-    sizes = jax.tree.map(np.size, execution.to_host(state).params)
-    key_data = np.zeros(2, np.uint32)
+    config = run.config
     with run.examples.train_batches(config.train, 0) as batches:
-        for number in range(STEPS + 1):
-            state, measured = step(state, next(batches), key_data)
-            jax.block_until_ready(measured)
-            if number == 0:
-                began = time.monotonic()
-    seconds = (time.monotonic() - began) / STEPS
+        cost = data_checks.measure_steps(
+            run.execution, run.task.init, run.task.step, dict(run.start), batches
+        )
     return {
-        "parameters": sum(jax.tree.leaves(sizes)),
-        "seconds a step, data included": seconds,
-        "minutes for all steps": seconds * config.train.steps / 60,
+        "parameters": cost.parameters,
+        "seconds a step, data included": cost.seconds,
+        "minutes for all steps": cost.seconds * config.train.steps / 60,
         "peak memory, GiB": peak_memory(),
     }
-
-
-def peak_memory() -> float:
-    """Of the first accelerator, or of the process where there is none; GiB."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return stats.get("peak_bytes_in_use", kilobytes * 1024) / 2**30
-
-
-def describe_attributes(listings: Listings) -> list[dict[str, Any]]:
-    """A row for each attribute: kind, missing values, what is commonest."""
-    rows = []
-    for attribute in listings.schema.attributes:
-        for column in attribute.columns:
-            cells = listings.frame[column]
-            known = cells.dropna()
-            rows.append(
-                {
-                    "attribute": attribute.name,
-                    "kind": attribute.kind,
-                    "column": column,
-                    "missing": f"{cells.isna().mean():.1%}",
-                    "different": known.nunique(),
-                    "typical": _typical(known),
-                }
-            )
-    return rows
-
-
-def _typical(cells: pd.Series) -> str:
-    if cells.empty:
-        return ""
-    if pd.api.types.is_numeric_dtype(cells):
-        low, middle, high = cells.quantile([0.05, 0.5, 0.95])
-        return f"{middle:g} ({low:g} to {high:g})"
-    commonest = cells.mode().iloc[0]
-    return f"{commonest} ({(cells == commonest).mean():.0%})"
-
-
-def rejected_blocks(listings: Listings) -> list[report.Block]:
-    """The reasons with their counts, and where the list is."""
-    if not listings.rejected:
-        return [report.Text("None.")]
-    path = listings.directory / REJECTED_FILE
-    rejected = pd.read_csv(path)
-    reasons = rejected.groupby(["column", "reason"], dropna=False).size()
-    rows = [
-        {"column": column, "reason": reason, "rows": int(count)}
-        for (column, reason), count in reasons.sort_values(ascending=False)[:20].items()
-    ]
-    return [report.Table(rows), report.Text(f"The list: {path}")]

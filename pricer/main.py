@@ -8,6 +8,7 @@ from common import app, result_tables, verbs, workdirs
 from common.app import Run
 from common.errors import UserError
 from pricer import (
+    check,
     data,
     evaluation,
     explain,
@@ -97,6 +98,13 @@ def run_export(config: Config, run: Run) -> None:
     run.show(f"exported: {directory}; see serve.py there")
 
 
+def run_check(config: Config, run: Run) -> None:
+    """Looks at data, networks and disk before training; writes check.html."""
+    path, summary = check.write(config, run.workdir)
+    run.show(summary)
+    run.show(f"report: {path}")
+
+
 def run_reproduce(config: Config, run: Run) -> None:
     """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
     for name in reproduce.reproduce(config, run.workdir, run.say):
@@ -112,8 +120,9 @@ VERBS = {
     "predict": run_predict,
     "explain": run_explain,
     "export": run_export,
-    "reproduce": run_reproduce,
     "schema": verbs.infer_schema,
+    "check": run_check,
+    "reproduce": run_reproduce,
 }
 
 

@@ -70,17 +70,7 @@ def train_network(
       UserError: no training or validation row carries the label; weights that do not
         fit; see `train_loop.run`.
     """
-    splits = {split: listings.indices(split) for split in SPLITS}
-    splits = {split: rows[labels.usable[rows]] for split, rows in splits.items()}
-    splits["train"] = splits["train"][kept[splits["train"]]]
-    if listings.rows_without_photo:
-        splits = {split: _with_photo(listings, rows) for split, rows in splits.items()}
-    for split in ("train", "validation"):
-        if not len(splits[split]):
-            raise UserError(
-                f"no {split} row with a photo carries the label {labels.task!r}; leave"
-                f" it out with --labels.{labels.task}="
-            )
+    splits = rows_of(labels, listings, kept)
     trainer = Trainer(
         make_task(config, labels, execution.devices),
         PhotoRows(
@@ -105,6 +95,37 @@ def train_network(
         "batch_stats": state.batch_stats["backbone"],
     }
     return Trained(labels.task, variables, measured | {"n": len(splits["test"])})
+
+
+def rows_of(
+    labels: Labels, listings: Listings, kept: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The rows that a network learns from and is judged on.
+
+    Args:
+      labels: of its task.
+      listings: all rows.
+      kept: bool [N], rows whose price is no outlier.
+
+    Returns:
+      {split: int64 [n]} rows with a photo and the label; of training, outliers are
+      left out.
+
+    Raises:
+      UserError: no training or validation row is left.
+    """
+    splits = {split: listings.indices(split) for split in SPLITS}
+    splits = {split: rows[labels.usable[rows]] for split, rows in splits.items()}
+    splits["train"] = splits["train"][kept[splits["train"]]]
+    if listings.rows_without_photo:
+        splits = {split: _with_photo(listings, rows) for split, rows in splits.items()}
+    for split in ("train", "validation"):
+        if not len(splits[split]):
+            raise UserError(
+                f"no {split} row with a photo carries the label {labels.task!r}; leave"
+                f" it out with --labels.{labels.task}="
+            )
+    return splits
 
 
 def _with_photo(listings: Listings, rows: np.ndarray) -> np.ndarray:
