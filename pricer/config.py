@@ -96,6 +96,9 @@ class ModelConfig:
     hidden: tuple[int, ...] = knob(
         (512, 512), "widths of the hidden layers, of each of the two networks", low=1
     )
+    dropout: float = knob(
+        0.0, "share of each hidden layer that is dropped in training", low=0.0, high=0.9
+    )
 
     def __post_init__(self):
         check_bounds(self)
@@ -106,7 +109,9 @@ class GateConfig:
     """What the gate is told (paper, Eq. 1 and 3)."""
 
     constraint: Constraint = knob(
-        "percentile", "accept a share of the items (Eq. 1), or those of small error"
+        "percentile",
+        "accept a share of the items (Eq. 1), or those of small error (Eq. 3); variance"
+        " is no gate, but a share by predicted variance",
     )
     percentile: float = knob(
         0.5, "share of items to accept, delta of Eq. 1", low=0.01, high=1.0
@@ -134,7 +139,7 @@ class GateConfig:
     @property
     def share(self) -> float:
         """Least share of accepted items of the constraint in force."""
-        return self.percentile if self.constraint == "percentile" else self.least_share
+        return self.least_share if self.constraint == "threshold" else self.percentile
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pricer.gate import SHORTFALL, Threshold
 from pricer.metrics import RiskCoverage
 from pricer.model import Suggestion
 
+COVERAGES = (30, 50, 70)  # percent, at which rivals are compared
+
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
@@ -70,7 +72,8 @@ def measure(
     """Flat metrics of some rows.
 
     "male", "rmsle", "acceptance" and so on are at the calibrated threshold, with the
-    suffix "_at_half" at the paper's f_cls >= 0.5, with "_all" over all items.
+    suffix "_at_half" at the paper's f_cls >= 0.5, with "_all" over all items, and
+    "male_at_30" is that of the 30 % with the highest scores.
 
     Args:
       said: of the rows.
@@ -89,6 +92,8 @@ def measure(
     curve = RiskCoverage.of(said.gate_logit, np.abs(errors))
     best = RiskCoverage.of(-np.abs(errors), np.abs(errors))
     values |= {"aurc": curve.area, "aurc_best": best.area}
+    # At equal coverage, for rivals whose thresholds accept other shares.
+    values |= {f"male_at_{share}": curve.at(share / 100) for share in COVERAGES}
     values |= metrics.selling_metrics(errors[accepted], band)
     inside = np.abs(errors[accepted]) <= fitted.radius
     values["coverage"] = float(inside.mean()) if len(inside) else float("nan")

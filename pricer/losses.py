@@ -1,4 +1,4 @@
-"""Joint losses of price regression and gate (paper, Eq. 1 to 4), and two extensions.
+"""Joint losses of price regression and gate (paper, Eq. 1 to 4), and extensions.
 
 The gate accepts a photo, C_1 = 1, or refuses it, C_1 = 0. With errors
 e_i = y_i - f_reg(x_i) in log price the paper minimises, over a batch of N items,
@@ -26,7 +26,7 @@ import optax
 from common.devices import SINGLE, Devices
 from common.metrics import Pair, weighted
 
-Constraint = Literal["percentile", "threshold"]
+Constraint = Literal["percentile", "threshold", "variance"]
 GateForm = Literal["straight-through", "soft"]
 ErrorLoss = Literal["squared", "asymmetric", "band"]
 
@@ -112,6 +112,37 @@ def joint_loss(
         entropy = optax.sigmoid_binary_cross_entropy(gate_logits, positive)
         total = total + terms.gamma * weighted(entropy, mask, devices)[0]
     return total, weight
+
+
+def variance_loss(
+    errors: jax.Array,
+    gate_logits: jax.Array,
+    mask: jax.Array | None,
+    *,
+    penalties: jax.Array | None = None,
+    devices: Devices = SINGLE,
+) -> Pair:
+    """The rival of a gate: predicted variance, as (sum, weight).
+
+    The second network predicts g = -log(variance of e) in the place of the gate, so
+    that high still means sure, and both minimise the Gaussian likelihood
+
+        mean(penalty + exp(g) e^2 - g)
+
+    where the errors of the second part are detached: the regression learns from all
+    items alike, and is not excused where the variance is predicted to be large.
+
+    Args:
+      errors: [B] y - f_reg in log price.
+      gate_logits: [B] g.
+      mask: [B], 0 for padding; None where all rows are real.
+      penalties: [B] what the regression minimises of each item; None for e^2.
+      devices: what the batch is spread over.
+    """
+    squared = errors**2
+    penalties = squared if penalties is None else penalties
+    likelihood = jnp.exp(gate_logits) * jax.lax.stop_gradient(squared) - gate_logits
+    return weighted(penalties + likelihood, mask, devices)
 
 
 def penalise(

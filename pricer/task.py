@@ -77,8 +77,8 @@ class Task:
     @property
     def network(self) -> Pricer:
         """The two networks that the config names."""
-        dtype = compute_dtype(self.config.precision)
-        return Pricer(self.config.model.hidden, dtype)
+        model, dtype = self.config.model, compute_dtype(self.config.precision)
+        return Pricer(model.hidden, model.dropout, dtype, self.devices)
 
     def init(self, scales: Scales) -> State:
         """A state of random weights."""
@@ -99,11 +99,10 @@ class Task:
     def step(
         self, state: State, batch: Batch, key: jax.Array
     ) -> tuple[State, dict[str, metrics.Pair]]:
-        """One update by Eq. 1 or Eq. 3."""
-        del key  # the networks draw nothing
+        """One update by Eq. 1, Eq. 3 or the likelihood of the variance."""
 
         def loss_of(params):
-            pairs = self._pairs(state._replace(params=params), batch)
+            pairs = self._pairs(state._replace(params=params), batch, key)
             total, weight = pairs["loss"]
             return total / weight, pairs
 
@@ -118,20 +117,29 @@ class Task:
         """Loss and errors of a padded batch, as sums over its real rows."""
         return self._pairs(state, batch)
 
-    def see(self, state: State, batch: Batch) -> Suggestion:
-        """Log price and gate logit of every row."""
+    def see(
+        self, state: State, batch: Batch, key: jax.Array | None = None
+    ) -> Suggestion:
+        """Log price and gate logit of every row; with a key, as dropout leaves them."""
         features = batch["features"].astype(jnp.float32)  # [B, F]
         scales = state.scales
         features = (features - scales.feature_mean[None]) / scales.feature_scale[None]
         inputs = jnp.concatenate([features, batch["statistics"]], axis=1)
-        said: Any = self.network.apply({"params": state.params}, inputs)
+        said: Any = self.network.apply(
+            {"params": state.params},
+            inputs,
+            train=key is not None,
+            rngs=None if key is None else {"dropout": key},
+        )
         log_price = scales.price_mean + scales.price_scale * said.log_price
         return Suggestion(log_price, said.gate_logit)
 
-    def _pairs(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
+    def _pairs(
+        self, state: State, batch: Batch, key: jax.Array | None = None
+    ) -> dict[str, metrics.Pair]:
         """Loss, acceptance and errors of the global batch."""
-        gate, mask = self.config.gate, batch.get("mask")
-        said = self.see(state, batch)
+        mask = batch.get("mask")
+        said = self.see(state, batch, key)
         errors = batch["log_price"] - said.log_price  # [B]
         absolute = jnp.abs(errors)
         accepted = (said.gate_logit >= 0).astype(errors.dtype)
@@ -139,33 +147,46 @@ class Task:
         def mean(values: jax.Array) -> metrics.Pair:
             return metrics.weighted(values, mask, self.devices)
 
-        terms = GateTerms(
-            self._beta(state, mean(errors**2)),
-            gate.share,
-            gate.gamma if gate.constraint == "threshold" else 0.0,
-            gate.threshold,
-        )
-        loss = losses.joint_loss(
-            errors,
-            said.gate_logit,
-            mask,
-            terms,
-            penalties=losses.penalise(
-                errors,
-                self.config.loss.kind,
-                under_weight=self.config.loss.under_weight,
-                band=self.config.loss.band,
-            ),
-            warm_up=self.warm_up,
-            form=gate.form,
-            devices=self.devices,
-        )
         return {
-            "loss": loss,
+            "loss": self._loss(state, errors, said.gate_logit, mask),
             "acceptance": mean(accepted),
             "male_all": mean(absolute),
             "male": (mean(absolute * accepted)[0], mean(accepted)[0]),
         }
+
+    def _loss(
+        self,
+        state: State,
+        errors: jax.Array,
+        gate_logits: jax.Array,
+        mask: jax.Array | None,
+    ) -> metrics.Pair:
+        """What the config minimises, over the global batch."""
+        gate, kind = self.config.gate, self.config.loss
+        penalties = losses.penalise(
+            errors, kind.kind, under_weight=kind.under_weight, band=kind.band
+        )
+        if gate.constraint == "variance":
+            return losses.variance_loss(
+                errors, gate_logits, mask, penalties=penalties, devices=self.devices
+            )
+        squared = metrics.weighted(errors**2, mask, self.devices)
+        terms = GateTerms(
+            self._beta(state, squared),
+            gate.share,
+            gate.gamma if gate.constraint == "threshold" else 0.0,
+            gate.threshold,
+        )
+        return losses.joint_loss(
+            errors,
+            gate_logits,
+            mask,
+            terms,
+            penalties=penalties,
+            warm_up=self.warm_up,
+            form=gate.form,
+            devices=self.devices,
+        )
 
     def _beta(self, state: State, squared: metrics.Pair) -> jax.Array:
         """Weight of the constraint on acceptance.

@@ -171,9 +171,10 @@ def train_heads(run: Prepared, workdir: pathlib.Path, say: Say) -> dict[str, Any
     config = run.config
     state = run.heads.train(workdir)
     values, outcome = judge(run, state)
-    share = config.gate.share
-    if line := evaluation.warning(share, values["validation/acceptance_at_half"]):
-        say(line)
+    if config.gate.constraint != "variance":  # which says nothing of shares
+        accepted = values["validation/acceptance_at_half"]
+        if line := evaluation.warning(config.gate.share, accepted):
+            say(line)
     quality, like = describe_accepted(run, state, outcome.calibration)
     if jax.process_index() == 0:
         trained.save(
@@ -221,7 +222,7 @@ def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:
     }
     said = {split: run.heads.see(state, found) for split, found in rows.items()}
     prices = {split: examples.log_prices[found] for split, found in rows.items()}
-    share = config.gate.share if config.gate.constraint == "percentile" else None
+    share = None if config.gate.constraint == "threshold" else config.gate.share
     fitted = Calibration.fit(
         said["validation"], prices["validation"], share, config.interval
     )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from common import config as configs
 from common.errors import UserError
 from pricer import tables
 from pricer.config import Config
@@ -13,7 +14,10 @@ def test_rows_carry_the_papers_figures():
     for name, count in counts.items():
         assert by_name[name].paper[0] == pytest.approx(100 * count / 97_580, abs=0.01)
     assert by_name["p50"].paper[1:] == (0.3864, 0.5302)
-    assert by_name["p50"].tables == (2, 4, 5) and by_name["e50"].tables == (3, 4, 5)
+    assert set(by_name["p50"].tables) >= {"table2", "table4", "table5"}
+    assert by_name["e50"].tables == ("table3", "table4", "table5")
+    for row in tables.ROWS:
+        assert bool(row.paper) == bool(set(row.tables) & set(tables.OF_THE_PAPER))
 
 
 def test_a_row_sets_its_knobs_alone():
@@ -28,10 +32,27 @@ def test_a_row_sets_its_knobs_alone():
     assert cold.train.steps == Config().train.steps + Config().warm_up.steps
 
 
+def test_rows_without_a_name_are_those_that_make_sense():
+    names = [row.name for row in tables.choose_rows((), Config())]
+    assert "p50_no_seller" in names and "boosting" not in names
+    bare = configs.replace(Config(), {"labels.seller": ""})
+    assert set(names) - {row.name for row in tables.choose_rows((), bare)} == {
+        "p50_no_seller"
+    }
+
+
+def test_boosting_alone_is_refused():
+    with pytest.raises(UserError, match="hold boosting against"):
+        tables.choose_rows(["boosting"], Config())
+
+
 def test_an_unknown_row_is_refused():
     with pytest.raises(UserError, match="no row 'p20'; there are p30, p40"):
-        tables.choose_rows(["p20"])
-    assert [row.name for row in tables.choose_rows(["e50", "p30"])] == ["p30", "e50"]
+        tables.choose_rows(["p20"], Config())
+    assert [row.name for row in tables.choose_rows(["e50", "p30"], Config())] == [
+        "p30",
+        "e50",
+    ]
 
 
 def runs(male, male_all=0.5):
@@ -55,6 +76,34 @@ def test_claims_are_judged_on_the_error_of_accepted_items():
     assert four.held and four.difference == pytest.approx(0.1)
     assert not judged["the warm-up helps (p50)"].held
     assert len(judged) == 3 + 2 + 1 + 1
+
+
+def test_the_gate_is_held_against_its_rivals_at_equal_coverage():
+    gate = [{"test/male_at_30": m, "test/male": 9.0} for m in (0.20, 0.21, 0.20)]
+    variance = [
+        {"test/male_at_30": m, "test/male_all": m + 0.2} for m in (0.25, 0.26, 0.26)
+    ]
+    boosting = [{"test/male_at_30": m} for m in (0.19, 0.20, 0.20)]
+    for run in gate:
+        run["test/male_all"] = 0.3
+    results = {"p30": gate, "variance": variance, "boosting": boosting}
+    judged = {verdict.claim: verdict for verdict in tables.verdicts(results)}
+    random = judged["the gate beats a random choice at 30 %"]
+    assert random.held and random.difference == pytest.approx((0.25 + 0.25 + 0.26) / 3)
+    rival = judged["the gate beats predicted variance at 30 %"]
+    assert rival.held and rival.difference == pytest.approx((0.05 + 0.05 + 0.06) / 3)
+    assert not judged["the gate beats boosting at 30 %"].held
+
+
+def test_the_gate_is_held_against_the_truth_where_it_is_known():
+    known = [{"test/gate_auc": auc, **runs([0.3])[0]} for auc in (0.95, 0.96, 0.97)]
+    found = tables.verdicts({"p50": known})
+    (verdict,) = [v for v in found if "AUC" in v.claim]
+    assert verdict.held and verdict.difference == pytest.approx(0.06)
+    without = [{**run, "test/gate_auc": None} for run in known]
+    (verdict,) = [v for v in tables.verdicts({"p50": without}) if "AUC" in v.claim]
+    assert not verdict.held
+    assert not [v for v in tables.verdicts({"p50": runs([0.3])}) if "AUC" in v.claim]
 
 
 def test_an_error_that_is_not_known_is_not_held():
