@@ -1,3 +1,4 @@
+import math
 import pathlib
 
 import pytest
@@ -10,6 +11,7 @@ from common import command_line
 from common import config as configs
 from common.app import RunFlags
 from ican import tables
+from pricer import tables as pricer_tables
 
 FOLDER = pathlib.Path("experiments/flagfiles")
 CONFIGS = {
@@ -62,3 +64,18 @@ def test_the_tables_are_run_at_the_papers_sizes():
     assert (config.ensemble.classifiers, config.ensemble.band) == (20, 4.0)
     assert (config.zones.first, config.zones.last, config.zones.step) == (180, 900, 45)
     assert len(tables.choose_rows(config.reproduce.rows)) == 15
+
+
+@pytest.mark.parametrize("number, rows", [(2, 5), (3, 5), (4, 4), (5, 4)])
+def test_tables_of_pricer_are_run_at_the_papers_sizes(number, rows):
+    config = parse(FOLDER / f"pricer_table{number}.flags")
+    counts = [config.bazaar.count(split) for split in ("train", "validation", "test")]
+    assert counts == [892_414, 26_451, 97_580]
+    assert (config.networks.depth, config.model.hidden) == ("50", (512, 512))
+    assert (config.train.batch_size, config.optimizer.name) == (4096, "adam")
+    assert (config.optimizer.learning_rate, config.optimizer.drop_factor) == (5e-4, 0.4)
+    epoch = math.ceil(892_414 * (1 - config.prices.trim) / 4096)
+    assert (config.warm_up.steps, config.train.steps) == (2550 * epoch, 5100 * epoch)
+    chosen = pricer_tables.choose_rows(config.reproduce.rows, config)
+    assert len(chosen) == rows
+    assert all(f"table{number}" in row.tables for row in chosen)
