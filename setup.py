@@ -11,7 +11,15 @@ setuptools.setup(
     # The top-level names `common` and `experiments` must not land in somebody's
     # site-packages: the project is used from its checkout (pip install -e .).
     packages=setuptools.find_packages(
-        include=["common", "common.*", "ican", "ican.*", "pricer", "experiments"]
+        include=[
+            "common",
+            "common.*",
+            "ican",
+            "ican.*",
+            "pricer",
+            "recsys",
+            "experiments",
+        ]
     ),
     install_requires=[
         "absl-py>=2.1",

@@ -1,0 +1,1 @@
+"""recsys: personalised item recommendation for second-hand trading platforms."""

@@ -1,0 +1,224 @@
+"""Who interacted with what, and when: one behaviour, such as likes or purchases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from common.errors import UserError
+
+_LARGEST = np.iinfo(np.int32).max
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Interactions:
+    """N interactions of users with items.
+
+    Source: Yu et al., "Personalized Item Recommendation for Second-hand Trading
+    Platform", ACM MM 2020, section 3.1.1 (the sets I_u).
+
+    Attributes:
+      users: int32 [N], numbered from 0.
+      items: int32 [N], numbered from 0.
+      times: float64 [N] in seconds or any other unit; None where they are unknown.
+
+    Raises:
+      ValueError: lengths differ, or users or items are no whole numbers.
+      UserError: a user or an item is negative or too large, or a time is not finite.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "users", _as_numbers(self.users, "user"))
+        object.__setattr__(self, "items", _as_numbers(self.items, "item"))
+        lengths = [len(self.users), len(self.items)]
+        if self.times is not None:
+            times = np.asarray(self.times, np.float64)
+            if times.ndim != 1:
+                raise ValueError(f"times have shape {times.shape}, not [N]")
+            wrong = np.flatnonzero(~np.isfinite(times))
+            if len(wrong):
+                raise UserError(
+                    f"interaction {wrong[0]} (counted from 0) has the time"
+                    f" {times[wrong[0]]}: give every interaction a finite time, or none"
+                )
+            object.__setattr__(self, "times", times)
+            lengths.append(len(times))
+        if len(set(lengths)) > 1:
+            raise ValueError(f"users, items and times have lengths {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: np.ndarray) -> Interactions:
+        """The interactions at `rows`: numbers, or bool [N]."""
+        times = None if self.times is None else self.times[rows]
+        return Interactions(self.users[rows], self.items[rows], times)
+
+    def sort(self) -> Interactions:
+        """The same interactions by user, then item; equal pairs in any order."""
+        return self.take(np.argsort(self._keys()))
+
+    def deduplicate(self) -> tuple[Interactions, int]:
+        """Keeps the earliest interaction of each (user, item) pair.
+
+        Pairs must be distinct before they are split: a pair that stands in training
+        and in test is no test.
+
+        Returns:
+          (interactions by user, then item; how many were dropped).
+        """
+        if self.times is None:
+            keys = np.sort(self._keys())
+            kept = keys[~_repeats(keys)]
+            times = None
+        else:
+            order = np.argsort(self._keys())
+            keys = self._keys()[order]
+            first = np.flatnonzero(~_repeats(keys))
+            kept = keys[first]
+            ordered = self.times[order]
+            times = np.minimum.reduceat(ordered, first) if len(first) else ordered
+        users, items = _split_keys(kept)
+        return Interactions(users, items, times), len(self) - len(kept)
+
+    def by_user(self, user_count: int) -> UserItems:
+        """The items of each user.
+
+        Args:
+          user_count: U, of which some may have no interaction.
+
+        Raises:
+          ValueError: a user's number is U or more.
+        """
+        if len(self) and self.users.max() >= user_count:
+            raise ValueError(f"user {self.users.max()} is not one of {user_count}")
+        keys = np.sort(self._keys())
+        starts = np.searchsorted(keys, np.arange(user_count + 1, dtype=np.int64) << 32)
+        return UserItems(starts, _split_keys(keys)[1])
+
+    def _keys(self) -> np.ndarray:
+        """int64 [N], in the order of (user, item); 100 million sort in seconds."""
+        keys = self.users.astype(np.int64)
+        keys <<= 32
+        keys |= self.items
+        return keys
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UserItems:
+    """The items of each user, in compressed rows.
+
+    Attributes:
+      starts: int64 [U + 1]; user u has items[starts[u] : starts[u + 1]].
+      items: int32 [N], sorted within a user.
+    """
+
+    starts: np.ndarray
+    items: np.ndarray
+
+    @property
+    def user_count(self) -> int:
+        """U."""
+        return len(self.starts) - 1
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of items of each user, int64 [U]."""
+        return np.diff(self.starts)
+
+    def items_of(self, user: int) -> np.ndarray:
+        """The items of one user, int32 [n], sorted."""
+        return self.items[self.starts[user] : self.starts[user + 1]]
+
+    def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Whether each user has each item, by binary search.
+
+        Args:
+          users: int [...].
+          items: int, of a shape that broadcasts against it.
+
+        Returns:
+          bool, of the common shape.
+
+        Raises:
+          ValueError: there is no such user.
+        """
+        users, items = np.broadcast_arrays(users, items)
+        low, high = self.rows(users)
+        place = partition_points(
+            low, high, lambda at: self.items.take(at, mode="clip") < items
+        )
+        found = np.zeros(place.shape, bool)
+        inside = place < high
+        found[inside] = self.items[place[inside]] == items[inside]
+        return found
+
+    def rows(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Start and stop of users' rows in `items`, int64 of the shape of `users`.
+
+        Raises:
+          ValueError: there is no such user.
+        """
+        users = np.asarray(users)
+        if users.size and (users.min() < 0 or users.max() >= self.user_count):
+            raise ValueError(
+                f"users {users.min()} to {users.max()}: there are {self.user_count}"
+            )
+        return self.starts[users], self.starts[users + 1]
+
+
+def partition_points(
+    low: np.ndarray, high: np.ndarray, before: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """First index in [low, high) for which `before` is false, many searches at once.
+
+    Args:
+      low: int64, of any shape.
+      high: int64, of that shape; the result where `before` holds throughout.
+      before: bool of indices, of that shape; true, then false in each range. It must
+        bear indices that are one past the end, of ranges that are done.
+
+    Returns:
+      int64 of that shape.
+    """
+    steps = int(np.max(high - low, initial=0)).bit_length()
+    for _ in range(steps):
+        middle = (low + high) >> 1
+        right = before(middle) & (low < high)
+        low, high = np.where(right, middle + 1, low), np.where(right, high, middle)
+    return low
+
+
+def _as_numbers(values: np.ndarray, what: str) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{what}s have shape {values.shape} and type {values.dtype}: whole numbers"
+            " [N] are expected"
+        )
+    wrong = (values < 0) | (values > _LARGEST)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(
+            f"interaction {row} (counted from 0) has the {what} number {values[row]}:"
+            f" number the {what}s from 0, below 2**31"
+        )
+    return values.astype(np.int32, copy=False)
+
+
+def _repeats(keys: np.ndarray) -> np.ndarray:
+    """Which of the sorted keys equal the one before, bool [N]."""
+    repeats = np.zeros(len(keys), bool)
+    np.equal(keys[1:], keys[:-1], out=repeats[1:])
+    return repeats
+
+
+def _split_keys(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    users = (keys >> 32).astype(np.int32)
+    return users, (keys & _LARGEST).astype(np.int32)
