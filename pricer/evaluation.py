@@ -12,6 +12,7 @@ from pricer.metrics import RiskCoverage
 from pricer.model import Suggestion
 
 COVERAGES = (30, 50, 70)  # percent, at which rivals are compared
+COLLAPSED = 0.01  # share below which a gate has closed for good
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,12 @@ def warning(share: float, acceptance: float) -> str:
     """A line where the gate itself accepts too little of what it was told; else ""."""
     if acceptance >= share - SHORTFALL:
         return ""
+    if acceptance < COLLAPSED:
+        return (
+            f"the gate accepts {acceptance:.1%} of the validation rows, so the regression"
+            " has nothing left to learn from: raise --optimizer.warmup_steps or lower"
+            " --optimizer.learning_rate"
+        )
     return (
         f"the gate accepts {acceptance:.1%} of the validation rows at 0.5, told were"
         f" {share:.0%}: raise --gate.beta or train longer; the calibrated threshold"

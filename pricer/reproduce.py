@@ -52,7 +52,8 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
                 if row.boosting:
                     boost(run, seed, folder)
                 else:
-                    train.train_heads(run, folder, say)
+                    _, values, _ = train.train_heads(run, folder, say)
+                    workdirs.write_metrics(folder / workdirs.METRICS, values)
             results[row.name].append(workdirs.read_metrics(folder))
     return write_tables(workdir / "tables", config, rows, results)
 

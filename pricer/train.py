@@ -154,42 +154,10 @@ def train_and_evaluate(
     parallel.start(config.parallel)
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "pricer", config, FREE)
-    return train_heads(prepare(config, workdir / trained.NETWORKS, say), workdir, say)
-
-
-def train_heads(run: Prepared, workdir: pathlib.Path, say: Say) -> dict[str, Any]:
-    """Trains the heads of a prepared run, evaluates them, saves the whole.
-
-    Args:
-      run: with features and statistics.
-      workdir: of the run; its record has been started.
-      say: prints a line of progress.
-
-    Returns:
-      The contents of metrics.json.
-    """
-    config = run.config
-    state = run.heads.train(workdir)
-    values, outcome = judge(run, state)
-    if config.gate.constraint != "variance":  # which says nothing of shares
-        accepted = values["validation/acceptance_at_half"]
-        if line := evaluation.warning(config.gate.share, accepted):
-            say(line)
-    quality, like = describe_accepted(run, state, outcome.calibration)
+    run = prepare(config, workdir / trained.NETWORKS, say)
+    state, values, outcome = train_heads(run, workdir, say)
+    save(run, workdir, state, values, outcome)
     if jax.process_index() == 0:
-        trained.save(
-            workdir,
-            config,
-            run.networks,
-            run.examples.listings.schema,
-            run.examples.history,
-            run.examples.limits,
-            outcome.calibration,
-            quality,
-            like,
-        )
-        write_predictions(workdir / PREDICTIONS, run, outcome)
-        page.write(run, workdir, outcome, values, quality)
         # Last: it says that the run has ended.
         workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return values
@@ -206,6 +174,63 @@ class Outcome:
 
     said: Suggestion
     calibration: Calibration
+
+
+def train_heads(
+    run: Prepared, workdir: pathlib.Path, say: Say
+) -> tuple[Any, dict[str, Any], Outcome]:
+    """Trains the heads of a prepared run and evaluates them.
+
+    Args:
+      run: with features and statistics.
+      workdir: of the run; its record has been started.
+      say: prints a line of progress.
+
+    Returns:
+      (state, contents of metrics.json, outcome).
+    """
+    gate = run.config.gate
+    state = run.heads.train(workdir)
+    values, outcome = judge(run, state)
+    if gate.constraint != "variance":  # which says nothing of shares
+        accepted = values["validation/acceptance_at_half"]
+        if line := evaluation.warning(gate.share, accepted):
+            say(line)
+    if jax.process_index() == 0:
+        write_predictions(workdir / PREDICTIONS, run, outcome)
+    return state, values, outcome
+
+
+def save(
+    run: Prepared,
+    workdir: pathlib.Path,
+    state: Any,
+    values: dict[str, Any],
+    outcome: Outcome,
+) -> None:
+    """Saves all that `predict` needs, and the report.
+
+    Args:
+      run: with features and statistics.
+      workdir: of the run.
+      state: of the heads.
+      values: contents of metrics.json.
+      outcome: on the test split.
+    """
+    quality, like = describe_accepted(run, state, outcome.calibration)
+    if jax.process_index() == 0:
+        trained.save(
+            workdir,
+            run.config,
+            run.networks,
+            run.examples.listings.schema,
+            run.examples.history,
+            run.examples.limits,
+            outcome.calibration,
+            quality,
+            like,
+        )
+        page.write(run, workdir, outcome, values, quality)
 
 
 def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:

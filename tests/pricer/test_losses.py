@@ -147,3 +147,22 @@ def test_the_band_loss_by_hand():
 def test_squared_is_squared():
     found = losses.penalise(ERRORS, "squared", under_weight=0.1, band=9.0)
     np.testing.assert_array_equal(found, [1, 4, 0.25, 9])
+
+
+def test_predicted_variance_by_hand():
+    """The regression's gradient is that of all squared errors; g is a likelihood's."""
+
+    def mean(errors, logits):
+        total, weight = losses.variance_loss(errors, logits, None)
+        return total / weight
+
+    by_error, by_logit = jax.grad(mean, (0, 1))(ERRORS, LOGITS)
+    np.testing.assert_allclose(by_error, 2 * ERRORS / 4, rtol=1e-6)
+    squared = np.array([1, 4, 0.25, 9])
+    wanted = (np.exp([2, 0, -1, -3]) * squared - 1) / 4
+    np.testing.assert_allclose(by_logit, wanted, rtol=1e-6)
+    # Least where g is minus the log of the squared error.
+    assert mean(ERRORS, -jnp.log(squared)) < mean(ERRORS, LOGITS)
+    np.testing.assert_allclose(
+        mean(ERRORS, -jnp.log(squared)), np.mean(squared + 1 + np.log(squared)), 1e-6
+    )

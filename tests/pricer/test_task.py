@@ -112,8 +112,46 @@ def test_the_second_stage_begins_with_the_weights_of_the_first():
     jax.tree.map(np.testing.assert_array_equal, after.optimizer, fresh)
 
 
+def test_the_loss_of_predicted_variance_by_hand():
+    task, batch = make_task(gate__constraint="variance"), make_batch()
+    state = task.init(SCALES)
+    total, weight = task.judge(state, batch)["loss"]
+    said = task.see(state, batch)
+    squared = (batch["log_price"] - np.asarray(said.log_price))[:5] ** 2
+    minus_log_variance = np.asarray(said.gate_logit)[:5]
+    likelihood = squared * np.exp(minus_log_variance) - minus_log_variance
+    assert weight == 5
+    np.testing.assert_allclose(total, (squared + likelihood).sum(), rtol=1e-5)
+
+
+def test_dropout_is_on_in_training_alone():
+    task, batch = make_task(model__dropout=0.5, model__hidden=(64,)), make_batch()
+    state = task.init(SCALES)
+    plain = task.see(state, batch)
+    np.testing.assert_array_equal(task.see(state, batch).log_price, plain.log_price)
+    one, other = (task.see(state, batch, jax.random.key(seed)) for seed in (0, 1))
+    assert not np.allclose(one.log_price, plain.log_price)
+    assert not np.allclose(one.log_price, other.log_price)
+
+
+def test_the_rate_rises_at_the_start():
+    """With the default rise of 50 steps the first one is a fiftieth of the rate."""
+    task, batch = make_task(optimizer__name="sgd"), make_batch()
+    state = task.init(SCALES)
+    moved, _ = task.step(state, batch, jax.random.key(0))
+    full = make_task(optimizer__name="sgd", optimizer__warmup_steps=0)
+    whole, _ = full.step(state, batch, jax.random.key(0))
+
+    def first_bias(state):
+        return np.asarray(state.params["regression"]["output"]["bias"])
+
+    step, large = (first_bias(s) - first_bias(state) for s in (moved, whole))
+    np.testing.assert_allclose(50 * step, large, rtol=1e-3)
+
+
 def test_a_step_goes_down_the_loss():
-    task, batch = make_task(warm_up=True, optimizer__learning_rate=0.01), make_batch()
+    rate = {"optimizer__learning_rate": 0.01, "optimizer__warmup_steps": 0}
+    task, batch = make_task(warm_up=True, **rate), make_batch()
     state, step = task.init(SCALES), jax.jit(task.step)
     first = None
     for _ in range(60):
