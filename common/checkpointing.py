@@ -28,7 +28,7 @@ from orbax.checkpoint import v1 as ocp
 
 from common import stray_errors, workdirs
 from common.errors import UserError
-from common.parallel import Execution
+from common.parallel import Execution, wait_for_all
 from common.saved_leaves import (
     check_leaves,
     checksums,
@@ -285,9 +285,15 @@ class Checkpoints:
 
 
 def latest_step(workdir: Path, phase: str) -> int | None:
-    """Step of a phase's latest checkpoint; None where there is none."""
+    """Step of a phase's latest checkpoint; None where there is none.
+
+    With several processes all of them must call it.
+    """
     directory = phase_directory(workdir, phase)
-    if not directory.is_dir():
+    begun = directory.is_dir()
+    # The first process to go on makes it; by then all must have looked.
+    wait_for_all("checkpoints looked for")
+    if not begun:
         return None
     with contextlib.closing(Checkpoints(directory, writable=False)) as checkpoints:
         return checkpoints.steps[-1] if checkpoints.steps else None

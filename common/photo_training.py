@@ -1,8 +1,9 @@
 """Training of a network that looks at one photo at a time, on the shared loop."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -130,6 +131,10 @@ class Trainer:
 
     def evaluate(self, state: Any, split: str) -> dict[str, float]:
         """Means of the task's metrics over a split."""
-        judge = self.execution.compile_eval(self.task.judge)
         with self.rows.eval_batches(split, self.loop.batch_size) as batches:
-            return metrics.sum_over(judge, state, batches).means()
+            return metrics.sum_over(self._judge, state, batches).means()
+
+    @functools.cached_property
+    def _judge(self) -> Callable[..., Any]:
+        # Compiled once, however often a run evaluates.
+        return self.execution.compile_eval(self.task.judge)

@@ -172,13 +172,13 @@ class HeadRows:
         """This process' part of the endless training batches from a step on."""
         return array_batches.train_batches(
             len(rows),
-            # Within a batch the order does not count, but for the disk.
-            lambda places: self.gather(np.sort(rows[places])),
+            lambda places: self.gather(rows[places]),
             batch_size=loop.batch_size,
             seed=loop.seed,
             start_step=start_step,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            sort=True,  # is read faster
         )
 
     def eval_batches(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:

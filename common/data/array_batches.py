@@ -30,6 +30,7 @@ def train_batches(
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
+    sort: bool = False,
 ) -> Iterator[Batch]:
     """Iterates for ever over shuffled rows.
 
@@ -44,6 +45,8 @@ def train_batches(
       start_step: number of the first batch; reaching it costs nothing.
       process_index: which part of each batch this process takes.
       process_count: number of parts.
+      sort: put the rows of each global batch in rising order, before it is parted: a
+        row then has the same place in it on any number of processes.
 
     Returns:
       Iterator of what `gather` gives for this process' rows; close it.
@@ -54,13 +57,13 @@ def train_batches(
     order = functools.lru_cache(maxsize=3)(functools.partial(_order, seed, count))
 
     def rows(step: int) -> np.ndarray:
-        places = step * batch_size + np.arange(part.start, part.stop)
+        places = step * batch_size + np.arange(batch_size)
         epochs, within = np.divmod(places, count)
         found = np.empty(len(places), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             found[here] = order(int(epoch))[within[here]]
-        return found
+        return (np.sort(found) if sort else found)[part]
 
     def steps() -> Iterator[np.ndarray]:
         step = start_step

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 
@@ -98,17 +99,39 @@ def test_a_run_that_is_started_again_ends_with_the_same_bits(tmp_path):
         assert (workdir / "metrics.jsonl").read_bytes() == text
 
 
-def test_devices_agree(tmp_path):
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_devices_agree(dropout, tmp_path):
     """43 training rows in batches of 16 over 1 and 8 devices, jit and pmap."""
-    wanted = host(make_heads(tmp_path).train(tmp_path / "one"))
+    made = make_heads(tmp_path, model__dropout=dropout)
+    wanted = host(made.train(tmp_path / "one"))
     for mode in ("jit", "pmap"):
-        made = make_heads(tmp_path, ParallelConfig(mode=mode, devices=8))
+        layout = ParallelConfig(mode=mode, devices=8)
+        made = make_heads(tmp_path, layout, model__dropout=dropout)
         state = made.execution.to_host(made.train(tmp_path / mode))
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
             state.params,
             wanted.params,
         )
+
+
+def test_a_row_has_one_place_in_a_batch_on_any_number_of_processes(
+    tmp_path, monkeypatch
+):
+    """Dropout draws its masks by place."""
+    made = make_heads(tmp_path)
+
+    def draw(process, processes):
+        monkeypatch.setattr(jax, "process_index", lambda: process)
+        monkeypatch.setattr(jax, "process_count", lambda: processes)
+        batches = made.rows.train_batches(made.train_rows, made.config.train, 2)
+        with contextlib.closing(batches):
+            return next(batches)["log_price"]
+
+    whole = draw(0, 1)
+    assert len(whole) == 16
+    np.testing.assert_array_equal(np.concatenate([draw(0, 2), draw(1, 2)]), whole)
+    np.testing.assert_array_equal(np.concatenate([draw(i, 4) for i in range(4)]), whole)
 
 
 def test_without_warm_up_there_is_one_stage_and_a_safe_beta(tmp_path):

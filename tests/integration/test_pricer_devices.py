@@ -1,0 +1,187 @@
+"""The whole pricer gives the same numbers however its steps are spread.
+
+As a program it is one of the processes of a run:
+
+    python tests/integration/test_pricer_devices.py WORKDIR SETTINGS.json
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+import numpy as np
+import pytest
+
+from common import checkpointing, resnet, workdirs
+from common import config as configs
+from pricer import page, train, trained
+from pricer.config import Config
+from tests.pricer.conftest import open_shop
+from tests.quick_compilation import compiling_quickly
+
+PROGRAM = str(pathlib.Path(__file__))
+TASKS = ("category", "attribute")  # one class of many, and members of a set
+BATCH = 16  # over 8 devices two rows each; the last batch of every split is padded
+STEPS = 3
+TIMEOUT = 600  # seconds for a run of two processes
+SETTINGS = {
+    "labels__brand": "",
+    "labels__specification": (),
+    "networks__batch_size": BATCH,
+    "networks__steps": STEPS,
+    "networks__eval_every": STEPS,
+    "warm_up__steps": STEPS,
+    "train__batch_size": BATCH,
+    "train__steps": STEPS,
+    "train__eval_every": STEPS,
+    "train__checkpoint_every": STEPS,
+}
+
+
+@contextlib.contextmanager
+def small_networks():
+    """One stage, batch normalisation and all, compiles in no time; no report page."""
+    with pytest.MonkeyPatch.context() as patch, compiling_quickly():
+        sizes = resnet.Sizes((1,), widths=(4,), stem=4)
+        patch.setitem(resnet.SIZES, "tiny", sizes)
+        patch.setattr(page, "write", lambda *args: None)
+        yield
+
+
+def make_config(shop, folder, dropout=0.3, **layout):
+    """Of a run that extracts its own features."""
+    parallel = {f"parallel__{name}": value for name, value in layout.items()}
+    features = str(folder / "features")
+    return shop.config(
+        features=features, model__dropout=dropout, **SETTINGS, **parallel
+    )
+
+
+def run(config, folder):
+    with small_networks():
+        train.train_and_evaluate(config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """97, 23 and 29 items."""
+    return open_shop(tmp_path_factory.mktemp("bazaar"))
+
+
+@pytest.fixture(scope="module")
+def reference(shop, tmp_path_factory):
+    """One device, jit."""
+    folder = tmp_path_factory.mktemp("reference")
+    return run(make_config(shop, folder, devices=1), folder)
+
+
+def assert_same_arrays(folder, reference):
+    """The best checkpoints agree."""
+    arrays = checkpointing.load_arrays(folder)
+    wanted_arrays = checkpointing.load_arrays(reference)
+    assert arrays.keys() == wanted_arrays.keys()
+    for path, wanted in wanted_arrays.items():
+        np.testing.assert_allclose(
+            arrays[path], wanted, rtol=1e-4, atol=1e-5, err_msg=path
+        )
+
+
+def assert_same_run(folder, reference):
+    """Networks, their features, heads and figures agree."""
+    for task in TASKS:
+        network = pathlib.Path(trained.NETWORKS, task)
+        assert_same_arrays(folder / network, reference / network)
+        (found,), (wanted,) = (
+            where.glob(f"features/{task}-*/features.f16")
+            for where in (folder, reference)
+        )
+        # A float16 may be rounded the other way: its last bit is 1/1024 of it.
+        np.testing.assert_allclose(
+            np.fromfile(found, np.float16), np.fromfile(wanted, np.float16), rtol=1e-3
+        )
+    assert_same_arrays(folder, reference)
+    values = workdirs.read_metrics(folder)
+    wanted_values = workdirs.read_metrics(reference)
+    assert values.keys() == wanted_values.keys()
+    for name, value in wanted_values.items():
+        assert values[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.parametrize(
+    "mode, devices", [("jit", 2), ("jit", 8), ("pmap", 1), ("pmap", 2), ("pmap", 8)]
+)
+def test_devices_do_not_matter(mode, devices, shop, reference, tmp_path):
+    config = make_config(shop, tmp_path, mode=mode, devices=devices)
+    assert_same_run(run(config, tmp_path), reference)
+
+
+def start_pair(shop, folder, mode):
+    """Two processes of two devices each that train together over loopback."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    for number in range(2):
+        config = make_config(
+            shop,
+            folder,
+            mode=mode,
+            devices=0,
+            distributed=True,
+            coordinator=address,
+            process_count=2,
+            process_id=number,
+        )
+        with open(folder / f"settings{number}.json", "w", encoding="utf-8") as file:
+            json.dump(configs.to_dict(config), file)
+        yield subprocess.Popen(
+            [sys.executable, PROGRAM, str(folder), file.name],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def test_two_processes_do_not_matter(shop, reference, tmp_path):
+    """Under jit and under pmap, both at once; the reference has prepared the data."""
+    folders = [tmp_path / mode for mode in ("jit", "pmap")]
+    with contextlib.ExitStack() as stack:
+        programs = []
+        for folder in folders:
+            folder.mkdir()
+            for process in start_pair(shop, folder, folder.name):
+                programs.append(stack.enter_context(process))
+        try:
+            outputs = [process.communicate(timeout=TIMEOUT)[0] for process in programs]
+        finally:
+            for process in programs:
+                process.kill()
+    assert [process.returncode for process in programs] == [0] * 4, "\n".join(outputs)
+    for folder in folders:
+        assert_same_run(folder, reference)
+
+
+def test_dropout_matters_here(shop, reference, tmp_path):
+    """Without it the same features give other heads: the tests above see its masks."""
+    config = make_config(shop, reference, dropout=0.0, devices=1)
+    with small_networks():
+        prepared = train.prepare(
+            config, reference / trained.NETWORKS, lambda text: None
+        )
+        prepared.heads.train(tmp_path)
+    with pytest.raises(AssertionError, match="params"):
+        assert_same_arrays(tmp_path, reference)
+
+
+if __name__ == "__main__":
+    settings = json.loads(pathlib.Path(sys.argv[2]).read_text(encoding="utf-8"))
+    run(configs.from_dict(Config, settings), pathlib.Path(sys.argv[1]))
