@@ -63,7 +63,8 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
 
     The program takes photos and the columns of category and seller, and returns
     "price", "price_low", "price_high" [B], "gate" [B] (f_cls), and "accepted" [B], 1
-    where the photo carries enough for the price to be shown.
+    where the gate finds that the photo carries enough for the price to be shown. That a
+    photo shows something at all is for the caller to see to, see `photo_quality`.
 
     Args:
       trained: the model.

@@ -68,7 +68,8 @@ class Model:
         Returns:
           One row for each given, in order:
             id: the column that the schema names as id; else "line", of the file.
-            accepted: whether the photo carries enough for a suggestion.
+            accepted: whether the photo carries enough for a suggestion: not where
+              there is none or it shows one colour only, else as the gate says.
             price: the suggestion, in the currency of the training table; empty where
               the photo is refused.
             price_low, price_high: interval that holds the level's share of the prices
@@ -199,11 +200,13 @@ class Model:
         }
         if len(usable):
             said, vectors = self.see(frame, new.source, usable)
-            for name, values in self._describe(said).items():
+            # The gate has seen no photo that shows nothing, and may think anything.
+            shows = [self._shows_something(new.source[int(row)]) for row in usable]
+            accepted = self.trained.calibration.threshold.accepts(said.gate_logit)
+            accepted &= np.array(shows, bool)
+            for name, values in self._describe(said, accepted).items():
                 columns[name][usable] = values
-            refused = np.flatnonzero(
-                ~self.trained.calibration.threshold.accepts(said.gate_logit)
-            )
+            refused = np.flatnonzero(~accepted)
             for place in refused:
                 columns["reason"][usable[place]] = self._reason(
                     new.source[int(usable[place])]
@@ -214,9 +217,10 @@ class Model:
         table = pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
         return table.astype({name: float for name in empty[1:]})
 
-    def _describe(self, said: Suggestion) -> dict[str, np.ndarray]:
+    def _describe(
+        self, said: Suggestion, accepted: np.ndarray
+    ) -> dict[str, np.ndarray]:
         fitted = self.trained.calibration
-        accepted = fitted.threshold.accepts(said.gate_logit)
         points = np.asarray(said.log_price, np.float64)
         transform = self.config.prices.transform
         ends = (points, points - fitted.radius, points + fitted.radius)
@@ -229,6 +233,17 @@ class Model:
             "price_high": high,
             "gate": 1 / (1 + np.exp(-np.asarray(said.gate_logit, np.float64))),
         }
+
+    def _shows_something(self, record: Record) -> bool:
+        """Whether a photo that is looked at has more than one colour."""
+        limits = self.trained.quality
+        return any(
+            "blank"
+            not in photo_quality.reason_codes(
+                photo_quality.measure(decode(data)), limits
+            )
+            for data in record["images"][: self.config.photos.count]
+        )
 
     def _reason(self, record: Record) -> str:
         if not record["images"]:

@@ -1,3 +1,7 @@
+import copy
+import dataclasses
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +9,7 @@ from PIL import Image
 
 from common.errors import UserError
 from pricer import photo_quality
+from pricer.gate import Threshold
 from pricer.predictor import TOO_LITTLE, Model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -101,6 +106,26 @@ def test_a_photo_of_one_colour_is_handled(model, shop, tmp_path):
     measured = photo_quality.measure(np.full((40, 50, 3), (200, 10, 10), np.uint8))
     codes = photo_quality.reason_codes(measured, model.trained.quality)
     assert "blank" in codes
+
+
+def test_what_shows_nothing_is_refused_whatever_the_gate_says(model, shop, tmp_path):
+    """Behind a gate that accepts everything."""
+    lax = copy.copy(model)
+    calibration = dataclasses.replace(
+        model.trained.calibration, threshold=Threshold(-np.inf)
+    )
+    lax.trained = dataclasses.replace(model.trained, calibration=calibration)
+    Image.new("RGB", (50, 40), (200, 10, 10)).save(tmp_path / "red.png")
+    good = shop.table["photo"][0]
+    shutil.copy(shop.folder / "photos" / good, tmp_path)
+    keys = {"category": None, "seller": None}
+    rows = [{"item": n, "photo": n, **keys} for n in ("red.png", good)]
+    found = lax.predict(rows, tmp_path)
+    assert list(found["error"]) == ["", ""]
+    assert list(found["accepted"]) == [False, True]
+    assert np.isnan(found["price"][0]) and found["price"][1] > 0
+    assert "one colour" in found["reason"][0] and found["reason"][1] == ""
+    assert not lax._shows_something({"images": []})
 
 
 def test_an_unfinished_run_is_told(tmp_path, run):
