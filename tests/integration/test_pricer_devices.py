@@ -1,8 +1,8 @@
 """The whole pricer gives the same numbers however its steps are spread.
 
-As a program it is one of the processes of a run:
+As a program it is one of two processes:
 
-    python tests/integration/test_pricer_devices.py WORKDIR SETTINGS.json
+    python tests/integration/test_pricer_devices.py FOLDER SETTINGS.json
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
+import jax
 import numpy as np
 import pytest
 
@@ -30,7 +31,7 @@ PROGRAM = str(pathlib.Path(__file__))
 TASKS = ("category", "attribute")  # one class of many, and members of a set
 BATCH = 16  # over 8 devices two rows each; the last batch of every split is padded
 STEPS = 3
-TIMEOUT = 600  # seconds for a run of two processes
+TIMEOUT = 600  # seconds for two processes, on a machine that does much else
 SETTINGS = {
     "labels__brand": "",
     "labels__specification": (),
@@ -94,11 +95,15 @@ def assert_same_arrays(folder, reference):
         )
 
 
-def assert_same_run(folder, reference):
-    """Networks, their features, heads and figures agree."""
+def assert_same_networks(folder, reference):
     for task in TASKS:
         network = pathlib.Path(trained.NETWORKS, task)
         assert_same_arrays(folder / network, reference / network)
+
+
+def assert_same_heads(folder, reference):
+    """The features that they read, their parameters and all figures agree."""
+    for task in TASKS:
         (found,), (wanted,) = (
             where.glob(f"features/{task}-*/features.f16")
             for where in (folder, reference)
@@ -120,54 +125,69 @@ def assert_same_run(folder, reference):
 )
 def test_devices_do_not_matter(mode, devices, shop, reference, tmp_path):
     config = make_config(shop, tmp_path, mode=mode, devices=devices)
-    assert_same_run(run(config, tmp_path), reference)
+    run(config, tmp_path)
+    assert_same_networks(tmp_path, reference)
+    assert_same_heads(tmp_path, reference)
 
 
-def start_pair(shop, folder, mode):
-    """Two processes of two devices each that train together over loopback."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
-    for number in range(2):
-        config = make_config(
-            shop,
-            folder,
-            mode=mode,
-            devices=0,
-            distributed=True,
-            coordinator=address,
-            process_count=2,
-            process_id=number,
-        )
-        with open(folder / f"settings{number}.json", "w", encoding="utf-8") as file:
-            json.dump(configs.to_dict(config), file)
-        yield subprocess.Popen(
-            [sys.executable, PROGRAM, str(folder), file.name],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+def start(shop, folder, number, coordinator):
+    """One of two processes, of two devices each, that train together."""
+    layout = {
+        "devices": 0,
+        "distributed": True,
+        "coordinator": coordinator,
+        "process_count": 2,
+        "process_id": number,
+    }
+    settings = folder / f"settings{number}.json"
+    runs = {
+        mode: configs.to_dict(make_config(shop, folder / mode, mode=mode, **layout))
+        for mode in ("jit", "pmap")
+    }
+    settings.write_text(json.dumps(runs), encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, PROGRAM, str(folder), str(settings)],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def train_in_pair(folder, settings):
+    """What each of the two processes does."""
+    modes = {mode: configs.from_dict(Config, x) for mode, x in settings.items()}
+    networks = run(modes["jit"], folder / "jit") / trained.NETWORKS
+    with small_networks():
+        # Training the networks once more would take most of the time.
+        prepared = train.prepare(modes["pmap"], networks, print)
+        _, values, _ = train.train_heads(prepared, folder / "pmap", print)
+    if jax.process_index() == 0:
+        workdirs.write_metrics(folder / "pmap" / workdirs.METRICS, values)
 
 
 def test_two_processes_do_not_matter(shop, reference, tmp_path):
-    """Under jit and under pmap, both at once; the reference has prepared the data."""
-    folders = [tmp_path / mode for mode in ("jit", "pmap")]
+    """Over loopback; all under jit, then features and heads under pmap.
+
+    The reference has prepared the data.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
     with contextlib.ExitStack() as stack:
-        programs = []
-        for folder in folders:
-            folder.mkdir()
-            for process in start_pair(shop, folder, folder.name):
-                programs.append(stack.enter_context(process))
+        pair = [
+            stack.enter_context(start(shop, tmp_path, number, address))
+            for number in range(2)
+        ]
         try:
-            outputs = [process.communicate(timeout=TIMEOUT)[0] for process in programs]
+            outputs = [process.communicate(timeout=TIMEOUT)[0] for process in pair]
         finally:
-            for process in programs:
+            for process in pair:
                 process.kill()
-    assert [process.returncode for process in programs] == [0] * 4, "\n".join(outputs)
-    for folder in folders:
-        assert_same_run(folder, reference)
+    assert [process.returncode for process in pair] == [0, 0], "\n".join(outputs)
+    assert_same_networks(tmp_path / "jit", reference)
+    for mode in ("jit", "pmap"):
+        assert_same_heads(tmp_path / mode, reference)
 
 
 def test_dropout_matters_here(shop, reference, tmp_path):
@@ -183,5 +203,5 @@ def test_dropout_matters_here(shop, reference, tmp_path):
 
 
 if __name__ == "__main__":
-    settings = json.loads(pathlib.Path(sys.argv[2]).read_text(encoding="utf-8"))
-    run(configs.from_dict(Config, settings), pathlib.Path(sys.argv[1]))
+    text = pathlib.Path(sys.argv[2]).read_text(encoding="utf-8")
+    train_in_pair(pathlib.Path(sys.argv[1]), json.loads(text))
