@@ -312,6 +312,7 @@ def _baselines(examples: Examples, rows: Mapping[str, np.ndarray]) -> dict[str, 
         found = examples.labels["category"]
         target = np.where(found.known, found.target, -1)
         medians = pd.Series(prices[train]).groupby(target[train]).median()
+        medians = medians.drop(-1, errors="ignore")  # no category of its own
         guess = pd.Series(target[test]).map(medians).fillna(median).to_numpy()
         male = float(np.mean(np.abs(prices[test] - guess)))
         values["test/category_median_male"] = male

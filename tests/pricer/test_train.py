@@ -253,3 +253,17 @@ def test_what_nobody_sold_before_falls_back_to_all_sales(examples):
         np.testing.assert_allclose(
             examples.statistics[row], standard, rtol=1e-5, atol=1e-5, err_msg=str(row)
         )
+
+
+def test_a_category_that_is_not_learnt_takes_the_median_of_all(faulty):
+    """The harp's row is not priced as the only violin was."""
+    logs = np.log(PRICES)
+    sold = np.array(TRAIN)
+    guess = [
+        np.median(logs[sold[CATEGORIES[sold] == CATEGORIES[row]]])
+        if CATEGORIES[row] in ("coat", "shoe")
+        else np.median(logs[sold])
+        for row in TEST
+    ]
+    wanted = np.mean(np.abs(logs[list(TEST)] - guess))
+    assert faulty.values["test/category_median_male"] == pytest.approx(wanted)
