@@ -248,7 +248,12 @@ def test_bytes_that_are_no_text_on_the_command_line(program):
 
 
 def test_ctrl_c(program, tmp_path):
-    process = start(program, f"--workdir={tmp_path / 'run'}")
+    # A suite that was started in the background has told its children to ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = start(program, f"--workdir={tmp_path / 'run'}")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout.readline() == "started\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
