@@ -23,9 +23,7 @@ from common.data.listings import Listings
 from common.data.pipeline import Batch
 from common.data.prepared import DROPPED_FILE, REJECTED_FILE
 from common.data.sources import Record, Source, Subset
-from common.encoders import Encoders, Vocabulary
 from common.parallel import Execution
-from common.schema import Attribute, Schema
 
 STEPS = 3  # timed after one that compiles
 
@@ -182,65 +180,6 @@ def count_leaks(
             }
         )
     return rows
-
-
-def count_unseen(
-    cells: np.ndarray,
-    train: np.ndarray,
-    rows: np.ndarray,
-    times: np.ndarray | None = None,
-) -> dict[str, int]:
-    """Counts the rows from which training tells nothing of their key.
-
-    Args:
-      cells: [N] texts, None where empty.
-      train: int64 [n] rows that tell.
-      rows: int64 [m] rows that ask.
-      times: [N], NaN where unknown; a row with a time is told by what stands strictly
-        before it, one without by all. None where time does not count.
-
-    Returns:
-      Rows that are "empty", whose key is "not in training", and that have "none before"
-      them, of those that are in training; no row counts twice.
-    """
-    moments = np.full(len(cells), np.nan) if times is None else times
-    # What has no time stands after all that has one.
-    late = pd.Series(moments[train]).fillna(np.inf)
-    first = pd.Series(cells[rows], dtype=object).map(late.groupby(cells[train]).min())
-    empty, unknown = int(pd.isna(cells[rows]).sum()), int(first.isna().sum())
-    return {
-        "empty": empty,
-        "not in training": unknown - empty,
-        # A comparison with NaN is false.
-        "none before": int((first.to_numpy(np.float64) >= moments[rows]).sum()),
-    }
-
-
-def find_rare(
-    frame: pd.DataFrame, attributes: Sequence[Attribute], min_count: int
-) -> list[str]:
-    """Classes and members that fewer than `min_count` rows have.
-
-    Args:
-      frame: training rows.
-      attributes: categorical ones and sets.
-      min_count: rows that are enough.
-
-    Returns:
-      Of each attribute in turn, the commonest first.
-    """
-    schema = Schema(tuple(attributes))
-    everything, kept = (
-        [
-            fitted.categories
-            for fitted in Encoders.fit(frame, schema, min_count=count).attributes
-            if isinstance(fitted, Vocabulary)
-        ]
-        for count in (1, min_count)
-    )
-    # The commonest come first, so those that are kept begin the list.
-    pairs = zip(everything, kept, strict=True)
-    return [name for whole, part in pairs for name in whole[len(part) :]]
 
 
 def describe_attributes(listings: Listings) -> list[dict[str, Any]]:

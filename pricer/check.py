@@ -19,7 +19,7 @@ from common.parallel import Execution
 from common.photo_training import PhotoRows
 from common.report import Section
 from common.splits import SPLITS
-from pricer import data, features, labels, networks, train, trimming
+from pricer import data, features, labels, networks, sales, train, trimming
 from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.labels import Labels
@@ -181,7 +181,7 @@ def describe_networks(run: Prepared) -> Part:
         names = [given] if isinstance(given, str) else given
         if any(names):
             read = [labels.find(listings.schema, name, task) for name in names if name]
-            rare = data_checks.find_rare(train_rows, read, least)
+            rare = labels.find_rare(train_rows, read, least)
             more = [f"and {len(rare) - NAMED:,} more"] if len(rare) > NAMED else []
             row |= {"rare": len(rare), "such as": ", ".join(rare[:NAMED] + more)}
             if task not in there:
@@ -216,7 +216,7 @@ def describe_statistics(run: Prepared) -> Part:
             continue
         for split in SPLITS[1:]:
             rows = examples.rows(split)
-            unseen = data_checks.count_unseen(cells, sold, rows, times)
+            unseen = sales.count_without_sales(cells, sold, rows, times)
             share = f"{sum(unseen.values()) / max(len(rows), 1):.1%}"
             row = {"of": name, "split": split, "rows": len(rows), **unseen}
             table.append({**row, "take the prices of all": share})

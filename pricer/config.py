@@ -191,7 +191,7 @@ def _paper_optimizer() -> OptimizerConfig:
     """Section 3.4: Adam at 5e-4 for two thirds of a stage, then at 2e-4.
 
     The first steps of fresh moments move every weight by the full rate. Without a rise
-    of the rate, which is ours, they throw the regression so far off that the gate
+    of the rate, which is ours, they can throw the regression so far off that the gate
     refuses all items; then there is none left to learn from.
     """
     return OptimizerConfig(

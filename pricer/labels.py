@@ -109,6 +109,33 @@ def find(schema: Schema, name: str, task: str) -> Attribute:
     return attribute
 
 
+def find_rare(
+    frame: pd.DataFrame, attributes: Sequence[Attribute], min_count: int
+) -> list[str]:
+    """Classes and members that fewer than `min_count` rows have.
+
+    Args:
+      frame: training rows.
+      attributes: categorical ones and sets.
+      min_count: rows that are enough.
+
+    Returns:
+      Of each attribute in turn, the commonest first.
+    """
+    schema = Schema(tuple(attributes))
+    everything, kept = (
+        [
+            fitted.categories
+            for fitted in Encoders.fit(frame, schema, min_count=count).attributes
+            if isinstance(fitted, Vocabulary)
+        ]
+        for count in (1, min_count)
+    )
+    # The commonest come first, so those that are kept begin the list.
+    pairs = zip(everything, kept, strict=True)
+    return [name for whole, part in pairs for name in whole[len(part) :]]
+
+
 def texts(listings: Listings, name: str, task: str) -> np.ndarray | None:
     """Cells [N] of a categorical attribute, None where missing; None for no name.
 

@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+
 from common import claims, parallel, result_tables, workdirs
 from pricer import rivals, tables, train
 from pricer.config import Config
@@ -24,7 +26,8 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     Args:
       config: of all runs; constraint, features, warm-up and seed are set by row and
         run.
-      workdir: gets networks/, runs/<row>/seed<k> and tables/.
+      workdir: gets networks/, runs/<row>/seed<k> and tables/. The runs keep figures,
+        predictions and checkpoints, but no model to predict with: `train` makes that.
       say: prints a line of progress.
 
     Returns:
@@ -50,10 +53,12 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
                     prepared[key] = train.prepare(wanted, workdir / "networks", say)
                 run = with_config(prepared[key], wanted)
                 if row.boosting:
-                    boost(run, seed, folder)
+                    values = boost(run, seed, folder)
                 else:
                     _, values, _ = train.train_heads(run, folder, say)
+                if jax.process_index() == 0:
                     workdirs.write_metrics(folder / workdirs.METRICS, values)
+                parallel.wait_for_all("figures written")
             results[row.name].append(workdirs.read_metrics(folder))
     return write_tables(workdir / "tables", config, rows, results)
 
@@ -64,20 +69,23 @@ def with_config(run: Prepared, config: Config) -> Prepared:
     return dataclasses.replace(run, config=config, heads=heads)
 
 
-def boost(run: Prepared, seed: int, folder: pathlib.Path) -> None:
+def boost(run: Prepared, seed: int, folder: pathlib.Path) -> dict[str, Any]:
     """Boosts with one seed; settings are searched with the first, for all.
 
     Args:
       run: with features and statistics.
       seed: of boosting.
-      folder: gets metrics.json; the folder above it settings.json.
+      folder: of the run; the folder above it gets settings.json.
+
+    Returns:
+      The contents of metrics.json.
     """
     columns = rivals.columns_of(run.heads, run.examples.rows("test"))
     found = folder.parent / "settings.json"
     if not found.exists():
         settings = rivals.search(columns)
         found.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    values: dict[str, Any] = rivals.evaluate(
+    return rivals.evaluate(
         columns,
         json.loads(found.read_text(encoding="utf-8")),
         seed=seed,
@@ -85,7 +93,6 @@ def boost(run: Prepared, seed: int, folder: pathlib.Path) -> None:
         level=run.config.interval,
         band=run.config.loss.band,
     )
-    workdirs.write_metrics(folder / workdirs.METRICS, values)
 
 
 def rival_row(

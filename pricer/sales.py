@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
 from pricer.sale_statistics import earlier_sales, encode, other_sales, summary
@@ -138,6 +139,38 @@ def join(
     known = [np.where(np.isnan(x), overall, x) for x, _ in groups]
     counts = [np.log1p(n) for _, n in groups]
     return np.concatenate([overall, *known, np.stack(counts, axis=1)], axis=1)
+
+
+def count_without_sales(
+    cells: np.ndarray,
+    train: np.ndarray,
+    rows: np.ndarray,
+    times: np.ndarray | None = None,
+) -> dict[str, int]:
+    """Counts the rows from which training tells nothing of their key.
+
+    Args:
+      cells: [N] texts, None where empty.
+      train: int64 [n] rows that tell.
+      rows: int64 [m] rows that ask.
+      times: [N], NaN where unknown; a row with a time is told by what stands strictly
+        before it, one without by all. None where time does not count.
+
+    Returns:
+      Rows that are "empty", whose key is "not in training", and that have "none before"
+      them, of those that are in training; no row counts twice.
+    """
+    moments = np.full(len(cells), np.nan) if times is None else times
+    # What has no time stands after all that has one.
+    late = pd.Series(moments[train]).fillna(np.inf)
+    first = pd.Series(cells[rows], dtype=object).map(late.groupby(cells[train]).min())
+    empty, unknown = int(pd.isna(cells[rows]).sum()), int(first.isna().sum())
+    return {
+        "empty": empty,
+        "not in training": unknown - empty,
+        # A comparison with NaN is false.
+        "none before": int((first.to_numpy(np.float64) >= moments[rows]).sum()),
+    }
 
 
 def _codes(parts: Sequence[tuple[Keys | None, int]]) -> np.ndarray:

@@ -13,7 +13,7 @@ from common import config as configs
 from common import data_checks
 from common import schema as schemas
 from common.schema import Attribute, Group, Images, Schema, Target
-from pricer import check, data
+from pricer import check, data, labels, sales
 from pricer.main import main
 from tests.pricer.conftest import Shop
 
@@ -182,7 +182,7 @@ def test_one_network_for_the_price_uses_all_rows_with_a_photo(small):
 
 def test_many_rare_classes_are_cut_short(run, monkeypatch):
     names = [f"c{number}" for number in range(11)]
-    monkeypatch.setattr(data_checks, "find_rare", lambda *_: names)
+    monkeypatch.setattr(labels, "find_rare", lambda *_: names)
     _, section = check.describe_networks(run)
     row = section.blocks[0].rows[0]
     assert row["rare"] == 11
@@ -258,13 +258,13 @@ def test_what_has_no_time_stands_after_all_that_has():
     cells = np.array(["a", "a", "b", "a", "b", "b", None, "c"], object)
     times = np.array([5.0, np.nan, np.nan, 5.0, 9.0, np.nan, 9.0, 9.0])
     train, rows = np.array([0, 1, 2]), np.array([3, 4, 5, 6, 7])
-    assert data_checks.count_unseen(cells, train, rows, times) == {
+    assert sales.count_without_sales(cells, train, rows, times) == {
         "empty": 1,
         "not in training": 1,
         # Row 3 at the same time as row 0; row 4 before row 2, which row 5 sees.
         "none before": 2,
     }
-    assert data_checks.count_unseen(cells, train, rows)["none before"] == 0
+    assert sales.count_without_sales(cells, train, rows)["none before"] == 0
 
 
 def test_near_copies_of_training_rows_are_counted(run):
