@@ -108,6 +108,11 @@ class Execution(abc.ABC):
     _devices: list[jax.Device]
     _data_size: int
 
+    @property
+    def data_size(self) -> int:
+        """Number of parts that a global batch is cut into."""
+        return self._data_size
+
     def check_batch(self, batch_size: int) -> None:
         """Refuses a global batch that can't be cut into equal parts.
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recsys.recommender import Recommender
+from recsys.recommender import Recommender, inner
 from recsys.tree import CategoryTree
 
 
@@ -119,6 +119,34 @@ class VisualFactors(Recommender):
         return jnp.ones_like(
             self.visual_bias, shape=(*leaves.shape, int(self.user_bias_used))
         )
+
+    def score_parts(
+        self,
+        users: jax.Array,
+        items: jax.Array,
+        leaves: jax.Array,
+        features: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Parts of the score, {part: [B]}.
+
+        "visual" is theta_u . theta_i, "visual, all users" beta' . f, "factors" gamma_u
+        . gamma_i, "item" b_i and "user" b_u.
+        """
+        visual = self.pick(self.user_visual, "user", users)  # [B, K']
+        parts = {
+            "visual": inner(visual, self.see(leaves, features)),
+            "visual, all users": self.project_all(self.visual_bias[:, None], features)[
+                ..., 0
+            ],
+        }
+        if self.factor_width:
+            user = self.pick(self.user_factor, "user", users)
+            parts["factors"] = inner(user, self.pick(self.item_factor, "item", items))
+        if self.has_item_bias:
+            parts["item"] = self.pick(self.item_bias, "item", items)[..., 0]
+        if self.user_bias_used:
+            parts["user"] = self.pick(self.user_bias, "user", users)[..., 0]
+        return parts
 
 
 class Vbpr(VisualFactors):
@@ -280,6 +308,28 @@ class DeepStyle(Recommender):
         return jnp.ones_like(
             self.leaf_style, shape=(*leaves.shape, int(self.user_bias_used))
         )
+
+    def score_parts(
+        self,
+        users: jax.Array,
+        items: jax.Array,
+        leaves: jax.Array,
+        features: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Parts of the score, {part: [B]}.
+
+        "visual" is p_u . E f, "leaf" -p_u . l_c, "factors" p_u . q_i and "user" b_u.
+        """
+        style = self.pick(self.user_style, "user", users)  # [B, D]
+        parts = {
+            "visual": inner(style, self.project_all(self.visual_matrix, features)),
+            "leaf": -inner(style, self.pick(self.leaf_style, "leaf", leaves)),
+        }
+        if self.item_factors:
+            parts["factors"] = inner(style, self.pick(self.item_factor, "item", items))
+        if self.user_bias_used:
+            parts["user"] = self.pick(self.user_bias, "user", users)[..., 0]
+        return parts
 
 
 # Class and fields of each baseline by name; a variant II differs in its training only.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recsys.recommender import Recommender
+from recsys.recommender import Recommender, inner
 
 
 class CoarseFine(Recommender):
@@ -150,3 +150,37 @@ class CoarseFine(Recommender):
         shift = self.pick(self.leaf_user_bias, "leaf", leaves)
         one = jnp.ones_like(coarse, shape=(*leaves.shape, 1))
         return jnp.concatenate([coarse, shift, one], axis=-1)
+
+    def score_parts(
+        self,
+        users: jax.Array,
+        items: jax.Array,
+        leaves: jax.Array,
+        features: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Parts of the score, {part: [B]}.
+
+        - "level 1", ...: p_u^k . e^k, what the user needs by category.
+        - "visual": p_u^vis . e_vis, what the user likes of the item's look.
+        - "visual, all users": b_user . e_vis, what everybody likes in its leaf.
+        - "user": what does not depend on the look, and only through the leaf on the
+          item: p_u^bias.
+        """
+        preference = self.pick(self.user_preference, "user", users)  # [B, D]
+        bias = self.pick(self.user_bias, "user", users)  # [B, D]
+        edges = np.cumsum(self.category_widths).tolist()
+        *coarse, fine = jnp.split(preference, edges, axis=-1)
+        nodes = jnp.split(self.category_vectors()[leaves], edges[:-1], axis=-1)
+        own = self.item_vectors(items, leaves, features)
+        seen, offset = own[..., : self.visual_width], own[..., self.visual_width]
+        shift = self.pick(self.leaf_user_bias, "leaf", leaves)
+        parts = {
+            f"level {k}": inner(need, node)
+            for k, (need, node) in enumerate(zip(coarse, nodes, strict=True), start=1)
+        }
+        prior = inner(preference, bias) + inner(shift, bias[..., edges[-1] :])
+        return parts | {
+            "visual": inner(fine, seen),
+            "visual, all users": offset,
+            "user": prior,
+        }

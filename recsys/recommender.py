@@ -164,6 +164,16 @@ class Recommender(nn.Module):
         user, item = self(users, items, leaves, features)
         return jnp.einsum("be,be->b", user, item)
 
+    def score_parts(
+        self,
+        users: jax.Array,
+        items: jax.Array,
+        leaves: jax.Array,
+        features: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """What the score of pairs adds up from, {part: [B]}; arguments as of `score`."""
+        raise NotImplementedError
+
     def pair_scores(
         self,
         users: jax.Array,
@@ -249,6 +259,11 @@ class Recommender(nn.Module):
         return jnp.dot(
             features.astype(dtype), matrix.astype(dtype), preferred_element_type=wide
         )
+
+
+def inner(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Inner products [...] over the last axis."""
+    return jnp.sum(a * b, axis=-1)
 
 
 def score_pairs(user_vectors: jax.Array, item_vectors: jax.Array) -> jax.Array:

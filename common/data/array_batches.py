@@ -8,11 +8,15 @@ the seed and k alone, and the split over processes comes last.
 import collections
 import concurrent.futures
 import functools
+import itertools
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
 from common.data.pipeline import Batch
+
+T = TypeVar("T")
 
 # (positions int64 [n]) -> {name: [n, ...]}; called from threads.
 Gather = Callable[[np.ndarray], Batch]
@@ -54,24 +58,33 @@ def train_batches(
     if not count:
         raise ValueError("no rows to train on")
     part = _part(batch_size, process_index, process_count)
-    order = functools.lru_cache(maxsize=3)(functools.partial(_order, seed, count))
 
-    def rows(step: int) -> np.ndarray:
+    def parts() -> Iterator[np.ndarray]:
+        for rows in shuffled_rows(
+            count, batch_size=batch_size, seed=seed, start_step=start_step
+        ):
+            yield (np.sort(rows) if sort else rows)[part]
+
+    return read_ahead(parts(), gather)
+
+
+def shuffled_rows(
+    count: int, *, batch_size: int, seed: int, start_step: int = 0
+) -> Iterator[np.ndarray]:
+    """The rows of one global batch after another, for ever; see `train_batches`.
+
+    Yields:
+      int64 [batch_size].
+    """
+    order = functools.lru_cache(maxsize=3)(functools.partial(_order, seed, count))
+    for step in itertools.count(start_step):
         places = step * batch_size + np.arange(batch_size)
         epochs, within = np.divmod(places, count)
         found = np.empty(len(places), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             found[here] = order(int(epoch))[within[here]]
-        return (np.sort(found) if sort else found)[part]
-
-    def steps() -> Iterator[np.ndarray]:
-        step = start_step
-        while True:
-            yield rows(step)
-            step += 1
-
-    return _read_ahead(steps(), gather)
+        yield found
 
 
 def eval_batches(
@@ -106,7 +119,7 @@ def eval_batches(
         first + np.arange(part.start, part.stop)
         for first in range(0, count, batch_size)
     )
-    return _read_ahead(places, masked)
+    return read_ahead(places, masked)
 
 
 def _order(seed: int, count: int, epoch: int) -> np.ndarray:
@@ -123,13 +136,13 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
     return slice(process_index * size, (process_index + 1) * size)
 
 
-def _read_ahead(wanted: Iterator[np.ndarray], gather: Gather) -> Iterator[Batch]:
-    """Gathers in threads, in order, a few batches ahead of the reader."""
+def read_ahead(wanted: Iterator[T], gather: Callable[[T], Batch]) -> Iterator[Batch]:
+    """Gathers in threads, in order, a few batches ahead of the reader; close it."""
     pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
     waiting: collections.deque[concurrent.futures.Future] = collections.deque()
     try:
-        for positions in wanted:
-            waiting.append(pool.submit(gather, positions))
+        for part in wanted:
+            waiting.append(pool.submit(gather, part))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:

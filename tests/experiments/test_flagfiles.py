@@ -7,16 +7,19 @@ from absl import flags
 import common.backbone.config
 import ican.config
 import pricer.config
+import recsys.config
 from common import command_line
 from common import config as configs
 from common.app import RunFlags
 from ican import tables
 from pricer import tables as pricer_tables
+from recsys import tables as recsys_tables
 
 FOLDER = pathlib.Path("experiments/flagfiles")
 CONFIGS = {
     "ican": ican.config.Config,
     "pricer": pricer.config.Config,
+    "recsys": recsys.config.Config,
     "backbone": common.backbone.config.Config,
 }
 FILES = sorted(FOLDER.glob("*.flags"))
@@ -47,6 +50,7 @@ def test_the_systems_have_quickstart_and_smoke():
     names = {file.name for file in FILES}
     assert {"ican_quickstart.flags", "ican_smoke.flags", "ican_tables.flags"} <= names
     assert {"pricer_quickstart.flags", "pricer_smoke.flags"} <= names
+    assert {"recsys_quickstart.flags", "recsys_smoke.flags"} <= names
 
 
 def test_the_tables_are_run_at_the_papers_sizes():
@@ -79,3 +83,15 @@ def test_tables_of_pricer_are_run_at_the_papers_sizes(number, rows):
     chosen = pricer_tables.choose_rows(config.reproduce.rows, config)
     assert len(chosen) == rows
     assert all(f"table{number}" in row.tables for row in chosen)
+
+
+def test_tables_of_recsys_are_run_at_the_papers_sizes():
+    config = parse(FOLDER / "recsys_tables.flags")
+    counts = config.closet.counts()
+    assert (counts.users, counts.items, counts.interactions) == (1000, 212487, 330690)
+    assert (config.closet.feature_width, config.model.width) == (2048, 128)
+    assert (config.loss.item_weight, config.loss.user_weight) == (0.75, 0.25)
+    assert (config.loss.softmax, config.negatives.kind) == ("exact", "hierarchical")
+    assert config.ranking.lengths == (5, 10, 20)
+    assert (config.data.split, config.data.fractions) == ("random", (0.8, 0.1, 0.1))
+    assert len(recsys_tables.choose_rows(config.reproduce.rows)) == 11

@@ -1,0 +1,255 @@
+"""Every knob of recsys: one tree of frozen dataclasses, each knob a flag."""
+
+import dataclasses
+from typing import Literal
+
+from common.config import check_bounds, knob
+from common.errors import UserError
+from common.loop_config import LoopConfig
+from common.optim import OptimizerConfig
+from common.parallel import ParallelConfig
+from common.precision import PRECISIONS
+from recsys.closet_parameters import ClosetConfig
+from recsys.feature_files import Normalisation
+from recsys.losses import WEIGHTS, Reduction
+from recsys.negatives import Kind as NegativesKind
+from recsys.row_optimizer import Rule
+from recsys.splits import Kind as SplitKind
+from recsys.tree import Uneven
+
+OURS = "coarse-fine"
+MODELS = (
+    OURS,
+    "vbpr",
+    "vbpr-i",
+    "sherlock",
+    "sherlock-i",
+    "deepstyle",
+    "deepstyle-i",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Interactions, items and their features."""
+
+    interactions: str = knob(
+        "", "table of interactions (CSV or Parquet); empty: the built-in closet"
+    )
+    items: str = knob("", "table of all items with their categories")
+    features: str = knob(
+        "", "features of the items: .npy file, or a folder of shards; empty: none"
+    )
+    user: str = knob("user", "column of the users in the interactions")
+    item: str = knob("item", "column of the items, in both tables")
+    time: str = knob("", "column of the times; a number or a date; empty: unknown")
+    category: tuple[str, ...] = knob(
+        ("level1", "level2", "level3"),
+        "columns of the category, from the top; or one column with > between levels",
+    )
+    features_row: str = knob(
+        "", "column with each item's row of the features; empty: in their order"
+    )
+    attributes: tuple[str, ...] = knob(
+        (), "without features: columns of the items that become one-hot features"
+    )
+    numbers: tuple[str, ...] = knob(
+        (), "without features: columns of numbers that become features in ten bins"
+    )
+    attribute_min_count: int = knob(
+        20, "items that a value of an attribute must have", low=1
+    )
+    uneven: Uneven = knob(
+        "refuse", "paths of unequal depth: an error, or their last category repeated"
+    )
+    max_rejected_fraction: float = knob(
+        0.05, "share of rows that may be rejected", low=0.0, high=1.0
+    )
+    split: SplitKind = knob(
+        "random", "of the interactions; the paper's is random, 8:1:1"
+    )
+    fractions: tuple[float, float, float] = knob(
+        (0.8, 0.1, 0.1), "of training, validation and test", low=0.0, high=1.0
+    )
+    split_seed: int = knob(0, "of the split", low=0, high=2**32 - 1)
+    normalisation: Normalisation = knob(
+        "unit", "of the features: as they are, to length 1, or standardised"
+    )
+    cache: str = knob(".cache/closet", "folder of the generated closet's features")
+
+    def __post_init__(self):
+        check_bounds(self)
+        if self.features and (self.attributes or self.numbers):
+            raise UserError(
+                "--data.features and --data.attributes or --data.numbers: give one of"
+                " them, either makes the features"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which score is learnt."""
+
+    name: str = knob(OURS, "the paper's model, or a baseline", choices=MODELS)
+    width: int = knob(128, "length of a user's or an item's vector, D", low=2)
+    embedding_scale: float = knob(
+        0.1, "standard deviation of embeddings at the start", low=0.0
+    )
+    level_widths: tuple[int, ...] = knob(
+        (),
+        "coarse-fine: lengths of the category vectors; sherlock: rows of each level;"
+        " empty: equal, and half at the top",
+        low=0,
+    )
+    user_bias: bool = knob(
+        False, "baselines: a bias of the user, which the second task can see"
+    )
+    projection: Literal["auto", "tiles", "gather"] = knob(
+        "auto", "products with a matrix per category; auto: tiles on one processor"
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativesConfig:
+    """Items that a user has not taken, for the first task."""
+
+    kind: NegativesKind = knob(
+        "hierarchical", "half from the leaf and half from its siblings, or from all"
+    )
+    count: int = knob(4, "for each positive", low=1, high=1000)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """The two tasks (paper, Eq. 7 to 9)."""
+
+    item_weight: float = knob(
+        WEIGHTS[0], "beta_1, of recommending items to users", low=0.0
+    )
+    user_weight: float = knob(
+        WEIGHTS[1],
+        "beta_2, of identifying the users of items; 0: the first task alone",
+        low=0.0,
+    )
+    softmax: Literal["exact", "sampled"] = knob(
+        "exact", "second task: over all users, or over some drawn for each batch"
+    )
+    sampled_users: int = knob(8192, "sampled: users drawn for a batch", low=1)
+    mask_other_users: bool = knob(False, "second task: leave out an item's other users")
+    chunk: int = knob(2048, "exact: users at a time", low=1)
+    reduction: Reduction = knob("mean", "over the batch; the paper prints sums")
+    penalty: float = knob(
+        0.0, "lambda of Eq. 7 and 8, on the rows that a batch touches", low=0.0
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingConfig:
+    """How lists are made and judged."""
+
+    lengths: tuple[int, ...] = knob((5, 10, 20), "list lengths K", low=1, high=1000)
+    hide_training: bool = knob(True, "leave out what the user has in training")
+    hide_validation: bool = knob(True, "in test, leave out validation items too")
+    count_without_test: bool = knob(
+        False, "average over users without a test item, too, as 0"
+    )
+    all_hits_auc: float = knob(1.0, "AUC of a list of hits alone", low=0.0, high=1.0)
+    validation_users: int = knob(
+        0, "users that validation averages over; 0: all", low=0
+    )
+    rows_at_once: int = knob(
+        4096, "items, or users, whose vectors a device computes at a time", low=1
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldInConfig:
+    """How the vector of a new user is found from a few interactions."""
+
+    steps: int = knob(100, "of Adam on the new users' rows alone", low=1)
+    learning_rate: float = knob(0.03, "of these", low=0.0)
+    pull: float = knob(
+        0.01, "strength that keeps a new user near the mean of all", low=0.0
+    )
+    negatives: int = knob(32, "for each interaction of a new user", low=1)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What `--mode=export` writes beside the vectors."""
+
+    indexes: tuple[str, ...] = knob(
+        (), "approximate indexes to build and measure", choices=("faiss", "usearch")
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproduceConfig:
+    """What `--mode=reproduce` runs."""
+
+    rows: tuple[str, ...] = knob(
+        (), "rows of the tables, such as vbpr-ii,coarse-fine; empty for all"
+    )
+    seeds: int = knob(5, "runs of each row", low=1, high=1000)
+    resplit: bool = knob(True, "give each seed a split of its own")
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+def _default_optimizer() -> OptimizerConfig:
+    """AdamW, as in section 4.2; the rate is one of the paper's grid."""
+    return OptimizerConfig(name="adamw", learning_rate=0.003, weight_decay=0.01)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run of recsys; the defaults are the paper's settings where it has any."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    closet: ClosetConfig = dataclasses.field(default_factory=ClosetConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    negatives: NegativesConfig = dataclasses.field(default_factory=NegativesConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=_default_optimizer)
+    rows: Rule = knob(
+        "dense",
+        "tables of which a batch needs few rows: update all, or those alone by lazy"
+        " Adam, corrected lazy Adam or row-wise Adagrad",
+    )
+    ranking: RankingConfig = dataclasses.field(default_factory=RankingConfig)
+    fold_in: FoldInConfig = dataclasses.field(default_factory=FoldInConfig)
+    export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
+    train: LoopConfig = dataclasses.field(
+        default_factory=lambda: LoopConfig(
+            batch_size=256, best_metric="ndcg@10", best_mode="max"
+        )
+    )
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
+    precision: str = knob(
+        "float32",
+        "of products with features; parameters are always float32",
+        choices=PRECISIONS,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)

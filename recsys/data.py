@@ -1,0 +1,275 @@
+"""Where users, items and interactions come from: the generated closet, or own files."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from common.data import prepared
+from common.errors import UserError
+from recsys import (
+    closet,
+    feature_files,
+    interaction_files,
+    item_files,
+    row_faults,
+    splits,
+)
+from recsys.attribute_features import AttributeEncoder
+from recsys.config import Config
+from recsys.corpus import Catalogue, Corpus
+from recsys.feature_files import ArrayFeatures, Features, StoredFeatures
+from recsys.interactions import Interactions
+from recsys.item_files import ItemTable
+from recsys.trained import Trained
+from recsys.tree import CategoryTree
+
+Say = Callable[[str], None]
+
+_BLOCK = 4096  # items whose features are generated at a time
+
+
+def load(
+    config: Config,
+    say: Say = lambda text: None,
+    rejected_file: pathlib.Path | None = None,
+) -> Corpus:
+    """Reads or generates all that a run needs, and splits it.
+
+    Args:
+      config: of the run.
+      say: prints a line of progress.
+      rejected_file: where rejected rows of own tables are listed; None for nowhere.
+
+    Raises:
+      UserError: whatever is wrong with the files or the split.
+    """
+    if config.data.interactions:
+        return _load_own(config, rejected_file)
+    return _load_closet(config, say)
+
+
+def _load_own(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
+    own = config.data
+    if not own.items:
+        raise UserError("--data.interactions needs --data.items=TABLE beside it")
+    items, features, encoder = read_catalogue(config)
+    found = interaction_files.assemble(
+        interaction_files.read_interactions(
+            own.interactions, own.user, own.item, own.time
+        ),
+        items,
+        own.uneven,
+        max_rejected_fraction=own.max_rejected_fraction,
+        rejected_file=rejected_file,
+    )
+    return make_corpus(
+        config,
+        found.interactions,
+        found.tree,
+        found.leaf_of_item,
+        features,
+        user_ids=found.user_ids,
+        item_ids=found.item_ids,
+        feature_rows=found.feature_rows,
+        rejected=len(found.rejected),
+        encoder=encoder,
+    )
+
+
+def read_catalogue(
+    config: Config, encoder: AttributeEncoder | None = None
+) -> tuple[ItemTable, Features, AttributeEncoder | None]:
+    """Reads a table of items and their features.
+
+    Args:
+      config: of the run.
+      encoder: of attributes, fitted in training; None to fit it on this table.
+
+    Returns:
+      (items with their rows of the features, features, encoder; None where the
+      features come from a file).
+
+    Raises:
+      UserError: the files can't be read, or there is nothing to make features of.
+    """
+    own = config.data
+    category = own.category if len(own.category) > 1 else own.category[0]
+    if own.features:
+        stored = StoredFeatures(own.features)
+        items = item_files.read_items(
+            own.items,
+            own.item,
+            category,
+            own.features_row,
+            feature_count=stored.count,
+        )
+        return items, stored, None
+    if not own.attributes and not own.numbers:
+        raise UserError(
+            "the items have no features: give --data.features=FILE, or the columns of"
+            " --data.attributes and --data.numbers"
+        )
+    table = row_faults.open_table(own.items, [*own.attributes, *own.numbers])
+    items = item_files.read_items(table, own.item, category)
+    if encoder is None:
+        encoder = AttributeEncoder.fit(
+            table.frame, own.attributes, own.numbers, own.attribute_min_count
+        )
+    # One row for each of the frame, which lacks rows of the file that can't be read.
+    places = np.searchsorted(table.line, items.line)
+    items = dataclasses.replace(items, feature_rows=places)
+    return items, ArrayFeatures(encoder.encode(table.frame)), encoder
+
+
+def _load_closet(config: Config, say: Say) -> Corpus:
+    users, items, times = closet.interactions(config.closet)
+    counts = config.closet.counts()
+    # Of all leaves, whether or not an item fell into them.
+    tree, _ = CategoryTree.from_paths(closet.leaves(config.closet))
+    leaf_of_item, _ = closet.paths(config.closet, np.arange(counts.items))
+    return make_corpus(
+        config,
+        Interactions(users, items, times),
+        tree,
+        leaf_of_item,
+        closet_features(config, say),
+        user_ids=np.arange(counts.users),
+        item_ids=np.arange(counts.items),
+    )
+
+
+def closet_features(config: Config, say: Say) -> Features:
+    """Features of all items of the closet, from a folder that is filled once."""
+    key = closet.fingerprint(config.closet)
+    folder = pathlib.Path(config.data.cache) / key
+    count, width = config.closet.counts().items, config.closet.feature_width
+
+    def blocks() -> Iterator[np.ndarray]:
+        for first in range(0, count, _BLOCK):
+            ids = np.arange(first, min(first + _BLOCK, count))
+            yield closet.features(config.closet, ids)
+
+    def fill(partial: pathlib.Path) -> None:
+        say(f"generating the features of {count:,} items in {folder} ...")
+        feature_files.write_features(partial, blocks(), count, width, "float16")
+
+    prepared.find_or_make(folder, fill)
+    return StoredFeatures(folder)
+
+
+def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[str]]:
+    """The items that a trained model is to recommend.
+
+    Args:
+      config: of the run; its tables of items may be others than in training.
+      trained: the model.
+
+    Returns:
+      (catalogue, ids of the items that are left out because training had no item of
+      their category).
+
+    Raises:
+      UserError: the files can't be read, the features have another width than in
+        training, or no item is left.
+    """
+    if not config.data.interactions:
+        count = config.closet.counts().items
+        leaves, _ = closet.paths(config.closet, np.arange(count))
+        generated = closet_features(config, lambda text: None)
+        return (
+            Catalogue(
+                np.arange(count), trained.tree, leaves, generated, None, trained.scaling
+            ),
+            [],
+        )
+    items, features, encoder = read_catalogue(config, trained.encoder)
+    if features.width != trained.scaling.width:
+        raise UserError(
+            f"{config.data.items}: its features have {features.width} numbers, those of"
+            f" training {trained.scaling.width}"
+        )
+    levels = trained.tree.levels
+    places = {path: leaf for leaf, path in enumerate(trained.tree.leaves)}
+    leaf_of_item = np.array(
+        [
+            places.get(path + path[-1:] * (levels - len(path)), -1)
+            for path in items.categories
+        ]
+    )
+    kept = leaf_of_item >= 0
+    ids = items.ids.to_numpy(object).astype(str)
+    if not kept.any():
+        raise UserError(f"{config.data.items}: training had no item of any category")
+    found = Catalogue(
+        ids[kept],
+        trained.tree,
+        leaf_of_item[kept].astype(np.int32),
+        features,
+        items.feature_rows[kept],
+        trained.scaling,
+        encoder,
+    )
+    return found, ids[~kept].tolist()
+
+
+def make_corpus(
+    config: Config,
+    interactions: Interactions,
+    tree: CategoryTree,
+    leaf_of_item: np.ndarray,
+    features: Features,
+    *,
+    user_ids: np.ndarray,
+    item_ids: np.ndarray,
+    feature_rows: np.ndarray | None = None,
+    rejected: int = 0,
+    encoder: AttributeEncoder | None = None,
+) -> Corpus:
+    """Splits interactions and fits the scaling of the features on training items.
+
+    Args:
+      config: of the run.
+      interactions: numbered; a pair may occur more than once.
+      tree: of categories.
+      leaf_of_item: int32 [I].
+      features: of the items.
+      user_ids: [U] names.
+      item_ids: [I] names.
+      feature_rows: int64 [I], each item's row of the features; None for their order.
+      rejected: rows of the tables that were rejected.
+      encoder: of attributes, where the features come from these.
+    """
+    data = config.data
+    distinct, duplicates = interactions.deduplicate()
+    parts = splits.split(distinct, data.split, data.fractions, data.split_seed)
+    trained = np.unique(parts["train"].items)
+    rows = trained if feature_rows is None else feature_rows[trained]
+    scaling = feature_files.fit_normalisation(features, data.normalisation, rows)
+    catalogue = Catalogue(
+        item_ids, tree, leaf_of_item, features, feature_rows, scaling, encoder
+    )
+    return Corpus(catalogue, user_ids, parts, duplicates, rejected)
+
+
+def describe(config: Config, corpus: Corpus) -> list[str]:
+    """What a run prints of its data, one line each; the last warns of leaks, if any."""
+    sizes = {name: len(part) for name, part in corpus.splits.items()}
+    test = corpus.splits["test"]
+    unseen = float(np.mean(~corpus.seen[test.items]))
+    size = (
+        f"{corpus.user_count:,} users, {corpus.catalogue.item_count:,} items in"
+        f" {corpus.catalogue.tree.leaf_count:,} categories,"
+        f" {sum(sizes.values()):,} distinct interactions"
+        f" ({corpus.duplicates:,} repeated, {corpus.rejected:,} rejected)"
+    )
+    shares = (
+        f"split {config.data.split}: {json.dumps(sizes)[1:-1]};"
+        f" {unseen:.0%} of the test interactions are with items that training has not"
+    )
+    lines = [size, shares]
+    if leak := splits.describe_leakage(config.data.split):
+        lines.append(f"note: {leak}")
+    return lines

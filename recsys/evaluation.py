@@ -1,0 +1,135 @@
+"""How good the lists of a trained model are, on a split."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from recsys import metrics
+from recsys.config import Config
+from recsys.corpus import Corpus
+from recsys.interactions import UserItems
+from recsys.metrics import RankingSums
+from recsys.ranker import Ranker, select
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """Lists of users and what they are worth.
+
+    Attributes:
+      users: int64 [Q], who they are for.
+      lists: int32 [Q, K], items by rank, -1 after the last one.
+      tests: the items of the split, by row of `users`.
+      values: of `RankingSums.metrics`.
+    """
+
+    users: np.ndarray
+    lists: np.ndarray
+    tests: UserItems
+    values: dict[str, float]
+
+
+def hidden_splits(config: Config, split: str) -> tuple[str, ...]:
+    """Splits whose items a user's list leaves out when it is held against `split`."""
+    ranking, hidden = config.ranking, []
+    if ranking.hide_training and split != "train":
+        hidden.append("train")
+    if ranking.hide_validation and split == "test":
+        hidden.append("validation")
+    return tuple(hidden)
+
+
+def judged_users(config: Config, corpus: Corpus, split: str) -> np.ndarray:
+    """Users whose lists are judged on a split, ascending int64 [Q].
+
+    Those with an item there, or all. Of validation it may be a random part, which is
+    the same in every evaluation of a run.
+    """
+    ranking = config.ranking
+    users = np.unique(corpus.splits[split].users).astype(np.int64)
+    if ranking.count_without_test:
+        users = np.arange(corpus.user_count)
+    if split == "validation" and 0 < ranking.validation_users < len(users):
+        rng = np.random.default_rng(config.train.seed)
+        users = np.sort(rng.permutation(users)[: ranking.validation_users])
+    return users
+
+
+def judge(
+    config: Config, corpus: Corpus, ranker: Ranker, params: Any, split: str
+) -> Judged:
+    """Ranks all items for the users of a split.
+
+    Args:
+      config: of the run.
+      corpus: users, items, splits.
+      ranker: of the model.
+      params: of the model, in device form.
+      split: "validation" or "test".
+    """
+    users = judged_users(config, corpus, split)
+    hidden = hidden_splits(config, split)
+    left_out = select(corpus.of_users(*hidden), users) if hidden else None
+    index = ranker.index_items(params)
+    length = max(config.ranking.lengths)
+    vectors = ranker.user_vectors(params, users)
+    found = ranker.rank(index, vectors, length, left_out)
+    return judge_lists(config, corpus, users, found.items, split)
+
+
+def judge_lists(
+    config: Config, corpus: Corpus, users: np.ndarray, lists: np.ndarray, split: str
+) -> Judged:
+    """What lists [Q, K] of users [Q] are worth on a split, whoever made them."""
+    tests = select(corpus.of_users(split), users)
+    sums = RankingSums.of(
+        lists,
+        tests.starts,
+        tests.items,
+        corpus.catalogue.item_count,
+        seen=corpus.seen,
+        ks=config.ranking.lengths,
+        count_without_test=config.ranking.count_without_test,
+        all_hits_auc=config.ranking.all_hits_auc,
+    )
+    return Judged(users, lists, tests, sums.metrics())
+
+
+def by_user(config: Config, corpus: Corpus, judged: Judged) -> dict[str, np.ndarray]:
+    """The metrics user by user, for paired tests; see `metrics.per_user`."""
+    return metrics.per_user(
+        judged.lists,
+        judged.tests.starts,
+        judged.tests.items,
+        seen=corpus.seen,
+        ks=config.ranking.lengths,
+        count_without_test=config.ranking.count_without_test,
+        all_hits_auc=config.ranking.all_hits_auc,
+    )
+
+
+def popular_lists(
+    config: Config, corpus: Corpus, split: str, users: np.ndarray
+) -> np.ndarray:
+    """Lists int32 [Q, K] of the items that most users have in training.
+
+    Ties go to the item with the smaller number, as everywhere.
+    """
+    counts = np.bincount(
+        corpus.splits["train"].items, minlength=corpus.catalogue.item_count
+    )
+    hidden = hidden_splits(config, split)
+    left_out = select(corpus.of_users(*hidden), users) if hidden else None
+    length = max(config.ranking.lengths)
+    most = 0 if left_out is None else int(left_out.counts.max(initial=0))
+    # So many at the top that each user has enough left.
+    best = np.argsort(-counts, kind="stable")[: length + most]
+    lists = np.full((len(users), length), -1, np.int32)
+    for row in range(len(users)):
+        kept = best
+        if left_out is not None:
+            kept = best[~np.isin(best, left_out.items_of(row))]
+        kept = kept[:length]
+        lists[row, : len(kept)] = kept
+    return lists

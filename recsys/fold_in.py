@@ -1,0 +1,89 @@
+"""Rows of users that training has not seen, found from a few interactions.
+
+Everything else stays as it is. Starting from the mean of all users, Adam minimises
+
+    J_1 over the new users' interactions + pull / (2 n_u) |theta_u - mean|^2,
+
+with n_u the number of a user's interactions, so that one interaction moves a user a
+little and many move it far. J_2 compares users, and is left out: it says how likely a
+user is to act at all, which a new one's few interactions cannot tell.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from recsys.config import FoldInConfig
+from recsys.recommender import Recommender, score_pairs
+
+
+def is_user_table(name: str) -> bool:
+    """Whether a parameter has a row for each user."""
+    return name.startswith("user_")
+
+
+def fold_in(
+    model: Recommender,
+    params: Mapping[str, jax.Array],
+    config: FoldInConfig,
+    users: jax.Array,
+    items: jax.Array,
+    leaves: jax.Array,
+    features: jax.Array,
+    count: int,
+) -> dict[str, jax.Array]:
+    """The tables of new users.
+
+    Args:
+      model: that was trained.
+      params: {name: array} of it.
+      config: steps, rate and pull.
+      users: int [N], which of the new users each interaction is of.
+      items: int [N, 1 + n] numbers in training, -1 for unknown; the user's item is in
+        column 0, negatives beside it.
+      leaves: int [N, 1 + n].
+      features: float32 [N, 1 + n, F], scaled.
+      count: new users Q.
+
+    Returns:
+      {table: [Q, ...]} of all tables of users.
+    """
+    fixed = {name: value for name, value in params.items() if not is_user_table(name)}
+    mean = {
+        name: jnp.broadcast_to(value.mean(axis=0), (count, *value.shape[1:]))
+        for name, value in params.items()
+        if is_user_table(name)
+    }
+    vectors: Any = model.apply(
+        {"params": {**fixed, **mean}}, items, leaves, features, method="item_vectors"
+    )  # [N, 1 + n, E]
+    numbers = jnp.zeros(count).at[users].add(1.0)
+    weights = 1.0 / (numbers[users] * items.shape[1])  # [N]
+
+    def loss(rows: dict[str, jax.Array]) -> jax.Array:
+        own: Any = model.apply(
+            {"params": {**fixed, **rows}}, users, method="user_vectors"
+        )  # [N, E]
+        scores = score_pairs(own, vectors)  # [N, 1 + n]
+        pairs = jax.nn.softplus(scores[:, 1:] - scores[:, :1]).sum(axis=1)
+        moved = sum(
+            jnp.sum(
+                (rows[name] - mean[name]) ** 2, axis=tuple(range(1, rows[name].ndim))
+            )
+            for name in sorted(rows)
+        )  # [Q]
+        pull = config.pull * jnp.sum(moved / (2 * jnp.maximum(numbers, 1.0)))
+        return jnp.sum(weights * pairs) + pull
+
+    rule = optax.adam(config.learning_rate)
+
+    def step(carry, _):
+        rows, moments = carry
+        updates, moments = rule.update(jax.grad(loss)(rows), moments)
+        return (optax.apply_updates(rows, updates), moments), None
+
+    (rows, _), _ = jax.lax.scan(step, (mean, rule.init(mean)), None, config.steps)
+    return rows

@@ -1,0 +1,138 @@
+"""The command line of recsys: flags to config to verb."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+import pandas as pd
+
+from common import app, result_tables, verbs, workdirs
+from common.app import Run
+from common.errors import UserError
+from recsys import (
+    data,
+    evaluation,
+    exporting,
+    page,
+    reproduce,
+    row_faults,
+    train,
+    trained,
+)
+from recsys.config import Config
+from recsys.predictor import COLUMNS, Model
+
+
+def run_train(config: Config, run: Run) -> None:
+    """Trains, judges the lists of test users, prints a short table."""
+    if run.init_from is not None:
+        raise UserError("--init_from: recsys has nothing to start from another run")
+    values = train.train_and_evaluate(config, run.workdir, say=run.say)
+    length = config.ranking.lengths[len(config.ranking.lengths) // 2]
+    run.show(result_tables.to_markdown(page.short_table(values, "test", length)))
+    run.show(f"report: {run.workdir / page.FILE}")
+
+
+def run_evaluate(config: Config, run: Run) -> None:
+    """Judges the lists of the trained model on a split; writes metrics_<split>.json."""
+    if run.split == "train":
+        raise UserError("--split=train: lists leave out what users have in training")
+    corpus = data.load(config, run.say)
+    known = trained.load(run.workdir, config)
+    ready = train.prepare(config, corpus)
+    params = ready.execution.replicate(dict(known.params))
+    judged = evaluation.judge(config, corpus, ready.ranker, params, run.split)
+    values = {f"{run.split}/{name}": value for name, value in judged.values.items()}
+    workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
+    for length in config.ranking.lengths:
+        table = page.short_table(values, run.split, length)
+        run.show(result_tables.to_markdown(table))
+
+
+def run_predict(config: Config, run: Run) -> None:
+    """Writes the lists of the users of --input, as CSV or Parquet.
+
+    The table has a column of users and may have one of items: interactions that are
+    newer than training. They are left out of the lists, and fold new users in.
+    """
+    output = verbs.table_output(run)
+    asked, pairs, failed = read_users(run.need("input"), config)
+    model = Model(run.workdir, config)
+    if model.unplaced:
+        run.say(
+            f"note: {len(model.unplaced):,} items are left out, for training had none of"
+            f" their category: {', '.join(model.unplaced[:3])}, …"
+        )
+    length = max(config.ranking.lengths)
+    table = model.recommend(asked, length, new_interactions=pairs)
+    verbs.write_table(pd.concat([table, failed], ignore_index=True), output)
+    kinds = table.drop_duplicates("user")["user_is"].value_counts()
+    run.show(
+        f"lists of {length} for {len(asked):,} users"
+        f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
+        f" {len(failed):,} errors: {output}"
+    )
+
+
+def read_users(
+    path: pathlib.Path, config: Config
+) -> tuple[list[str], list[tuple[str, str]], pd.DataFrame]:
+    """Reads the table of `predict`.
+
+    Returns:
+      (users in the order of their first row, (user, item) pairs where the table has a
+      column of items, rows of the output for what could not be read).
+    """
+    own = config.data
+    table = row_faults.open_table(path, [own.user])
+    faults = row_faults.Faults(table)
+    faults.note_ids(own.user)
+    good = table.frame[faults.good]
+    users = good[own.user].astype(str)
+    pairs: list[tuple[str, str]] = []
+    if own.item in good:
+        there = good[own.item].notna()
+        pairs = list(zip(users[there], good[own.item][there].astype(str), strict=True))
+    errors = [
+        {"user": "", "error": f"line {fault.line}: {fault.reason}"}
+        for fault in faults.rejections()
+    ]
+    failed = pd.DataFrame(errors, columns=list(COLUMNS))
+    return list(dict.fromkeys(users)), pairs, failed
+
+
+def run_export(config: Config, run: Run) -> None:
+    """Writes vectors of users and items, and a program for those of new items."""
+    directory = run.output or run.workdir / "export"
+    model = Model(run.workdir, config)
+    values = exporting.write(model, directory, config.export.indexes, run.say)
+    for name, value in values.items():
+        run.show(f"{name} against the exact lists: {value:.3f}")
+    run.show(f"exported: {directory}")
+
+
+def run_reproduce(config: Config, run: Run) -> None:
+    """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
+    for name in reproduce.reproduce(config, run.workdir, run.say):
+        path = run.workdir / "tables" / f"{name}.md"
+        run.show(path.read_text(encoding="utf-8"))
+
+
+VERBS = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "predict": run_predict,
+    "export": run_export,
+    "reproduce": run_reproduce,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs recsys from the command line."""
+    app.main(
+        "recsys",
+        Config(),
+        VERBS,
+        argv,
+        summary="recsys: recommendation where items are unique",
+    )

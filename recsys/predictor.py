@@ -1,0 +1,223 @@
+"""Lists for users from a trained model: the Python door of recsys.
+
+model = recsys.load("runs/closet")
+table = model.recommend(["17", "23"], length=20)
+"""
+
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from common import parallel, workdirs
+from recsys import data, fold_in, task, trained
+from recsys.config import Config
+from recsys.interactions import Interactions, UserItems
+from recsys.item_index import ItemIndex
+from recsys.negatives import NegativeSampler
+from recsys.ranker import Ranker, select
+from recsys.task import Task
+from recsys.train import choose_form
+
+COLUMNS = ("user", "rank", "item", "score", "user_is", "error")
+
+
+class Model:
+    """A trained model that recommends items.
+
+    The catalogue is the one it was trained with, or another: an item that was not there
+    in training is ranked by its features and its category.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run where it shall differ, say in the tables of items; None as
+        trained.
+
+    Attributes:
+      config: of the run.
+      trained: parameters and all that stands beside them.
+      catalogue: the items that can be recommended.
+      network: the module of the score.
+      unplaced: items of the table that are left out, since training had no item of
+        their category.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, config: Config | None = None):
+        workdir = pathlib.Path(workdir)
+        self.config = config or workdirs.load_config(workdir, Config, "recsys")
+        self.trained = trained.load(workdir, self.config)
+        parallel.start(self.config.parallel)
+        execution = parallel.make_execution(self.config.parallel)
+        self.catalogue, self.unplaced = data.load_catalogue(self.config, self.trained)
+        ids = pd.Index(self.trained.item_ids)
+        # Number of each item of the catalogue in training, and the other way round.
+        self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)
+        self._place = pd.Index(self.catalogue.item_ids).get_indexer(ids)
+        self.network = task.make_model(
+            self.config,
+            self.trained.tree,
+            len(self.trained.user_ids),
+            len(self.trained.item_ids),
+            self.trained.scaling.width,
+            self.trained.scaling.power,
+            choose_form(self.config, execution),
+        )
+        self._task = Task(self.config, self.network, execution.devices)
+        self._ranker = Ranker(self._task, self.catalogue, execution)
+        self._params = execution.replicate(dict(self.trained.params))
+        self._index: ItemIndex | None = None
+
+    def recommend(
+        self,
+        users: Sequence[str] | None = None,
+        length: int = 20,
+        *,
+        new_interactions: Iterable[tuple[str, str]] = (),
+    ) -> pd.DataFrame:
+        """The best items for users, without those that they have taken.
+
+        Args:
+          users: their ids; None for all of training.
+          length: K of the lists.
+          new_interactions: (user, item) pairs that training has not seen. A user who
+            was not there in training is folded in by them; for all users the items are
+            left out of the lists.
+
+        Returns:
+          K rows for each user, in the order asked for:
+            user: id.
+            rank: 1 for the best.
+            item: id.
+            score: of the model; comparable between items of one user only.
+            user_is: "known" in training, "folded in", or "unknown": the list of an
+              unknown user without interactions is what all users have in common.
+            error: "" or why there is no list; item and score are empty then.
+        """
+        pairs = [(str(user), str(item)) for user, item in new_interactions]
+        asked = [str(user) for user in users] if users is not None else None
+        if asked is None:
+            asked = self.trained.user_ids.astype(str).tolist()
+        number = pd.Index(self.trained.user_ids.astype(str)).get_indexer(asked)
+        given = self._number_pairs(pairs, asked)
+        vectors = np.array(self._ranker.user_vectors(self._params, number), np.float32)
+        folded = np.flatnonzero((number < 0) & (given.counts > 0))
+        if len(folded):
+            vectors[folded] = self._fold_in(select(given, folded))
+        found = self._ranker.rank(
+            self.index, vectors, length, self._hidden(number, given)
+        )
+        kinds = np.where(number >= 0, "known", "unknown").astype(object)
+        kinds[folded] = "folded in"
+        return self._table(asked, found.items, found.scores, kinds)
+
+    @property
+    def index(self) -> ItemIndex:
+        """All items of the catalogue, ready to be ranked."""
+        if self._index is None:
+            self._index = self._ranker.index_items(self._params, self._known_items)
+        return self._index
+
+    def rank(self, vectors: np.ndarray, length: int) -> np.ndarray:
+        """Items of the catalogue int32 [Q, K] for user vectors [Q, E], none left out."""
+        return self._ranker.rank(self.index, vectors, length, None).items
+
+    def user_vectors(self) -> np.ndarray:
+        """float32 [U, E] of the users of training."""
+        users = np.arange(len(self.trained.user_ids))
+        return self._ranker.user_vectors(self._params, users)
+
+    def item_vectors(self) -> np.ndarray:
+        """float32 [I, E] of the catalogue; inner products with users are scores."""
+        own, leaves = self._ranker.item_columns(self._params, self._known_items)
+        return np.concatenate([own, leaves[self.catalogue.leaf_of_item]], axis=1)
+
+    def _number_pairs(
+        self, pairs: Sequence[tuple[str, str]], asked: Sequence[str]
+    ) -> UserItems:
+        """Items of the catalogue, by row of the users asked for."""
+        users = pd.Index(asked).get_indexer([user for user, _ in pairs])
+        items = pd.Index(self.catalogue.item_ids.astype(str)).get_indexer(
+            [item for _, item in pairs]
+        )
+        known = (users >= 0) & (items >= 0)
+        distinct, _ = Interactions(
+            users[known].astype(np.int32), items[known].astype(np.int32)
+        ).deduplicate()
+        return distinct.by_user(len(asked))
+
+    def _hidden(self, number: np.ndarray, given: UserItems) -> UserItems:
+        """What each user has taken, in numbers of the catalogue."""
+        taken = select(self.trained.taken, number)
+        rows = np.repeat(np.arange(len(number)), taken.counts)
+        places = self._place[taken.items]
+        kept = places >= 0
+        users = np.concatenate(
+            [rows[kept], np.repeat(np.arange(len(number)), given.counts)]
+        )
+        items = np.concatenate([places[kept], given.items])
+        distinct, _ = Interactions(
+            users.astype(np.int32), items.astype(np.int32)
+        ).deduplicate()
+        return distinct.by_user(len(number))
+
+    def _fold_in(self, given: UserItems) -> np.ndarray:
+        """Vectors [Q, E] of new users from their items."""
+        catalogue, config = self.catalogue, self.config.fold_in
+        users = np.repeat(np.arange(given.user_count), given.counts)
+        sampler = NegativeSampler(
+            catalogue.tree, catalogue.leaf_of_item, given, "uniform"
+        )
+        drawn = sampler.sample(
+            users, given.items, config.negatives, seed=self.config.train.seed, step=0
+        )
+        items = np.concatenate([given.items[:, None], drawn.items], axis=1)
+        params = {
+            name: jnp.asarray(value) for name, value in self.trained.params.items()
+        }
+        rows = fold_in.fold_in(
+            self.network,
+            params,
+            config,
+            jnp.asarray(users),
+            jnp.asarray(self._known_items[items]),
+            jnp.asarray(catalogue.leaf_of_item[items]),
+            jnp.asarray(catalogue.take_features(items)),
+            given.user_count,
+        )
+        vectors: Any = self.network.apply(
+            {"params": {**params, **rows}},
+            np.arange(given.user_count),
+            method="user_vectors",
+        )
+        return np.asarray(jax.device_get(vectors))
+
+    def _table(
+        self,
+        asked: Sequence[str],
+        items: np.ndarray,
+        scores: np.ndarray,
+        kinds: np.ndarray,
+    ) -> pd.DataFrame:
+        listed = items >= 0
+        # A user who has taken all but a few gets a shorter list, and one row at least.
+        kept = listed.copy()
+        kept[:, 0] = True
+        rows, ranks = np.nonzero(kept)
+        there = listed[rows, ranks]
+        ids = self.catalogue.item_ids.astype(str).astype(object)
+        chosen = np.where(there, ids[np.maximum(items[rows, ranks], 0)], "")
+        return pd.DataFrame(
+            {
+                "user": np.asarray(asked, object)[rows],
+                "rank": ranks + 1,
+                "item": chosen,
+                "score": np.where(there, scores[rows, ranks], np.nan),
+                "user_is": kinds[rows],
+                "error": np.where(there, "", "there is no item left for this user"),
+            },
+            columns=list(COLUMNS),
+        )

@@ -1,0 +1,398 @@
+"""AdamW for tables of which a batch needs few rows.
+
+Dense AdamW passes over every row of every table, in each step: half a million users and
+a matrix for each of 1,233 leaves cost more than the batch itself. Here gradients are
+taken with respect to rows (see `recsys.recommender`), and only these are updated.
+
+With the gradient g_t of step t = 1, 2, ..., the rate l_t, decay d, eps = 1e-8 and
+
+    m_t = b1 m_(t-1) + (1 - b1) g_t        v_t = b2 v_(t-1) + (1 - b2) g_t^2
+    w_t = (1 - l_t d) w_(t-1) - l_t m_t / (1 - b1^t) / (sqrt(v_t / (1 - b2^t)) + eps)
+
+where tables of biases have d = 0, the rules are
+
+  "dense"           this, for all parameters: the reference.
+  "lazy"            this for rows of the batch; the others and their moments rest. A row
+                    moves less than with "dense", which goes on moving it by its m while
+                    it rests: up to b1 / (1 - b1) times as far again as its last step.
+  "lazy_corrected"  "dense" but for the time at which rows move: what a row has missed
+                    is done in one go before its next use. See `_catch_up`.
+  "row_adagrad"     one number G for each row and no momentum:
+                    G_t = G_(t-1) + mean of g_t^2 over the row,
+                    w_t = (1 - l_t d) w_(t-1) - l_t g_t / (sqrt(G_t) + eps).
+
+With all of them, parameters that are not tables of rows follow "dense".
+
+Sources: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019
+("dense"); LazyAdam of TensorFlow Addons and SparseAdam of PyTorch ("lazy"); Lipton and
+Elkan, "Efficient Elastic Net Regularization for Sparse Linear Models", 2015 (updates
+made up for when a row is next used; there for decay, here for Adam too); Naumov et al.,
+"Deep Learning Recommendation Model for Personalization and Recommendation Systems",
+2019, and its code ("row_adagrad").
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from common.errors import UserError
+from common.optim import OptimizerConfig, decay_mask, make_optimizer, make_schedule
+from recsys import recommender
+from recsys.recommender import NO_ROW
+
+Rule = Literal["dense", "lazy", "lazy_corrected", "row_adagrad"]
+Arrays = Mapping[str, jax.Array]
+
+B2, EPSILON = 0.999, 1e-8  # as in `make_optimizer`
+
+# Numbers of a table at a time: what they need on the way stays in a processor's cache.
+CHUNK = 2**17
+
+
+class RowState(NamedTuple):
+    """What the updates so far leave behind; arrays only.
+
+    Attributes:
+      steps: int32 [], their number.
+      moments: {table: (m, v), both like the table, or (G [rows],)}.
+      last: {kind: int32 [rows], the step up to which its rows are up to date}; only for
+        "lazy_corrected".
+      dense: state of optax for the other parameters.
+    """
+
+    steps: jax.Array
+    moments: dict[str, tuple[jax.Array, ...]]
+    last: dict[str, jax.Array]
+    dense: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class RowOptimizer:
+    """How the parameters of a `Recommender` are updated.
+
+        state = optimizer.init(params, kinds)
+        rows, dense = optimizer.split_rows(params, state, ids)
+        gradients = jax.grad(loss, argnums=(0, 1))(rows, dense)
+        params, state = optimizer.update(params, state, *gradients, ids)
+        params, state = optimizer.finish(params, state)  # to evaluate or to save
+
+    All methods are pure. Under `jax.jit` with params and state donated, tables are
+    updated where they stand.
+
+    Attributes:
+      rule: see the module's docstring.
+      config: rate and schedule, b1 (`momentum`), decay, and the bound on the norm of
+        all gradients together, of rows and others. Its name does not count.
+      total_steps: of the whole run; "lazy_corrected" does nothing about rests after it.
+      chunk: numbers of a table that are handled at a time.
+
+    Raises:
+      UserError: no such rule, or "lazy_corrected" with a momentum so high that a rest
+        would move a row without bound.
+    """
+
+    rule: Rule
+    config: OptimizerConfig
+    total_steps: int
+    chunk: int = CHUNK
+
+    def __post_init__(self):
+        if self.rule not in get_args(Rule):
+            choices = ", ".join(get_args(Rule))
+            raise UserError(f"update of rows {self.rule!r}: choose one of {choices}")
+        kept = 1 - self.config.learning_rate * self.config.weight_decay
+        if self.rule == "lazy_corrected" and self.config.momentum >= kept * B2**0.5:
+            raise UserError(
+                f"lazy_corrected with a momentum of {self.config.momentum:g} moves rows"
+                f" without bound: choose one below {kept * B2**0.5:g}, or lazy"
+            )
+
+    def init(self, params: Arrays, kinds: Collection[str]) -> RowState:
+        """The state before the first update.
+
+        Args:
+          params: {name: array}.
+          kinds: of the tables whose rows are updated, such as "user"; those of the
+            `ids` of all later calls. For "dense" they do not count.
+        """
+        kinds = () if self.rule == "dense" else kinds
+        tables = {name: params[name] for name in params if _kind(name) in kinds}
+        rest = {name: params[name] for name in params if name not in tables}
+        moments: dict[str, tuple[jax.Array, ...]] = {}
+        for name, table in tables.items():
+            # Two arrays: one buffer can't be donated twice.
+            moments[name] = jnp.zeros_like(table), jnp.zeros_like(table)
+            if self.rule == "row_adagrad":
+                moments[name] = (jnp.zeros(len(table), table.dtype),)
+        steps, last = jnp.zeros((), jnp.int32), {}
+        if self.rule == "lazy_corrected":
+            last = {_kind(n): jnp.zeros(len(t), jnp.int32) for n, t in tables.items()}
+        return RowState(steps, moments, last, self._adamw.init(rest))
+
+    def split_rows(
+        self, params: Arrays, state: RowState, ids: Arrays
+    ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+        """`recommender.split_rows`, with rows that are up to date.
+
+        Args:
+          params: {name: array}.
+          state: before the update.
+          ids: {kind: int32 [n] sorted, filled up with `NO_ROW`}; {} for "dense".
+
+        Returns:
+          ({table: its rows [n, ...]}, {name: array}); rows of `NO_ROW` are zeros.
+        """
+        rows, dense = recommender.split_rows(params, ids)
+        for name in rows if state.last else ():
+            rows[name] = self._current_rows(name, params[name], state, ids)
+        return rows, dense
+
+    def update(
+        self,
+        params: Arrays,
+        state: RowState,
+        row_gradients: Arrays,
+        dense_gradients: Arrays,
+        ids: Arrays,
+    ) -> tuple[dict[str, jax.Array], RowState]:
+        """One step.
+
+        Args:
+          params: {name: array}, as before `split_rows`.
+          state: of the updates so far.
+          row_gradients: {table: [n, ...]}; what stands at `NO_ROW` does not count.
+          dense_gradients: {name: array} of all other parameters.
+          ids: as in `split_rows`.
+
+        Returns:
+          (params, state) after it.
+
+        Raises:
+          ValueError: the tables are not those of `init`.
+        """
+        if set(row_gradients) != set(state.moments):
+            raise ValueError(
+                f"gradients of rows of {sorted(row_gradients)}, but the optimizer has"
+                f" been set up for rows of {sorted(state.moments)}"
+            )
+        if self.config.clip_norm:
+            row_gradients, dense_gradients = self._clip(
+                row_gradients, dense_gradients, ids
+            )
+        dense = {name: params[name] for name in dense_gradients}
+        updates, dense_state = self._adamw.update(dense_gradients, state.dense, dense)
+        changed: dict[str, Any] = dict(optax.apply_updates(dense, updates))
+        moments, steps = {}, state.steps + 1
+        for name, gradient in row_gradients.items():
+            changed[name], *new = self._update_table(
+                name, params[name], state, gradient, ids
+            )
+            moments[name] = tuple(new)
+        last = {
+            kind: rows.at[ids[kind]].set(steps, mode="drop")
+            for kind, rows in state.last.items()
+        }
+        state = RowState(steps, moments, last, dense_state)
+        return {name: changed[name] for name in params}, state
+
+    def finish(
+        self, params: Arrays, state: RowState
+    ) -> tuple[dict[str, jax.Array], RowState]:
+        """Brings all rows up to date; training may go on from the result.
+
+        Only "lazy_corrected" has something to do: one pass over the tables.
+        """
+        changed, moments = dict(params), dict(state.moments)
+        for name in moments if state.last else ():
+            table, since = params[name], state.last[_kind(name)]
+            flat = tuple(map(_flat, (table, *moments[name])))
+            decay = self._decay(name, table)
+            new = self._catch_up(flat, since, state.steps, decay)
+            changed[name], *rest = (array.reshape(table.shape) for array in new)
+            moments[name] = tuple(rest)
+        last = {k: jnp.full_like(rows, state.steps) for k, rows in state.last.items()}
+        return changed, state._replace(moments=moments, last=last)
+
+    @property
+    def _adamw(self) -> optax.GradientTransformation:
+        """Of all gradients that are not of rows; they have been clipped before."""
+        config = dataclasses.replace(self.config, name="adamw", clip_norm=0.0)
+        return make_optimizer(config, self.total_steps)
+
+    def _clip(self, row_gradients, dense_gradients, ids):
+        known = {kind: numbers != NO_ROW for kind, numbers in ids.items()}
+
+        def without_padding(name, gradient):
+            mask = known[_kind(name)].reshape(-1, *[1] * (gradient.ndim - 1))
+            return jnp.where(mask, gradient, 0)
+
+        rows = {n: without_padding(n, g) for n, g in row_gradients.items()}
+        clip = optax.clip_by_global_norm(self.config.clip_norm)
+        return clip.update((rows, dict(dense_gradients)), optax.EmptyState())[0]
+
+    def _decay(self, name: str, table: jax.Array) -> float:
+        return self.config.weight_decay * decay_mask({name: table})[name]
+
+    def _current_rows(self, name, table, state, ids):
+        """Rows [n, ...] of a table as they are after the updates so far."""
+        numbers, last = jnp.asarray(ids[_kind(name)]), state.last[_kind(name)]
+        arrays = tuple(map(_flat, (table, *state.moments[name])))
+        decay = self._decay(name, table)
+
+        def visit(rows, places):
+            part = _take(numbers, places, NO_ROW)  # [k]
+            old = tuple(_take(array, part, 0) for array in arrays)  # [k, W]
+            since = _take(last, part, 0)
+            new, _, _ = self._catch_up(old, since, state.steps, decay)
+            return _put(rows, places, new)
+
+        rows = jnp.zeros((len(numbers), arrays[0].shape[1]), table.dtype)
+        return self._walk(visit, rows, numbers, rows.shape[1]).reshape(
+            len(numbers), *table.shape[1:]
+        )
+
+    def _update_table(self, name, table, state, gradient, ids):
+        """(w, m, v), or (w, G), after the update of a table's rows."""
+        numbers, last = jnp.asarray(ids[_kind(name)]), state.last.get(_kind(name))
+        gradients, decay = _flat(gradient), self._decay(name, table)
+        rate = make_schedule(self.config, self.total_steps)(state.steps)
+        step = _adagrad_step if self.rule == "row_adagrad" else self._adam_step
+
+        def visit(arrays, places):
+            part = _take(numbers, places, NO_ROW)  # [k]
+            rows = tuple(_take(array, part, 0) for array in arrays)  # [k, W]
+            if last is not None:
+                rows = self._catch_up(rows, _take(last, part, 0), state.steps, decay)
+            rows = step(rows, _take(gradients, places, 0), state.steps + 1, rate, decay)
+            return tuple(map(_put, arrays, (part,) * len(arrays), rows))
+
+        arrays = table, *state.moments[name]
+        flat = tuple(map(_flat, arrays))
+        flat = self._walk(visit, flat, numbers, gradients.shape[1])
+        return tuple(
+            new.reshape(old.shape) for new, old in zip(flat, arrays, strict=True)
+        )
+
+    def _walk(self, visit: Callable, carry: Any, ids: jax.Array, width: int) -> Any:
+        """`carry` after visit(carry, places of some ids) for all ids but padding."""
+        # One row alone XLA would slice, in a way that copies the whole table.
+        size = max(2, min(len(ids), self.chunk // width))
+        places = jnp.arange(size, dtype=jnp.int32)
+        if len(ids) <= size:
+            return visit(carry, places) if len(ids) else carry
+        pieces = (jnp.sum(ids != NO_ROW, dtype=jnp.int32) + size - 1) // size
+        return lax.fori_loop(0, pieces, lambda k, c: visit(c, k * size + places), carry)
+
+    def _adam_step(self, rows, gradient, step, rate, decay):
+        """(w, m, v) [k, W] after step `step`, 1 for the first."""
+        weight, first, second = rows
+        b1 = self.config.momentum
+        first = b1 * first + (1 - b1) * gradient
+        second = B2 * second + (1 - B2) * gradient**2
+        scale = jnp.sqrt(second / (1 - B2**step)) + EPSILON
+        change = first / (1 - b1**step) / scale + decay * weight
+        return weight - (rate * change).astype(weight.dtype), first, second
+
+    def _catch_up(self, rows, since, now, decay):
+        """Rows after the steps since + 1 to now = since + s without a gradient.
+
+        In these steps "dense" has m_t = b1^(t - since) m and v_t = b2^(t - since) v.
+        With eps = 0 all numbers of a row then move by the same multiple of m / sqrt(v):
+
+            w <- K w - T m / sqrt(v),   m <- b1^s m,   v <- b2^s v
+            K = product over t of (1 - l_t d)
+            T = sum over t of l_t sqrt(1 - b2^t) / (1 - b1^t) q^(t - since) K_t
+
+        with q = b1 / sqrt(b2) and K_t the product over the steps after t. Sums to the
+        end of the run, tables of one number for each of its steps, give both:
+
+            K = kept(now) / kept(since),   T = K reach(since) - q^s reach(now)
+
+        Exact for any schedule, with decay and correction of bias, but for eps, which
+        "dense" adds to sqrt(v_t / (1 - b2^t)): in step t this is eps_t =
+        eps sqrt(1 - b2^t) b2^(-(t - since) / 2) beside sqrt(v). Here it is that of the
+        first step throughout, which makes the part of T that step t has too great by
+        less than (eps_t - eps_(since + 1)) / sqrt(v) of itself. Over a rest this is
+        0.1 % where sqrt(v) is 5 eps, or 50 eps in the first steps of a run.
+
+        Args:
+          rows: (w, m, v) [k, W].
+          since: int32 [k].
+          now: int32 [].
+          decay: d.
+        """
+        weight, first, second = rows
+        log_kept, reach = self._rests[decay]
+        b1, rest = self.config.momentum, now - since  # [k]
+        kept = jnp.exp(_at(log_kept, now) - _at(log_kept, since))
+        moved = kept * _at(reach, since) - (b1 / B2**0.5) ** rest * _at(reach, now)
+        epsilon = EPSILON * jnp.sqrt((1 - B2 ** (since + 1)) / B2)
+        kept, moved, epsilon, keep_first, keep_second = (
+            value.astype(weight.dtype)[:, None]  # [k, 1]
+            for value in (kept, moved, epsilon, b1**rest, B2**rest)
+        )
+        weight = kept * weight - moved * (first / (jnp.sqrt(second) + epsilon))
+        return weight, keep_first * first, keep_second * second
+
+    @functools.cached_property
+    def _rests(self) -> dict[float, tuple[np.ndarray, np.ndarray]]:
+        """{d: (log kept, reach)}, float64 [total_steps + 1], see `_catch_up`.
+
+        reach(t) = sum over t' > t of l_t' sqrt(1 - b2^t') / (1 - b1^t') q^(t' - t)
+        kept(t) / kept(t'), from the last step backwards.
+        """
+        counts = np.arange(self.total_steps)
+        with jax.ensure_compile_time_eval():
+            schedule = make_schedule(self.config, self.total_steps)
+            rates = np.asarray(jax.vmap(schedule)(counts), np.float64)
+        b1, ratio = self.config.momentum, self.config.momentum / B2**0.5
+        pulls = rates * np.sqrt(1 - B2 ** (counts + 1.0)) / (1 - b1 ** (counts + 1.0))
+        tables = {}
+        for decay in {0.0, self.config.weight_decay}:
+            kept = 1 - rates * decay
+            reach = np.zeros(self.total_steps + 1)
+            for t in reversed(range(self.total_steps)):
+                reach[t] = ratio / kept[t] * (pulls[t] + reach[t + 1])
+            log_kept = np.concatenate([[0.0], np.cumsum(np.log(kept))])
+            tables[decay] = log_kept, reach
+        return tables
+
+
+def _adagrad_step(rows, gradient, step, rate, decay):
+    """(w [k, W], G [k, 1]) after a step."""
+    del step
+    weight, total = rows
+    total = total + jnp.mean(gradient**2, axis=1, keepdims=True)
+    change = gradient / (jnp.sqrt(total) + EPSILON) + decay * weight
+    return weight - (rate * change).astype(weight.dtype), total
+
+
+def _kind(name: str) -> str:
+    return name.split("_")[0]
+
+
+def _flat(table: jax.Array) -> jax.Array:
+    return table.reshape(len(table), -1)
+
+
+def _at(table: np.ndarray, steps: jax.Array) -> jax.Array:
+    return jnp.take(jnp.asarray(table), steps, mode="clip")
+
+
+def _take(array: jax.Array, ids: jax.Array, fill: int) -> jax.Array:
+    """Rows with these numbers; `fill` for numbers past the end."""
+    return jnp.take(array, ids, axis=0, mode="fill", fill_value=fill)
+
+
+def _put(array: jax.Array, ids: jax.Array, rows: jax.Array) -> jax.Array:
+    """The array with these rows in place of its own; numbers past the end: dropped."""
+    return array.at[ids].set(
+        rows, mode="drop", unique_indices=True, indices_are_sorted=True
+    )

@@ -1,0 +1,158 @@
+"""Tables 2 to 5 of the paper: their rows, its figures, and what it claims of them.
+
+Which switch of the built-in closet must undo which claim is told in `recsys.closet`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common import claims, result_tables
+from common import config as configs
+from common.errors import UserError
+from recsys import paper_figures
+from recsys.config import OURS, Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of the tables.
+
+    Attributes:
+      name: short, for flags and folders: "vbpr-ii".
+      title: as the paper prints it.
+      model: of `ModelConfig.name`.
+      both_tasks: whether it is trained on both tasks.
+    """
+
+    name: str
+    title: str
+    model: str
+    both_tasks: bool
+
+    def apply(self, config: Config, seed: int) -> Config:
+        """The config of one run of this row."""
+        changes: dict[str, Any] = {"model.name": self.model, "train.seed": seed}
+        if not self.both_tasks:
+            # J1 alone, as large as it is beside the other.
+            changes |= {"loss.user_weight": 0.0, "loss.item_weight": 1.0}
+        if self.model != config.model.name:
+            changes["model.level_widths"] = ()
+        if config.reproduce.resplit:
+            changes["data.split_seed"] = seed
+        return configs.replace(config, changes)
+
+
+def _baseline(name: str, title: str) -> tuple[Row, ...]:
+    return (
+        Row(name, title, name, False),
+        Row(f"{name}-i", f"{title}-I", f"{name}-i", False),
+        Row(f"{name}-ii", f"{title}-II", f"{name}-i", True),
+    )
+
+
+BASELINES = ("vbpr", "sherlock", "deepstyle")
+SINGLE = f"{OURS}-s"
+ROWS = (
+    *_baseline("vbpr", "VBPR"),
+    *_baseline("sherlock", "Sherlock"),
+    *_baseline("deepstyle", "DeepStyle"),
+    Row(SINGLE, "OurModel-S", OURS, False),
+    Row(OURS, "OurModel", OURS, True),
+)
+POPULARITY = "popularity"
+# Table of the paper by metric.
+METRICS = {"accuracy": "table2", "auc": "table3", "ndcg": "table4", "f1": "table5"}
+TITLES = {"accuracy": "Accuracy", "auc": "AUC", "ndcg": "NDCG", "f1": "F1"}
+# What models are compared by.
+JUDGED = "ndcg@10"
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
+    """Rows by name, in the order of the tables; all for ().
+
+    Raises:
+      UserError: for a name that no row has.
+    """
+    known = {row.name: row for row in ROWS}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--reproduce.rows: there is no row {name!r}; there are"
+                f" {', '.join(known)}"
+            )
+    return tuple(row for row in ROWS if not names or row.name in names)
+
+
+def metric_table(
+    metric: str, group: str, rows: Sequence[Row], results: Results, config: Config
+) -> list[dict[str, Any]]:
+    """One of Tables 2 to 5, with the most popular items as its last row.
+
+    Args:
+      metric: "accuracy", ….
+      group: "" for all test items, "seen/" or "unseen/".
+      rows: in order.
+      results: metrics of each seed by the row's name.
+      config: of the runs.
+    """
+    table = []
+    lengths = config.ranking.lengths
+    for row in rows:
+        cells: dict[str, Any] = {"row": row.title}
+        for length in lengths:
+            cells[f"@{length}"] = _mean(
+                results[row.name], f"test/{group}{metric}@{length}"
+            )
+        if not group and not config.data.interactions:
+            for length in lengths:
+                printed = paper_figures.figure(
+                    metric, row.name, config.closet.subset, length
+                )
+                if printed is not None:
+                    cells[f"paper @{length}"] = f"{printed:.3f}"
+        table.append(cells)
+    runs = results[rows[0].name]
+    cells = {"row": "most popular items"}
+    for length in lengths:
+        cells[f"@{length}"] = _mean(runs, f"{POPULARITY}/test/{group}{metric}@{length}")
+    return [*table, cells]
+
+
+def verdicts(results: Results) -> list[claims.Verdict]:
+    """Judges every claim of section 4.4 whose rows are all there.
+
+    Args:
+      results: {name of a row: metrics of each seed, in one order}.
+    """
+    titles = {row.name: row.title for row in ROWS}
+    pairs: list[tuple[str, str]] = []
+    for name in BASELINES:
+        pairs += [(f"{name}-i", name), (f"{name}-ii", f"{name}-i")]
+        pairs.append((OURS, f"{name}-ii"))
+    pairs += [(SINGLE, f"{name}-i") for name in BASELINES]
+    pairs.append((OURS, SINGLE))
+    judged = []
+    for group, where in (("", "all items"), ("unseen/", "unseen items")):
+        for better, worse in pairs:
+            if better not in results or worse not in results:
+                continue
+            judged.append(
+                claims.judge(
+                    f"{titles[better]} > {titles[worse]}, {where}",
+                    _figures(results[better], f"test/{group}{JUDGED}"),
+                    _figures(results[worse], f"test/{group}{JUDGED}"),
+                )
+            )
+    return judged
+
+
+def _figures(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [float(run[name]) for run in runs]
+
+
+def _mean(runs: Sequence[Mapping[str, Any]], name: str) -> str:
+    values = [run.get(name) for run in runs]
+    return "" if None in values else result_tables.format_mean(values)  # type: ignore[arg-type]

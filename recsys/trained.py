@@ -1,0 +1,115 @@
+"""A trained model on disk, and how it is read back.
+
+workdir/model.json    tree and scaling of the features
+workdir/corpus.npz    ids of users and items, and what each user has taken
+workdir/params.npz    parameters
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from common import workdirs
+from common.errors import UserError
+from common.splits import SPLITS
+from recsys.attribute_features import AttributeEncoder
+from recsys.config import Config
+from recsys.corpus import Corpus
+from recsys.feature_files import Scaling
+from recsys.interactions import UserItems
+from recsys.tree import CategoryTree
+
+FILE = "model.json"
+ARRAYS = "corpus.npz"
+PARAMS = "params.npz"
+PHASE = "train"  # of the checkpoints
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model with everything around it.
+
+    Attributes:
+      config: of the run.
+      params: {name: array}, on the host.
+      tree: of the categories.
+      scaling: of the features.
+      encoder: of attributes, where the features come from these.
+      user_ids: [U].
+      item_ids: [I] of the training catalogue.
+      taken: items of each user in all splits.
+    """
+
+    config: Config
+    params: Mapping[str, np.ndarray]
+    tree: CategoryTree
+    scaling: Scaling
+    encoder: AttributeEncoder | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    taken: UserItems
+
+
+def save(
+    workdir: pathlib.Path, corpus: Corpus, params: Mapping[str, np.ndarray]
+) -> None:
+    """Writes all that stands beside the checkpoints.
+
+    Those hold parameters too, but rows that rest may not be up to date there.
+
+    Args:
+      workdir: of the run.
+      corpus: it was trained on.
+      params: {name: array}, on the host.
+    """
+    catalogue, taken = corpus.catalogue, corpus.of_users(*SPLITS)
+    with open(workdir / PARAMS, "wb") as file:
+        np.savez(file, **params)  # type: ignore[arg-type]
+    with open(workdir / ARRAYS, "wb") as file:
+        np.savez(
+            file,
+            user_ids=corpus.user_ids,
+            item_ids=catalogue.item_ids,
+            starts=taken.starts,
+            items=taken.items,
+        )
+    contents = {
+        "tree": catalogue.tree.to_json(),
+        "scaling": catalogue.scaling.to_json(),
+        "encoder": catalogue.encoder.to_json() if catalogue.encoder else None,
+    }
+    workdirs.write_signed(workdir / FILE, contents)
+
+
+def load(workdir: pathlib.Path, config: Config) -> Trained:
+    """Reads a trained model.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run.
+
+    Raises:
+      UserError: where the folder holds no trained model, or a damaged one.
+    """
+    path = workdir / FILE
+    try:
+        contents = workdirs.read_signed(path)
+        tree = CategoryTree.from_json(contents["tree"])
+        scaling = Scaling.from_json(contents["scaling"])
+        encoder = contents["encoder"] and AttributeEncoder.from_json(
+            contents["encoder"]
+        )
+        with np.load(workdir / ARRAYS, allow_pickle=False) as saved:
+            users, items = saved["user_ids"], saved["item_ids"]
+            taken = UserItems(saved["starts"], saved["items"])
+        with np.load(workdir / PARAMS, allow_pickle=False) as saved:
+            params = dict(saved)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename} is missing: run --mode=train there to its end first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again") from None
+    return Trained(config, params, tree, scaling, encoder, users, items, taken)
