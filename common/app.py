@@ -63,6 +63,10 @@ MODES = {
     "explain": Mode("draw what the model looked at", trained=True),
     "export": Mode("write a program that serves without this code", trained=True),
     "schema": Mode("infer the schema file of a table", needs=()),
+    "import": Mode(
+        "turn files of another library, --input, into tables in the folder --output",
+        needs=("input", "output"),
+    ),
     "check": Mode("report on the data before training"),
     "reproduce": Mode("a table of the paper, several seeds"),
 }

@@ -71,10 +71,6 @@ class VisualFactors(Recommender):
         """Declares the parameters of theta_i."""
         raise NotImplementedError
 
-    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
-        """theta_i, [..., K']."""
-        raise NotImplementedError
-
     @property
     def visual_width(self) -> int:
         """K'."""
@@ -297,11 +293,15 @@ class DeepStyle(Recommender):
         self, items: jax.Array, leaves: jax.Array, features: jax.Array
     ) -> jax.Array:
         """[..., E] of items."""
-        style = self.project_all(self.visual_matrix, features)  # [..., D]
-        style = style - self.pick(self.leaf_style, "leaf", leaves)
+        style = self.see(leaves, features)
         if self.item_factors:
             style = style + self.pick(self.item_factor, "item", items)
         return jnp.concatenate([style, self.leaf_vectors(leaves)], axis=-1)
+
+    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+        """E f - l_c, [..., D]."""
+        style = self.project_all(self.visual_matrix, features)
+        return style - self.pick(self.leaf_style, "leaf", leaves)
 
     def leaf_vectors(self, leaves: jax.Array) -> jax.Array:
         """[..., 1] the factor of b_u, or [..., 0]."""

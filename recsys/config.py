@@ -59,6 +59,9 @@ class DataConfig:
     attribute_min_count: int = knob(
         20, "items that a value of an attribute must have", low=1
     )
+    photo: str = knob(
+        "", "column of the items with the names of their photos, for explain"
+    )
     uneven: Uneven = knob(
         "refuse", "paths of unequal depth: an error, or their last category repeated"
     )
@@ -84,6 +87,22 @@ class DataConfig:
                 "--data.features and --data.attributes or --data.numbers: give one of"
                 " them, either makes the features"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class AtomicConfig:
+    """How `--mode=import` reads RecBole's atomic files."""
+
+    category: str = knob("categories", "field of the items with their category path")
+    separator: Literal["blank", "comma"] = knob(
+        "blank", "between levels of a category: a blank, or a comma and a blank"
+    )
+    rating_at_least: float | None = knob(
+        None, "interactions with a lower rating are left out"
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +245,7 @@ class Config:
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     closet: ClosetConfig = dataclasses.field(default_factory=ClosetConfig)
+    atomic: AtomicConfig = dataclasses.field(default_factory=AtomicConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     negatives: NegativesConfig = dataclasses.field(default_factory=NegativesConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)

@@ -102,5 +102,7 @@ class Corpus:
             for column in (part.users, part.items):
                 digest.update(column.tobytes())
         digest.update(self.catalogue.leaf_of_item.tobytes())
+        if self.catalogue.feature_rows is not None:
+            digest.update(self.catalogue.feature_rows.tobytes())
         digest.update(repr(self.catalogue.tree.leaves).encode())
         return digest.hexdigest()[:16]

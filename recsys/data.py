@@ -186,6 +186,8 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
             [],
         )
     items, features, encoder = read_catalogue(config, trained.encoder)
+    if config.data.uneven == "repeat":
+        items = item_files.reject_collisions(items)
     if features.width != trained.scaling.width:
         raise UserError(
             f"{config.data.items}: its features have {features.width} numbers, those of"

@@ -4,14 +4,17 @@ import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
 import pandas as pd
 
 from common import app, result_tables, verbs, workdirs
 from common.app import Run
 from common.errors import UserError
 from recsys import (
+    atomic_files,
     data,
     evaluation,
+    explain,
     exporting,
     page,
     reproduce,
@@ -101,6 +104,44 @@ def read_users(
     return list(dict.fromkeys(users)), pairs, failed
 
 
+def run_explain(config: Config, run: Run) -> None:
+    """Draws why items stand in lists, for the users of --input or some of training."""
+    model = Model(run.workdir, config)
+    folder = run.output or run.workdir / "figures" / "explain"
+    if run.input is None:
+        active = np.argsort(-model.trained.taken.counts, kind="stable")[:EXPLAINED]
+        users = [str(user) for user in model.trained.user_ids[np.sort(active)]]
+    else:
+        users, _, failed = read_users(run.input, config)
+        for error in failed["error"]:
+            run.say(error)
+        unknown = [user for user in users if not model.knows(user)]
+        if unknown:
+            run.say(f"not known from training: {', '.join(unknown[:5])}")
+        users = [user for user in users if model.knows(user)]
+        if not users:
+            raise UserError(f"{run.input}: no user that is known from training")
+    explain.write(model, users, folder, run.images)
+    run.show(f"{len(users)} users drawn: {folder}")
+
+
+EXPLAINED = 8  # users that are drawn where none are named: those who took most
+
+
+def run_import(config: Config, run: Run) -> None:
+    """Turns RecBole's atomic files into tables of interactions and items."""
+    atomic = config.atomic
+    found = atomic_files.import_atomic(
+        run.need("input"),
+        run.need("output"),
+        atomic.category,
+        atomic.rating_at_least,
+        separator={"blank": " ", "comma": ", "}[atomic.separator],
+        max_rejected_fraction=config.data.max_rejected_fraction,
+    )
+    run.show(found.describe())
+
+
 def run_export(config: Config, run: Run) -> None:
     """Writes vectors of users and items, and a program for those of new items."""
     directory = run.output or run.workdir / "export"
@@ -122,7 +163,9 @@ VERBS = {
     "train": run_train,
     "evaluate": run_evaluate,
     "predict": run_predict,
+    "explain": run_explain,
     "export": run_export,
+    "import": run_import,
     "reproduce": run_reproduce,
 }
 

@@ -137,12 +137,16 @@ class CoarseFine(Recommender):
     ) -> jax.Array:
         """[..., E] of items; their numbers do not count."""
         del items
-        fine = self.project_by(self.leaf_matrix, "leaf", leaves, features)
-        fine = fine + self.pick(self.leaf_item_bias, "leaf", leaves)  # [..., d_vis]
+        fine = self.see(leaves, features)  # [..., d_vis]
         shift = self.pick(self.leaf_user_bias, "leaf", leaves)  # [..., d_vis]
         offset = jnp.sum(shift * fine, axis=-1, keepdims=True)  # [..., 1]
         parts = [fine, offset, self.leaf_vectors(leaves)]
         return jnp.concatenate(parts, axis=-1)
+
+    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+        """e_vis [..., d_vis] (Eq. 2)."""
+        seen = self.project_by(self.leaf_matrix, "leaf", leaves, features)
+        return seen + self.pick(self.leaf_item_bias, "leaf", leaves)
 
     def leaf_vectors(self, leaves: jax.Array) -> jax.Array:
         """e^1 to e^m, b_user and 1 of leaves [...]: [..., E - d_vis - 1]."""

@@ -4,6 +4,7 @@ model = recsys.load("runs/closet")
 table = model.recommend(["17", "23"], length=20)
 """
 
+import functools
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,13 +15,15 @@ import numpy as np
 import pandas as pd
 
 from common import parallel, workdirs
-from recsys import data, fold_in, task, trained
+from common.errors import UserError
+from recsys import data, fold_in, row_faults, task, trained
 from recsys.config import Config
 from recsys.interactions import Interactions, UserItems
 from recsys.item_index import ItemIndex
 from recsys.negatives import NegativeSampler
 from recsys.ranker import Ranker, select
 from recsys.task import Task
+from recsys.top_k import TopK
 from recsys.train import choose_form
 
 COLUMNS = ("user", "rank", "item", "score", "user_is", "error")
@@ -69,6 +72,10 @@ class Model:
         self._task = Task(self.config, self.network, execution.devices)
         self._ranker = Ranker(self._task, self.catalogue, execution)
         self._params = execution.replicate(dict(self.trained.params))
+        self._plain_params = {
+            name: jnp.asarray(value) for name, value in self.trained.params.items()
+        }
+        self._user_ids = pd.Index(self.trained.user_ids.astype(str))
         self._index: ItemIndex | None = None
 
     def recommend(
@@ -101,7 +108,7 @@ class Model:
         asked = [str(user) for user in users] if users is not None else None
         if asked is None:
             asked = self.trained.user_ids.astype(str).tolist()
-        number = pd.Index(self.trained.user_ids.astype(str)).get_indexer(asked)
+        number = self._user_ids.get_indexer(asked)
         given = self._number_pairs(pairs, asked)
         vectors = np.array(self._ranker.user_vectors(self._params, number), np.float32)
         folded = np.flatnonzero((number < 0) & (given.counts > 0))
@@ -125,9 +132,75 @@ class Model:
         """Items of the catalogue int32 [Q, K] for user vectors [Q, E], none left out."""
         return self._ranker.rank(self.index, vectors, length, None).items
 
-    def user_vectors(self) -> np.ndarray:
-        """float32 [U, E] of the users of training."""
-        users = np.arange(len(self.trained.user_ids))
+    def rank_without(
+        self, vectors: np.ndarray, length: int, left_out: np.ndarray
+    ) -> TopK:
+        """The best items for one user vector [1, E], but for some."""
+        hidden = UserItems(np.array([0, len(left_out)]), np.sort(left_out))
+        return self._ranker.rank(self.index, vectors, length, hidden)
+
+    def knows(self, user: str) -> bool:
+        """Whether training had a user."""
+        return user in self._user_ids
+
+    def number_of(self, user: str) -> int:
+        """The number of a user of training.
+
+        Raises:
+          UserError: training had no such user.
+        """
+        number = int(self._user_ids.get_indexer([user])[0])
+        if number < 0:
+            raise UserError(f"user {user!r} is not known from training")
+        return number
+
+    def taken(self, number: int) -> np.ndarray:
+        """What a user of training has taken, in numbers of the catalogue."""
+        places = self._place[self.trained.taken.items_of(number)]
+        return places[places >= 0]
+
+    def category_of(self, item: int) -> tuple[str, ...]:
+        """Category path of an item of the catalogue, from the top."""
+        return self.trained.tree.leaves[self.catalogue.leaf_of_item[item]]
+
+    @functools.cached_property
+    def photo_names(self) -> np.ndarray | None:
+        """Name of each item's photo [I], "" for none; None where no column has any."""
+        own = self.config.data
+        if not own.photo or not own.items:
+            return None
+        frame = row_faults.open_table(own.items, [own.item, own.photo]).frame
+        named = frame.drop_duplicates(own.item).set_index(own.item)[own.photo]
+        return named.reindex(self.catalogue.item_ids).fillna("").to_numpy(object)
+
+    def score_parts(self, number: int, items: np.ndarray) -> dict[str, np.ndarray]:
+        """What a user's scores of items add up from: {part: [n]}."""
+        catalogue = self.catalogue
+        found: Any = self.network.apply(
+            {"params": self._plain_params},
+            jnp.full(len(items), number, jnp.int32),
+            jnp.asarray(self._known_items[items]),
+            jnp.asarray(catalogue.leaf_of_item[items]),
+            jnp.asarray(catalogue.take_features(items)),
+            method="score_parts",
+        )
+        return {name: np.asarray(values) for name, values in found.items()}
+
+    def visual_vectors(self, items: np.ndarray) -> np.ndarray:
+        """What the model sees of items of the catalogue: [n, d]."""
+        catalogue = self.catalogue
+        found: Any = self.network.apply(
+            {"params": self._plain_params},
+            jnp.asarray(catalogue.leaf_of_item[items]),
+            jnp.asarray(catalogue.take_features(items)),
+            method="see",
+        )
+        return np.asarray(found)
+
+    def user_vectors(self, users: np.ndarray | None = None) -> np.ndarray:
+        """float32 [Q, E] of users of training by number; None for all."""
+        if users is None:
+            users = np.arange(len(self.trained.user_ids))
         return self._ranker.user_vectors(self._params, users)
 
     def item_vectors(self) -> np.ndarray:
@@ -175,9 +248,7 @@ class Model:
             users, given.items, config.negatives, seed=self.config.train.seed, step=0
         )
         items = np.concatenate([given.items[:, None], drawn.items], axis=1)
-        params = {
-            name: jnp.asarray(value) for name, value in self.trained.params.items()
-        }
+        params = self._plain_params
         rows = fold_in.fold_in(
             self.network,
             params,

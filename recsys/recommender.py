@@ -131,6 +131,10 @@ class Recommender(nn.Module):
         """[..., E - item_width], the columns that all items of a leaf share."""
         return jnp.zeros((*leaves.shape, 0))
 
+    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+        """[..., d] what the model sees of items: leaves [...], features [..., F]."""
+        raise NotImplementedError
+
     @property
     def item_width(self) -> int:
         """Number of columns that differ between items of one leaf."""

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from common import claims, parallel, result_tables, workdirs
-from recsys import data, tables, train
+from recsys import data, rivals, tables, train
 from recsys.config import Config
 from recsys.corpus import Corpus
 from recsys.tables import Results, Row
@@ -49,7 +49,10 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
                 say(f"{row.name}, seed {seed}")
                 if corpus is None or split_seed != wanted.data.split_seed:
                     corpus, split_seed = data.load(wanted, say), wanted.data.split_seed
-                values = train.run_once(wanted, corpus, folder)
+                if row.rival:
+                    values = rivals.judge(wanted, corpus, row.name, seed)
+                else:
+                    values = train.run_once(wanted, corpus, folder)
                 if jax.process_index() == 0:
                     workdirs.write_metrics(folder / workdirs.METRICS, values)
                 parallel.wait_for_all("figures written")
@@ -70,7 +73,8 @@ def write_tables(
       rows: of the tables.
       results: metrics of each seed by the row's name.
     """
-    notes = describe(config, results[rows[0].name][0])
+    first = next(row.name for row in rows if not row.rival)
+    notes = describe(config, results[first][0])
     written = []
     for metric, table in tables.METRICS.items():
         for group, words in (("", ""), ("unseen/", ", items never seen in training")):

@@ -191,10 +191,8 @@ class RowOptimizer:
         changed: dict[str, Any] = dict(optax.apply_updates(dense, updates))
         moments, steps = {}, state.steps + 1
         for name, gradient in row_gradients.items():
-            changed[name], *new = self._update_table(
-                name, params[name], state, gradient, ids
-            )
-            moments[name] = tuple(new)
+            arrays = self._update_table(name, params[name], state, gradient, ids)
+            changed[name], moments[name] = arrays[0], arrays[1:]
         last = {
             kind: rows.at[ids[kind]].set(steps, mode="drop")
             for kind, rows in state.last.items()
@@ -211,12 +209,8 @@ class RowOptimizer:
         """
         changed, moments = dict(params), dict(state.moments)
         for name in moments if state.last else ():
-            table, since = params[name], state.last[_kind(name)]
-            flat = tuple(map(_flat, (table, *moments[name])))
-            decay = self._decay(name, table)
-            new = self._catch_up(flat, since, state.steps, decay)
-            changed[name], *rest = (array.reshape(table.shape) for array in new)
-            moments[name] = tuple(rest)
+            arrays = self._finish_table(name, params[name], state)
+            changed[name], moments[name] = arrays[0], arrays[1:]
         last = {k: jnp.full_like(rows, state.steps) for k, rows in state.last.items()}
         return changed, state._replace(moments=moments, last=last)
 
@@ -237,58 +231,82 @@ class RowOptimizer:
         clip = optax.clip_by_global_norm(self.config.clip_norm)
         return clip.update((rows, dict(dense_gradients)), optax.EmptyState())[0]
 
-    def _decay(self, name: str, table: jax.Array) -> float:
-        return self.config.weight_decay * decay_mask({name: table})[name]
-
     def _current_rows(self, name, table, state, ids):
         """Rows [n, ...] of a table as they are after the updates so far."""
-        numbers, last = jnp.asarray(ids[_kind(name)]), state.last[_kind(name)]
+        numbers = jnp.asarray(ids[_kind(name)])
         arrays = tuple(map(_flat, (table, *state.moments[name])))
-        decay = self._decay(name, table)
+        read = self._reader(name, table, state)
 
         def visit(rows, places):
-            part = _take(numbers, places, NO_ROW)  # [k]
-            old = tuple(_take(array, part, 0) for array in arrays)  # [k, W]
-            since = _take(last, part, 0)
-            new, _, _ = self._catch_up(old, since, state.steps, decay)
-            return _put(rows, places, new)
+            new = read(arrays, _take(numbers, places, NO_ROW))[0]  # [k, W]
+            return (_put(rows[0], places, new),)
 
-        rows = jnp.zeros((len(numbers), arrays[0].shape[1]), table.dtype)
-        return self._walk(visit, rows, numbers, rows.shape[1]).reshape(
-            len(numbers), *table.shape[1:]
-        )
+        rows = jnp.zeros((len(numbers), *table.shape[1:]), table.dtype)
+        return self._walk(visit, (rows,), numbers)[0]
 
     def _update_table(self, name, table, state, gradient, ids):
         """(w, m, v), or (w, G), after the update of a table's rows."""
-        numbers, last = jnp.asarray(ids[_kind(name)]), state.last.get(_kind(name))
-        gradients, decay = _flat(gradient), self._decay(name, table)
+        numbers, gradients = jnp.asarray(ids[_kind(name)]), _flat(gradient)
         rate = make_schedule(self.config, self.total_steps)(state.steps)
+        decay = self._decay(name, table)
+        read = self._reader(name, table, state)
         step = _adagrad_step if self.rule == "row_adagrad" else self._adam_step
 
         def visit(arrays, places):
             part = _take(numbers, places, NO_ROW)  # [k]
-            rows = tuple(_take(array, part, 0) for array in arrays)  # [k, W]
-            if last is not None:
-                rows = self._catch_up(rows, _take(last, part, 0), state.steps, decay)
-            rows = step(rows, _take(gradients, places, 0), state.steps + 1, rate, decay)
-            return tuple(map(_put, arrays, (part,) * len(arrays), rows))
+            own = _take(gradients, places, 0)  # [k, W]
+            rows = step(read(arrays, part), own, state.steps + 1, rate, decay)
+            return tuple(_put(a, part, r) for a, r in zip(arrays, rows, strict=True))
 
-        arrays = table, *state.moments[name]
-        flat = tuple(map(_flat, arrays))
-        flat = self._walk(visit, flat, numbers, gradients.shape[1])
-        return tuple(
-            new.reshape(old.shape) for new, old in zip(flat, arrays, strict=True)
-        )
+        return self._walk(visit, (table, *state.moments[name]), numbers)
 
-    def _walk(self, visit: Callable, carry: Any, ids: jax.Array, width: int) -> Any:
-        """`carry` after visit(carry, places of some ids) for all ids but padding."""
+    def _finish_table(self, name, table, state):
+        """(w, m, v) of a table of which all rows are up to date."""
+        read = self._reader(name, table, state)
+
+        def visit(arrays, places):
+            rows = read(arrays, places)
+            return tuple(_put(a, places, r) for a, r in zip(arrays, rows, strict=True))
+
+        # In pieces too: XLA's own pass over a table holds a second copy of it.
+        places = jnp.arange(len(table), dtype=jnp.int32)
+        return self._walk(visit, (table, *state.moments[name]), places)
+
+    def _decay(self, name: str, table: jax.Array) -> float:
+        return self.config.weight_decay * decay_mask({name: table})[name]
+
+    def _reader(self, name: str, table: jax.Array, state: RowState) -> Callable:
+        """(arrays [rows, W], ids [k]) -> their rows [k, W], up to date."""
+        decay, last = self._decay(name, table), state.last.get(_kind(name))
+
+        def read(arrays, ids):
+            rows = tuple(_take(array, ids, 0) for array in arrays)
+            if last is None:
+                return rows
+            return self._catch_up(rows, _take(last, ids, 0), state.steps, decay)
+
+        return read
+
+    def _walk(self, visit: Callable, arrays: Any, ids: jax.Array) -> Any:
+        """Arrays [rows, ...] after visits to the places of all ids but padding.
+
+        `visit` is given the arrays as [rows, W] and places in `ids`, int32 [k]; those
+        past the end stand for none.
+        """
+        if not len(ids):
+            return arrays
+        carry = tuple(map(_flat, arrays))
         # One row alone XLA would slice, in a way that copies the whole table.
-        size = max(2, min(len(ids), self.chunk // width))
+        size = max(2, min(len(ids), self.chunk // carry[0].shape[1]))
         places = jnp.arange(size, dtype=jnp.int32)
         if len(ids) <= size:
-            return visit(carry, places) if len(ids) else carry
-        pieces = (jnp.sum(ids != NO_ROW, dtype=jnp.int32) + size - 1) // size
-        return lax.fori_loop(0, pieces, lambda k, c: visit(c, k * size + places), carry)
+            carry = visit(carry, places)
+        else:
+            known = jnp.sum(ids != NO_ROW, dtype=jnp.int32)
+            carry = lax.fori_loop(
+                0, -(-known // size), lambda k, c: visit(c, k * size + places), carry
+            )
+        return tuple(a.reshape(b.shape) for a, b in zip(carry, arrays, strict=True))
 
     def _adam_step(self, rows, gradient, step, rate, decay):
         """(w, m, v) [k, W] after step `step`, 1 for the first."""

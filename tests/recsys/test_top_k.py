@@ -163,6 +163,10 @@ def test_blocks_that_cannot_matter_are_left_out():
     assert check((leaves, own, leaf_vectors, users), 3).skipped == 0
     leaf_vectors[3, 0] = 100
     assert check((leaves, own, leaf_vectors, users), 3).skipped == 0.5
+    # Each of the devices knows its own block only, and looks at it; the second search,
+    # for equal scores, is for known scores and leaves out half of them there too.
+    found = check((leaves, own, leaf_vectors, users), 3, mesh=make_mesh(8))
+    assert found.skipped == 0.25
     # One user who wants all the other leaves.
     users[2, OWN] = -1
     assert check((leaves, own, leaf_vectors, users), 3).skipped < 0.5

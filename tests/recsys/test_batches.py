@@ -1,0 +1,268 @@
+import collections
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+
+from common import config as configs
+from recsys import data, task
+from recsys.batches import Batches
+from recsys.config import Config
+from recsys.feature_files import ArrayFeatures
+from recsys.interactions import Interactions
+from recsys.recommender import NO_ROW
+from tests.recsys import plain_models as plain
+
+USERS, ITEMS, BATCH, NEGATIVES = 11, 37, 8, 3
+SETTINGS = {
+    "train.batch_size": BATCH,
+    "negatives.count": NEGATIVES,
+    "data.normalisation": "none",
+    "data.fractions": (0.5, 0.3, 0.2),
+    "model.width": 12,
+    "rows": "lazy",
+    "loss.sampled_users": 4,
+}
+
+
+def make_config(changes=()):
+    return configs.replace(Config(), {**SETTINGS, **dict(changes)})
+
+
+def make_corpus(config):
+    """100 interactions, of which training has 50; features are the item's number."""
+    rng = np.random.default_rng(0)
+    pairs = rng.permutation(USERS * ITEMS)[:100]
+    leaf_of_item = np.arange(ITEMS, dtype=np.int32) % plain.TREE.leaf_count
+    return data.make_corpus(
+        config,
+        Interactions(pairs // ITEMS, pairs % ITEMS),
+        plain.TREE,
+        leaf_of_item,
+        ArrayFeatures(np.arange(2 * ITEMS, dtype=np.float32).reshape(ITEMS, 2)),
+        user_ids=np.arange(USERS),
+        item_ids=np.arange(ITEMS),
+    )
+
+
+def make_batches(**changes):
+    """(batches, corpus); changes by dotted name, "." as "__"."""
+    config = make_config({k.replace("__", "."): v for k, v in changes.items()})
+    corpus = make_corpus(config)
+    model = task.make_model(config, plain.TREE, USERS, ITEMS, 2, 1.0, "gather")
+    return Batches(config, corpus, model), corpus
+
+
+def take(batches, count, *where):
+    with contextlib.closing(batches.iterate(*(where or (0,)))) as found:
+        return list(itertools.islice(found, count))
+
+
+def flatten(batch):
+    """{name: array} of all that a batch holds."""
+    shared = {f"ids {kind}": ids for kind, ids in batch.shared.get("ids", {}).items()}
+    drawn = {k: v for k, v in batch.shared.items() if k != "ids"}
+    return {**batch.rows, **shared, **drawn, "fallback": batch.fallback}
+
+
+def assert_equal(found, wanted):
+    found, wanted = flatten(found), flatten(wanted)
+    assert found.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_batch_is_a_function_of_seed_and_step_alone():
+    """Step 14 is in the third epoch."""
+    changes = {"loss__mask_other_users": True, "loss__softmax": "sampled"}
+    batches, _ = make_batches(**changes)
+    first = take(batches, 16)
+    again, _ = make_batches(**changes)
+    for found, wanted in zip(take(again, 16), first, strict=True):
+        assert_equal(found, wanted)
+    for start in (1, 14):
+        assert_equal(take(again, 1, start)[0], first[start])
+    other = take(make_batches(**changes, train__seed=1)[0], 1)[0]
+    for name in ("users", "items", "sampled_users"):
+        assert (flatten(other)[name] != flatten(first[0])[name]).any(), name
+
+
+def test_the_same_positives_get_other_negatives_in_another_step():
+    batches, _ = make_batches()
+    positions = np.arange(BATCH)
+    one, other = (batches.make(step, positions, slice(None)) for step in (3, 4))
+    np.testing.assert_array_equal(one.rows["items"][:, 0], other.rows["items"][:, 0])
+    assert (one.rows["items"][:, 1:] != other.rows["items"][:, 1:]).any()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_parts_of_all_processes_are_the_whole_batch(count):
+    batches, _ = make_batches(loss__mask_other_users=True, loss__softmax="sampled")
+    whole = take(batches, 3, 5)
+    parts = [take(batches, 3, 5, process, count) for process in range(count)]
+    for step, wanted in enumerate(whole):
+        own = [part[step] for part in parts]
+        for name, array in wanted.rows.items():
+            joined = np.concatenate([batch.rows[name] for batch in own])
+            np.testing.assert_array_equal(joined, array, err_msg=name)
+        joined = np.concatenate([batch.fallback for batch in own])
+        np.testing.assert_array_equal(joined, wanted.fallback)
+        everything = flatten(wanted)
+        for batch in own:
+            shared = flatten(batch)
+            for name in shared.keys() - batch.rows.keys() - {"fallback"}:
+                np.testing.assert_array_equal(
+                    shared[name], everything[name], err_msg=name
+                )
+
+
+def test_every_epoch_covers_each_training_interaction_once():
+    batches, corpus = make_batches()
+    train = corpus.splits["train"]
+    assert len(train) == 50  # so batches run on over the end of an epoch
+    epochs = 4  # 25 batches
+    found = [
+        pair
+        for batch in take(batches, epochs * 50 // BATCH)
+        for pair in zip(batch.rows["users"], batch.rows["items"][:, 0], strict=True)
+    ]
+    wanted = list(zip(train.users, train.items, strict=True))
+    parts = [found[start : start + 50] for start in range(0, epochs * 50, 50)]
+    for part in parts:
+        assert collections.Counter(part) == collections.Counter(wanted)
+    assert len({tuple(part) for part in parts}) == epochs
+
+
+@pytest.mark.parametrize("kind", ["hierarchical", "uniform"])
+def test_no_negative_is_a_training_item_of_the_user(kind):
+    """But items of validation and test may be: training does not know them."""
+    batches, corpus = make_batches(negatives__kind=kind)
+    taken = [set(corpus.train.items_of(user).tolist()) for user in range(USERS)]
+    later = corpus.of_users("validation", "test")
+    met = 0
+    for batch in take(batches, 40):
+        for user, items in zip(batch.rows["users"], batch.rows["items"], strict=True):
+            assert items[0] in taken[user]
+            assert not taken[user] & set(items[1:].tolist())
+            met += np.isin(items[1:], later.items_of(user)).sum()
+    assert met
+
+
+def test_leaves_and_features_are_those_of_the_items():
+    batches, _ = make_batches()
+    (batch,) = take(batches, 1)
+    items = batch.rows["items"]
+    assert items.shape == (BATCH, 1 + NEGATIVES)
+    np.testing.assert_array_equal(batch.rows["leaves"], items % plain.TREE.leaf_count)
+    pair = np.stack([2 * items, 2 * items + 1], axis=-1)
+    np.testing.assert_array_equal(batch.rows["features"], pair)
+
+
+def node_names(levels):
+    """Names of the nodes of a level in their order: paths from the top, sorted."""
+    return sorted({path[:levels] for path in plain.TREE.leaves})
+
+
+def rows_needed(batch):
+    """{kind: set of rows}, one number after another."""
+    users = set(batch.rows["users"].tolist())
+    users |= set(batch.shared.get("sampled_users", np.zeros(0, int)).tolist())
+    items, leaves = (
+        {int(number) for row in batch.rows[name] for number in row}
+        for name in ("items", "leaves")
+    )
+    found = {"user": users, "item": items, "leaf": leaves}
+    for level in (1, 2, 3):
+        names = node_names(level)
+        paths = [plain.TREE.leaves[leaf][:level] for leaf in leaves]
+        found[f"level{level}"] = {names.index(path) for path in paths}
+    return found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"loss__softmax": "sampled"}, {"loss__user_weight": 0.0}],
+    ids=["sampled", "first task alone"],
+)
+@pytest.mark.parametrize("name", ["coarse-fine", "sherlock"])
+def test_ids_are_the_rows_that_a_batch_needs_sorted_and_padded(name, changes):
+    batches, _ = make_batches(**changes, model__name=name)
+    sizes = set()
+    for batch in take(batches, 8):
+        ids, needed = batch.shared["ids"], rows_needed(batch)
+        assert ids.keys() == needed.keys()
+        for kind, rows in needed.items():
+            padding = [NO_ROW] * (len(ids[kind]) - len(rows))
+            assert ids[kind].tolist() == sorted(rows) + padding, kind
+            assert ids[kind].dtype == np.int32
+        sizes.add(tuple(len(ids[kind]) for kind in sorted(ids)))
+    # Every batch compiles to the same program, and none has more room than rows exist.
+    assert len(sizes) == 1
+    room = dict(zip(sorted(needed), *sizes, strict=True))
+    drawn = 4 if "loss__softmax" in changes else 0
+    assert room == {
+        "user": min(BATCH + drawn, USERS),
+        "item": min(BATCH * (1 + NEGATIVES), ITEMS),
+        "leaf": 6,
+        "level1": 3,
+        "level2": 5,
+        "level3": 6,
+    }
+
+
+def test_the_exact_second_task_leaves_the_users_out_of_the_ids():
+    """It gives every user a gradient."""
+    (batch,) = take(make_batches()[0], 1)
+    assert set(batch.shared["ids"]) == {"item", "leaf", "level1", "level2", "level3"}
+
+
+def test_dense_updates_need_no_ids():
+    (batch,) = take(make_batches(rows="dense")[0], 1)
+    assert batch.shared == {}
+
+
+def test_others_are_the_training_users_of_the_item_and_nobody_else():
+    batches, corpus = make_batches(loss__mask_other_users=True)
+    train = corpus.splits["train"]
+    takers = {item: set() for item in range(ITEMS)}
+    for user, item in zip(train.users.tolist(), train.items.tolist(), strict=True):
+        takers[item].add(user)
+    most = max(map(len, takers.values()))
+    assert most > 2
+    for batch in take(batches, 7):
+        others = batch.rows["others"]
+        assert others.shape == (BATCH, most)
+        for item, row in zip(batch.rows["items"][:, 0], others.tolist(), strict=True):
+            wanted = takers[int(item)]
+            assert row == sorted(wanted) + [-1] * (most - len(wanted))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"loss__mask_other_users": True, "loss__user_weight": 0.0}],
+    ids=["not asked for", "first task alone"],
+)
+def test_without_need_there_are_no_others(changes):
+    (batch,) = take(make_batches(**changes)[0], 1)
+    assert set(batch.rows) == {"users", "items", "leaves", "features"}
+
+
+def test_sampled_users_are_drawn_evenly_from_all():
+    batches, _ = make_batches(loss__softmax="sampled", loss__sampled_users=50)
+    drawn = np.concatenate([b.shared["sampled_users"] for b in take(batches, 40)])
+    assert drawn.dtype == np.int32
+    counts = np.bincount(drawn, minlength=USERS)
+    assert len(counts) == USERS
+    # 2,000 draws: 182 of each, with a standard deviation of 13.
+    assert np.abs(counts - 2000 / USERS).max() < 5 * 13
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"loss__softmax": "sampled", "loss__user_weight": 0.0}],
+    ids=["exact", "first task alone"],
+)
+def test_no_users_are_sampled_where_nobody_looks_at_them(changes):
+    (batch,) = take(make_batches(**changes)[0], 1)
+    assert "sampled_users" not in batch.shared
