@@ -42,8 +42,10 @@ setuptools.setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        # The gradient-boosting rival of the result tables.
-        "rivals": ["lightgbm>=4.5", "scikit-learn>=1.6"],
+        # The rivals of the result tables.
+        "rivals": ["implicit>=0.7.2", "lightgbm>=4.5", "scikit-learn>=1.6"],
+        # Approximate search over exported vectors.
+        "indexes": ["faiss-cpu>=1.9", "usearch>=2.16"],
         "bench": ["torch==2.13.0", "threadpoolctl>=3"],
         "test": [
             "hypothesis>=6.100",

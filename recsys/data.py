@@ -96,7 +96,7 @@ def read_catalogue(
       UserError: the files can't be read, or there is nothing to make features of.
     """
     own = config.data
-    category = own.category if len(own.category) > 1 else own.category[0]
+    category = own.category[0] if len(own.category) == 1 else own.category
     if own.features:
         stored = StoredFeatures(own.features)
         items = item_files.read_items(
@@ -172,8 +172,8 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
       their category).
 
     Raises:
-      UserError: the files can't be read, the features have another width than in
-        training, or no item is left.
+      UserError: the files can't be read, too many rows are rejected, the features have
+        another width than in training, or no item is left.
     """
     if not config.data.interactions:
         count = config.closet.counts().items
@@ -188,6 +188,9 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
     items, features, encoder = read_catalogue(config, trained.encoder)
     if config.data.uneven == "repeat":
         items = item_files.reject_collisions(items)
+    row_faults.check_rejected(
+        items.rejected, len(items.ids), config.data.max_rejected_fraction
+    )
     if features.width != trained.scaling.width:
         raise UserError(
             f"{config.data.items}: its features have {features.width} numbers, those of"

@@ -61,7 +61,7 @@ def fold_in(
         {"params": {**fixed, **mean}}, items, leaves, features, method="item_vectors"
     )  # [N, 1 + n, E]
     numbers = jnp.zeros(count).at[users].add(1.0)
-    weights = 1.0 / (numbers[users] * items.shape[1])  # [N]
+    weights = 1.0 / (numbers[users] * (items.shape[1] - 1))  # [N]
 
     def loss(rows: dict[str, jax.Array]) -> jax.Array:
         own: Any = model.apply(

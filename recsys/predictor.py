@@ -88,7 +88,7 @@ class Model:
         """The best items for users, without those that they have taken.
 
         Args:
-          users: their ids; None for all of training.
+          users: their ids; None for all of training. Who is named twice has one list.
           length: K of the lists.
           new_interactions: (user, item) pairs that training has not seen. A user who
             was not there in training is folded in by them; for all users the items are
@@ -105,9 +105,10 @@ class Model:
             error: "" or why there is no list; item and score are empty then.
         """
         pairs = [(str(user), str(item)) for user, item in new_interactions]
-        asked = [str(user) for user in users] if users is not None else None
-        if asked is None:
-            asked = self.trained.user_ids.astype(str).tolist()
+        named = self.trained.user_ids if users is None else users
+        asked = list(dict.fromkeys(str(user) for user in named))
+        if not asked:
+            return pd.DataFrame(columns=list(COLUMNS))
         number = self._user_ids.get_indexer(asked)
         given = self._number_pairs(pairs, asked)
         vectors = np.array(self._ranker.user_vectors(self._params, number), np.float32)
@@ -244,10 +245,18 @@ class Model:
         sampler = NegativeSampler(
             catalogue.tree, catalogue.leaf_of_item, given, "uniform"
         )
-        drawn = sampler.sample(
-            users, given.items, config.negatives, seed=self.config.train.seed, step=0
-        )
-        items = np.concatenate([given.items[:, None], drawn.items], axis=1)
+        # One by one, so that nobody's list depends on who else is asked for.
+        drawn = [
+            sampler.sample(
+                np.full(given.counts[user], user),
+                given.items_of(user),
+                config.negatives,
+                seed=self.config.train.seed,
+                step=0,
+            ).items
+            for user in range(given.user_count)
+        ]
+        items = np.concatenate([given.items[:, None], np.concatenate(drawn)], axis=1)
         params = self._plain_params
         rows = fold_in.fold_in(
             self.network,

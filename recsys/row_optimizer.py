@@ -14,14 +14,14 @@ where tables of biases have d = 0, the rules are
   "dense"           this, for all parameters: the reference.
   "lazy"            this for rows of the batch; the others and their moments rest. A row
                     moves less than with "dense", which goes on moving it by its m while
-                    it rests: up to b1 / (1 - b1) times as far again as its last step.
+                    it rests, by about b1 / (1 - b1) times its last step in all.
   "lazy_corrected"  "dense" but for the time at which rows move: what a row has missed
                     is done in one go before its next use. See `_catch_up`.
   "row_adagrad"     one number G for each row and no momentum:
                     G_t = G_(t-1) + mean of g_t^2 over the row,
                     w_t = (1 - l_t d) w_(t-1) - l_t g_t / (sqrt(G_t) + eps).
 
-With all of them, parameters that are not tables of rows follow "dense".
+Parameters that are not tables of rows follow "dense" with all of them.
 
 Sources: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019
 ("dense"); LazyAdam of TensorFlow Addons and SparseAdam of PyTorch ("lazy"); Lipton and
@@ -183,20 +183,18 @@ class RowOptimizer:
                 f" been set up for rows of {sorted(state.moments)}"
             )
         if self.config.clip_norm:
-            row_gradients, dense_gradients = self._clip(
-                row_gradients, dense_gradients, ids
-            )
+            clipped = self._clip(row_gradients, dense_gradients, ids)
+            row_gradients, dense_gradients = clipped
         dense = {name: params[name] for name in dense_gradients}
         updates, dense_state = self._adamw.update(dense_gradients, state.dense, dense)
         changed: dict[str, Any] = dict(optax.apply_updates(dense, updates))
         moments, steps = {}, state.steps + 1
         for name, gradient in row_gradients.items():
-            arrays = self._update_table(name, params[name], state, gradient, ids)
+            table, numbers = params[name], ids[_kind(name)]
+            step = self._step(gradient, state.steps, self._decay(name, table))
+            arrays = self._change_rows(name, table, state, numbers, step)
             changed[name], moments[name] = arrays[0], arrays[1:]
-        last = {
-            kind: rows.at[ids[kind]].set(steps, mode="drop")
-            for kind, rows in state.last.items()
-        }
+        last = {k: _put(rows, ids[k], steps) for k, rows in state.last.items()}
         state = RowState(steps, moments, last, dense_state)
         return {name: changed[name] for name in params}, state
 
@@ -209,7 +207,12 @@ class RowOptimizer:
         """
         changed, moments = dict(params), dict(state.moments)
         for name in moments if state.last else ():
-            arrays = self._finish_table(name, params[name], state)
+            table = params[name]
+            # In pieces too: XLA's own pass over a table holds a second copy of it.
+            numbers = jnp.arange(len(table), dtype=jnp.int32)
+            arrays = self._change_rows(
+                name, table, state, numbers, lambda rows, _: rows
+            )
             changed[name], moments[name] = arrays[0], arrays[1:]
         last = {k: jnp.full_like(rows, state.steps) for k, rows in state.last.items()}
         return changed, state._replace(moments=moments, last=last)
@@ -220,72 +223,51 @@ class RowOptimizer:
         config = dataclasses.replace(self.config, name="adamw", clip_norm=0.0)
         return make_optimizer(config, self.total_steps)
 
-    def _clip(self, row_gradients, dense_gradients, ids):
-        known = {kind: numbers != NO_ROW for kind, numbers in ids.items()}
-
-        def without_padding(name, gradient):
-            mask = known[_kind(name)].reshape(-1, *[1] * (gradient.ndim - 1))
-            return jnp.where(mask, gradient, 0)
-
-        rows = {n: without_padding(n, g) for n, g in row_gradients.items()}
+    def _clip(self, rows: Arrays, dense: Arrays, ids: Arrays) -> tuple[Arrays, Arrays]:
+        """Gradients of bounded norm; those of rows [n, W], zeros for padding."""
+        known = {name: ids[_kind(name)][:, None] != NO_ROW for name in rows}
+        rows = {name: jnp.where(known[name], _flat(g), 0) for name, g in rows.items()}
         clip = optax.clip_by_global_norm(self.config.clip_norm)
-        return clip.update((rows, dict(dense_gradients)), optax.EmptyState())[0]
+        return clip.update((rows, dict(dense)), optax.EmptyState())[0]
 
     def _current_rows(self, name, table, state, ids):
         """Rows [n, ...] of a table as they are after the updates so far."""
         numbers = jnp.asarray(ids[_kind(name)])
         arrays = tuple(map(_flat, (table, *state.moments[name])))
-        read = self._reader(name, table, state)
 
         def visit(rows, places):
-            new = read(arrays, _take(numbers, places, NO_ROW))[0]  # [k, W]
-            return (_put(rows[0], places, new),)
+            part = _take(numbers, places, NO_ROW)  # [k]
+            new = self._read(name, table, state, arrays, part)  # [k, W]
+            return (_put(rows[0], places, new[0]),)
 
         rows = jnp.zeros((len(numbers), *table.shape[1:]), table.dtype)
         return self._walk(visit, (rows,), numbers)[0]
 
-    def _update_table(self, name, table, state, gradient, ids):
-        """(w, m, v), or (w, G), after the update of a table's rows."""
-        numbers, gradients = jnp.asarray(ids[_kind(name)]), _flat(gradient)
-        rate = make_schedule(self.config, self.total_steps)(state.steps)
-        decay = self._decay(name, table)
-        read = self._reader(name, table, state)
-        step = _adagrad_step if self.rule == "row_adagrad" else self._adam_step
+    def _change_rows(self, name, table, state, numbers, change):
+        """(w, m, v), or (w, G), of a table after its rows at `numbers` were changed.
+
+        `change` is given rows that are up to date, and the places of theirs in numbers.
+        """
+        numbers = jnp.asarray(numbers)
 
         def visit(arrays, places):
             part = _take(numbers, places, NO_ROW)  # [k]
-            own = _take(gradients, places, 0)  # [k, W]
-            rows = step(read(arrays, part), own, state.steps + 1, rate, decay)
+            rows = self._read(name, table, state, arrays, part)  # [k, W]
+            rows = change(rows, places)
             return tuple(_put(a, part, r) for a, r in zip(arrays, rows, strict=True))
 
         return self._walk(visit, (table, *state.moments[name]), numbers)
 
-    def _finish_table(self, name, table, state):
-        """(w, m, v) of a table of which all rows are up to date."""
-        read = self._reader(name, table, state)
-
-        def visit(arrays, places):
-            rows = read(arrays, places)
-            return tuple(_put(a, places, r) for a, r in zip(arrays, rows, strict=True))
-
-        # In pieces too: XLA's own pass over a table holds a second copy of it.
-        places = jnp.arange(len(table), dtype=jnp.int32)
-        return self._walk(visit, (table, *state.moments[name]), places)
-
     def _decay(self, name: str, table: jax.Array) -> float:
         return self.config.weight_decay * decay_mask({name: table})[name]
 
-    def _reader(self, name: str, table: jax.Array, state: RowState) -> Callable:
-        """(arrays [rows, W], ids [k]) -> their rows [k, W], up to date."""
-        decay, last = self._decay(name, table), state.last.get(_kind(name))
-
-        def read(arrays, ids):
-            rows = tuple(_take(array, ids, 0) for array in arrays)
-            if last is None:
-                return rows
-            return self._catch_up(rows, _take(last, ids, 0), state.steps, decay)
-
-        return read
+    def _read(self, name, table, state, arrays, ids):
+        """Rows [k, W] of arrays [rows, W] of a table, up to date."""
+        rows = tuple(_take(array, ids, 0) for array in arrays)
+        if not state.last:
+            return rows
+        since = _take(state.last[_kind(name)], ids, 0)
+        return self._catch_up(rows, since, state.steps, self._decay(name, table))
 
     def _walk(self, visit: Callable, arrays: Any, ids: jax.Array) -> Any:
         """Arrays [rows, ...] after visits to the places of all ids but padding.
@@ -308,15 +290,26 @@ class RowOptimizer:
             )
         return tuple(a.reshape(b.shape) for a, b in zip(carry, arrays, strict=True))
 
-    def _adam_step(self, rows, gradient, step, rate, decay):
-        """(w, m, v) [k, W] after step `step`, 1 for the first."""
-        weight, first, second = rows
-        b1 = self.config.momentum
-        first = b1 * first + (1 - b1) * gradient
-        second = B2 * second + (1 - B2) * gradient**2
-        scale = jnp.sqrt(second / (1 - B2**step)) + EPSILON
-        change = first / (1 - b1**step) / scale + decay * weight
-        return weight - (rate * change).astype(weight.dtype), first, second
+    def _step(self, gradient: jax.Array, count: jax.Array, decay: float) -> Callable:
+        """(rows (w, m, v) or (w, G), places in the gradient) -> rows after a step."""
+        gradients, b1 = _flat(gradient), self.config.momentum
+        rate, step = make_schedule(self.config, self.total_steps)(count), count + 1
+
+        def adam(rows, places):
+            (weight, first, second), own = rows, _take(gradients, places, 0)
+            first = b1 * first + (1 - b1) * own
+            second = B2 * second + (1 - B2) * own**2
+            scale = jnp.sqrt(second / (1 - B2**step)) + EPSILON
+            change = first / (1 - b1**step) / scale + decay * weight
+            return weight - (rate * change).astype(weight.dtype), first, second
+
+        def adagrad(rows, places):
+            (weight, total), own = rows, _take(gradients, places, 0)
+            total = total + jnp.mean(own**2, axis=1, keepdims=True)  # [k, 1]
+            change = own / (jnp.sqrt(total) + EPSILON) + decay * weight
+            return weight - (rate * change).astype(weight.dtype), total
+
+        return adagrad if self.rule == "row_adagrad" else adam
 
     def _catch_up(self, rows, since, now, decay):
         """Rows after the steps since + 1 to now = since + s without a gradient.
@@ -381,15 +374,6 @@ class RowOptimizer:
             log_kept = np.concatenate([[0.0], np.cumsum(np.log(kept))])
             tables[decay] = log_kept, reach
         return tables
-
-
-def _adagrad_step(rows, gradient, step, rate, decay):
-    """(w [k, W], G [k, 1]) after a step."""
-    del step
-    weight, total = rows
-    total = total + jnp.mean(gradient**2, axis=1, keepdims=True)
-    change = gradient / (jnp.sqrt(total) + EPSILON) + decay * weight
-    return weight - (rate * change).astype(weight.dtype), total
 
 
 def _kind(name: str) -> str:
