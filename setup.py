@@ -46,7 +46,13 @@ setuptools.setup(
         "rivals": ["implicit>=0.7.2", "lightgbm>=4.5", "scikit-learn>=1.6"],
         # Approximate search over exported vectors.
         "indexes": ["faiss-cpu>=1.9", "usearch>=2.16"],
-        "bench": ["torch==2.13.0", "threadpoolctl>=3"],
+        "bench": [
+            "cornac>=3.0",
+            "implicit>=0.7.2",
+            "threadpoolctl>=3",
+            "torch==2.13.0",
+            "vbpr-pytorch>=0.1.2",
+        ],
         "test": [
             "hypothesis>=6.100",
             "lightgbm>=4.5",

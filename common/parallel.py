@@ -108,6 +108,10 @@ class Execution(abc.ABC):
     _devices: list[jax.Device]
     _data_size: int
 
+    def line(self, name: str) -> Mesh:
+        """All devices along one axis, in the order of processes."""
+        return Mesh(np.array(self._devices), (name,), axis_types=(AxisType.Auto,))
+
     @property
     def data_size(self) -> int:
         """Number of parts that a global batch is cut into."""

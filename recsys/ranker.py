@@ -42,7 +42,12 @@ class Ranker:
     ) -> ItemIndex:
         """All items, ready to be ranked; arguments as of `item_columns`."""
         own, leaves = self.item_columns(params, known_items)
-        return ItemIndex.build(own, self._catalogue.leaf_of_item, leaves)
+        return ItemIndex.build(
+            own,
+            self._catalogue.leaf_of_item,
+            leaves,
+            mesh=self._execution.line("items"),
+        )
 
     def item_columns(
         self, params: Any, known_items: np.ndarray | None = None

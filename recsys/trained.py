@@ -7,6 +7,7 @@ workdir/params.npz    parameters
 
 import dataclasses
 import pathlib
+import zipfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -101,11 +102,10 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         encoder = contents["encoder"] and AttributeEncoder.from_json(
             contents["encoder"]
         )
-        with np.load(workdir / ARRAYS, allow_pickle=False) as saved:
-            users, items = saved["user_ids"], saved["item_ids"]
-            taken = UserItems(saved["starts"], saved["items"])
-        with np.load(workdir / PARAMS, allow_pickle=False) as saved:
-            params = dict(saved)
+        arrays = _read_arrays(workdir / ARRAYS)
+        users, items = arrays["user_ids"], arrays["item_ids"]
+        taken = UserItems(arrays["starts"], arrays["items"])
+        params = _read_arrays(workdir / PARAMS)
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing: run --mode=train there to its end first"
@@ -113,3 +113,11 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}); train again") from None
     return Trained(config, params, tree, scaling, encoder, users, items, taken)
+
+
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            return dict(saved)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name}: {error}") from None

@@ -339,7 +339,7 @@ def test_a_table_without_a_good_row_gives_errors_alone(drawn, tmp_path, capsys):
         ("user\nowl\n", ["--input=nowhere.csv"], "nowhere.csv"),
         ("user\nowl\n", ["--output=out.txt"], "must end with .csv or .parquet"),
         ("user\nowl\n", ["--output=no/such/out.csv"], "no folder no/such"),
-        ("usr\nowl\n", [], "no column 'user', did you mean 'usr'"),
+        ("usr\nowl\n", [], "no column 'user' (did you mean 'usr'?)"),
         ("user\n", [], "asked.csv"),
         ("user\nowl\n", ["--data.items=nowhere.csv"], "nowhere.csv"),
         ("user\nowl\n", ["--workdir=no/such/run"], "no/such/run"),

@@ -314,7 +314,7 @@ def test_current_params_bring_resting_rows_to_where_the_dense_rule_has_them():
     found = {}
     for rule in ("dense", "lazy", "lazy_corrected"):
         own = make_task(rows=rule, **changes)
-        later = dict(items=np.full_like(ITEMS, 0), leaves=np.zeros_like(LEAVES))
+        later = {"items": np.zeros_like(ITEMS), "leaves": np.zeros_like(LEAVES)}
         batches = [make_batch(own), *(make_batch(own, k, **later) for k in (4, 5))]
         state, _ = step(own, *batches)
         found[rule] = state.params, jax.jit(own.current_params)(state)
