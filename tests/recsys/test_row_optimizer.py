@@ -266,7 +266,7 @@ def test_corrected_rows_rest_as_with_dense(schedule, quick):
         assert np.abs(lazy[row] - dense[row]).max() > 0.1 * moved
 
 
-@pytest.mark.parametrize(("scale", "bound"), [(1e-4, 1e-3), (1e-6, 0.05)])
+@pytest.mark.parametrize(("scale", "bound"), [(1e-4, 2e-3), (1e-6, 0.03)])
 def test_gradients_near_epsilon_are_corrected_in_part(scale, bound, quick):
     """All in the first steps of a run; sqrt(v) is about 300 eps, and 3 eps."""
     config = OptimizerConfig(learning_rate=0.01, schedule="constant")
@@ -276,7 +276,7 @@ def test_gradients_near_epsilon_are_corrected_in_part(scale, bound, quick):
     moved = np.abs(dense - np.linspace(-1, 1, 30)[None]).max(axis=1)[:3]
     off = np.abs(corrected - dense).max(axis=1)[:3] / moved
     assert off.max() < bound
-    assert (np.abs(lazy - dense).max(axis=1)[:3] / moved).min() > 3 * bound
+    assert (np.abs(lazy - dense).max(axis=1)[:3] / moved).min() > 0.4
 
 
 def test_a_long_rest_is_a_geometric_series():
