@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common import config as configs
 from common import figures, metric_writer, report
@@ -79,29 +78,20 @@ def write(
       Path of the page.
     """
     lengths = run.config.ranking.lengths
-    pictures = {
-        "curves": (
-            figures.learning_curves(_curves(workdir, lengths)),
-            "Loss in training, and the lists of validation users",
-        ),
-        "activity": (
-            _by_activity(run, judged, by_user),
-            "Quality of the lists by what a user has in training",
-        ),
-    }
-    for name, (figure, _) in pictures.items():
-        figures.save(figure, workdir / "figures" / f"{name}.png")
-    shown = {
-        name: report.Picture(figure, alt, alt)
-        for name, (figure, alt) in pictures.items()
-    }
+    curves = figures.learning_curves(_curves(workdir, lengths))
+    figures.save(curves, workdir / "figures" / "curves.png")
+    words = "Loss in training, and the lists of validation users"
+    activity = report.Table(
+        _by_activity(run, judged, by_user),
+        caption=f"Lists of {max(lengths)}, by what a user has in training",
+    )
     tables = [
         report.Table(short_table(values, "test", length), caption=f"Lists of {length}")
         for length in lengths
     ]
     sections = [
-        report.Section("Training", [shown["curves"]]),
-        report.Section("Test users", [*tables, shown["activity"]]),
+        report.Section("Training", [report.Picture(curves, words, words)]),
+        report.Section("Test users", [*tables, activity]),
         report.Section("Categories", [report.Table(_by_category(run, judged))]),
         report.Section(
             "Settings", [report.Code("\n".join(configs.flag_lines(run.config)))]
@@ -133,24 +123,26 @@ def _curves(workdir: pathlib.Path, lengths: Sequence[int]) -> dict[str, dict[str
 
 def _by_activity(
     run: "Run", judged: "Judged", by_user: Mapping[str, np.ndarray]
-) -> Figure:
-    """Mean accuracy and NDCG of users with about as many training interactions."""
+) -> list[dict[str, Any]]:
+    """Means over users with about as many training interactions."""
     length = max(run.config.ranking.lengths)
     kept = judged.users
     if not run.config.ranking.count_without_test:
         kept = kept[judged.tests.counts > 0]
     counts = run.corpus.train.counts[kept]
     group = np.digitize(counts, _ACTIVITY)
-    points = []
+    rows = []
     for number in np.unique(group):
         here = group == number
-        points.append((float(counts[here].mean()), here))
-    panels = {}
-    for name in (f"accuracy@{length}", f"ndcg@{length}"):
-        x = [mean for mean, _ in points]
-        y = [float(by_user[name][here].mean()) for _, here in points]
-        panels[name] = {name: (x, y)}
-    return figures.learning_curves(panels, xlabel="training interactions of a user")
+        low, high = int(counts[here].min()), int(counts[here].max())
+        means = {
+            TITLES[name]: float(by_user[f"{name}@{length}"][here].mean())
+            for name in ("accuracy", "auc", "ndcg", "recall", "mrr")
+        }
+        span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        users = int(here.sum())
+        rows.append({"training interactions": span, "users": users, **means})
+    return rows
 
 
 def _by_category(run: "Run", judged: "Judged") -> list[dict[str, Any]]:

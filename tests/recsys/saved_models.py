@@ -138,7 +138,9 @@ def plain_scores(
     for name in double:
         if name.startswith("user_") or (name.startswith("item_") and not known):
             # The last row, number -1, is of one who is unknown.
-            rows = double[name] if known or name.startswith("user_") else 0 * double[name]
+            rows = (
+                double[name] if known or name.startswith("user_") else 0 * double[name]
+            )
             double[name] = np.concatenate([rows, np.zeros_like(rows[:1])])
     leaves = {leaf: number for number, leaf in enumerate(network.tree.leaves)}
     columns = shop.items[["top", "middle", "leaf"]].itertuples(index=False)

@@ -24,9 +24,7 @@ PAIRS = [
     *(("bo", item) for item in ("w2", "m2", "m3")),
 ]
 # Their lengths are 5, 13, 17, 25, 29 and 41.
-FEATURES = np.array(
-    [[3, 4], [5, 12], [8, 15], [7, 24], [20, 21], [9, 40]], np.float32
-)
+FEATURES = np.array([[3, 4], [5, 12], [8, 15], [7, 24], [20, 21], [9, 40]], np.float32)
 UNIT = FEATURES / np.array([[5], [13], [17], [25], [29], [41]])
 
 
@@ -184,7 +182,9 @@ def test_rejected_rows_are_listed_and_repeated_pairs_counted(files):
     assert corpus.catalogue.leaf_of_item.tolist() == LEAF_OF_ITEM
     assert (corpus.duplicates, corpus.rejected) == (2, 6)
     listed = pd.read_csv(files.folder / "rejected.csv", keep_default_na=False)
-    lines = [(file.rsplit("/")[-1], n) for file, n in zip(listed["file"], listed["line"])]
+    lines = [
+        (file.rsplit("/")[-1], n) for file, n in zip(listed["file"], listed["line"])
+    ]
     assert lines == [
         ("items.csv", 8),
         ("items.csv", 9),
@@ -376,7 +376,9 @@ def test_new_items_that_do_not_fit_the_model_are_refused(files):
     with pytest.raises(UserError, match="3 numbers, those of training 2") as told:
         data.load_catalogue(config, trained)
     assert "\n" not in str(told.value)
-    new = files.write("new", [("n", "cars", "fast", 0)], ["item", "top", "middle", "row"])
+    new = files.write(
+        "new", [("n", "cars", "fast", 0)], ["item", "top", "middle", "row"]
+    )
     with pytest.raises(UserError, match="no item of any category") as told:
         data.load_catalogue(files.config(items=new), trained)
     assert "\n" not in str(told.value)

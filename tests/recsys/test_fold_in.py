@@ -93,8 +93,96 @@ def test_it_is_adam_on_the_stated_loss():
             rows[name] = rows[name] - rate * np.where(abs(slope) > 1e-8, change, 0)
     found = fold(OURS, params, batch, steps=3, learning_rate=rate, pull=pull)
     assert sorted(found) == ["user_bias", "user_preference"]
-    np.testing.assert_allclose(found["user_preference"], rows["user_preference"], atol=1e-6)
+    np.testing.assert_allclose(
+        found["user_preference"], rows["user_preference"], atol=1e-6
+    )
     visual = slice(-OURS.visual_width, None)
     np.testing.assert_allclose(
         found["user_bias"][:, visual], rows["user_bias"][:, visual], atol=1e-6
     )
+
+
+@pytest.fixture(scope="module")
+def free():
+    """Our model, folded in for many steps without a pull: (batch, before, after)."""
+    with compiling_quickly(), jax.enable_x64(True):
+        params, *batch = draw(OURS, 0.5)
+        kept = {name: table.copy() for name, table in params.items()}
+        rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, pull=0.0)
+        assert all((params[name] == kept[name]).all() for name in params)
+        return params, batch, rows
+
+
+def test_without_a_pull_the_given_items_come_out_on_top(free):
+    params, batch, rows = free
+    start = means(params)
+    before = plain_loss(OURS, params, start, batch, pull=0)
+    assert plain_loss(OURS, params, rows, batch, pull=0) < 0.2 * before
+    scores = plain.plain_scores(OURS, {**params, **start}, USERS, *batch)
+    assert (scores[:, :1] < scores[:, 1:]).any()
+    scores = plain.plain_scores(OURS, {**params, **rows}, USERS, *batch)
+    assert (scores[:, :1] > scores[:, 1:]).all()
+
+
+def test_a_strong_pull_holds_all_rows_at_the_mean(free):
+    params, batch, loose = free
+    rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, pull=1e6)
+    for name, mean in means(params).items():
+        assert abs(rows[name] - mean).max() < 0.01, name
+    assert abs(loose["user_preference"] - means(params)["user_preference"]).max() > 0.5
+
+
+def test_who_has_no_interactions_is_the_mean_of_all(free):
+    params, _, rows = free
+    for name, mean in means(params).items():
+        np.testing.assert_allclose(rows[name][2], mean[2], rtol=1e-12)
+
+
+def test_users_do_not_change_each_other(free):
+    params, batch, rows = free
+    own = [array[USERS == 1] for array in batch]
+    alone = fold(
+        OURS,
+        params,
+        own,
+        users=np.zeros(3, int),
+        count=1,
+        steps=60,
+        learning_rate=0.05,
+        pull=0.0,
+    )
+    visual = slice(-OURS.visual_width, None)
+    for name, part in (("user_preference", slice(None)), ("user_bias", visual)):
+        np.testing.assert_allclose(
+            alone[name][0, part], rows[name][1, part], rtol=1e-6, atol=1e-8
+        )
+
+
+def test_many_interactions_move_a_user_further_than_one():
+    """The same one three times: its mean loss is that of one, the pull a third."""
+    params, *batch = draw(OURS, 0.5)
+    same = [array[[0, 0, 0, 0]] for array in batch]
+    rows = fold(OURS, params, same, steps=150, learning_rate=0.05, pull=0.1)
+    moved = (rows["user_preference"] - means(params)["user_preference"])[:2]
+    once, thrice = np.linalg.norm(moved, axis=1)
+    assert thrice > 1.2 * once > 0.1
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        WITH_BIAS,
+        Sherlock(width=4, factor_width=0, **SIZES),
+        DeepStyle(width=3, item_factors=False, **SIZES),
+    ],
+    ids=["vbpr", "sherlock-i", "deepstyle-i"],
+)
+def test_every_model_folds_users_in_and_keeps_the_rest(model):
+    params, *batch = draw(model, 0.5)
+    rows = fold(model, params, batch, steps=40, learning_rate=0.05, pull=0.01)
+    assert set(rows) == {name for name in params if name.startswith("user_")}
+    start = means(params)
+    losses = [plain_loss(model, params, own, batch, 0.01) for own in (start, rows)]
+    assert losses[1] < 0.7 * losses[0]
+    if "user_bias" in rows:  # the first task does not see it
+        np.testing.assert_allclose(rows["user_bias"], start["user_bias"], atol=0.01)

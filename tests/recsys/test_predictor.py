@@ -167,7 +167,9 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
     leaves = ["hats"] * 4 + ["shoes"] * 8
     names = [f"{leaf} {number}" for number, leaf in enumerate(leaves)]
     items = pd.DataFrame({"item": names, "top": leaves, "row": range(12)})
-    pairs = [("ann", name) for name in names[:4]] + [("ben", name) for name in names[4:]]
+    pairs = [("ann", name) for name in names[:4]] + [
+        ("ben", name) for name in names[4:]
+    ]
     shop = saved_models.write_shop(tmp_path, items, pairs, np.ones((12, 3), np.float32))
     config = shop.config(
         data__category=("top",),
@@ -203,7 +205,9 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
     for user, own, share in (("cat", "hats", 8 / 10), ("dan", "shoes", 4 / 10)):
         found, scores = rows_of(table, user)
         left = [name for name in names if name not in given[user]]
-        assert found == sorted(left, key=lambda n: (n.split()[0] != own, names.index(n)))
+        assert found == sorted(
+            left, key=lambda n: (n.split()[0] != own, names.index(n))
+        )
 
         def slope(p, share=share):
             return 2 * share / (1 + np.exp(2 * p)) - 0.5 * p / 2
@@ -273,9 +277,7 @@ def test_a_folded_in_list_does_not_depend_on_who_else_is_asked_for(learnt):
     both = model.recommend(["y", "x"], 9, new_interactions=new)
     alone = model.recommend(["x"], 9, new_interactions=new)
     assert rows_of(both, "x")[0] == rows_of(alone, "x")[0]
-    np.testing.assert_allclose(
-        rows_of(both, "x")[1], rows_of(alone, "x")[1], rtol=1e-3
-    )
+    np.testing.assert_allclose(rows_of(both, "x")[1], rows_of(alone, "x")[1], rtol=1e-3)
 
 
 def call(*flags):
