@@ -34,9 +34,13 @@ class DataConfig:
     """Interactions, items and their features."""
 
     interactions: str = knob(
-        "", "table of interactions (CSV or Parquet); empty: the built-in closet"
+        "",
+        "table of interactions (CSV, Parquet, or the folder of a data set that TFDS has"
+        " prepared); empty: the built-in closet",
     )
-    items: str = knob("", "table of all items with their categories")
+    items: str = knob(
+        "", "table of all items with their categories, as of the interactions"
+    )
     features: str = knob(
         "", "features of the items: .npy file, or a folder of shards; empty: none"
     )

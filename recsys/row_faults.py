@@ -21,13 +21,13 @@ def open_table(path: str | os.PathLike | Table, columns: Iterable[str]) -> Table
     """Reads a table, see `tables.read_table`, that has some columns.
 
     Args:
-      path: of a file; or a table that was read.
+      path: of a file, or of a data set prepared by TFDS; or a table that was read.
       columns: that it must have.
 
     Raises:
       UserError: the file can't be read as a whole, or a column is missing.
     """
-    table = path if isinstance(path, Table) else tables.read_table(pathlib.Path(path))
+    table = path if isinstance(path, Table) else _read(pathlib.Path(path))
     for column in columns:
         if column not in table.frame:
             hint = did_you_mean(column, table.frame.columns)
@@ -36,6 +36,17 @@ def open_table(path: str | os.PathLike | Table, columns: Iterable[str]) -> Table
                 f"{table.path}: no column {quoted(column)}{hint}: name one of {names}"
             )
     return table
+
+
+def _read(path: pathlib.Path) -> Table:
+    if path.is_dir():
+        # TFDS takes seconds to import, and few tables come from it.
+        from common.data import prepared_tables
+
+        if prepared_tables.is_prepared(path):
+            return prepared_tables.read_prepared(path)
+        raise UserError(f"{path}: a folder, but not one that TFDS has prepared")
+    return tables.read_table(path)
 
 
 class Faults:
