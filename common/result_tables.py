@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
+
 Row = Mapping[str, Any]
 
 
@@ -62,6 +64,20 @@ def format_mean(values: Sequence[float], digits: int = 3) -> str:
     if math.isnan(error):
         return format_number(mean, digits)
     return f"{format_number(mean, digits)} ± {error:.{digits}f}"
+
+
+def check_rows(names: Sequence[str], known: Sequence[str]) -> None:
+    """Checks the names of `--reproduce.rows`.
+
+    Raises:
+      UserError: for one that no row has.
+    """
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--reproduce.rows: there is no row {name!r}; there are"
+                f" {', '.join(known)}"
+            )
 
 
 def columns_of(rows: Sequence[Row], columns: Sequence[str] | None = None) -> list[str]:

@@ -12,7 +12,9 @@ Multi-modal Deep Model with Iterative Co-Attention". From the command line:
     table = model.predict("new_rows.csv", images="photos/")
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from common import late_imports
 
 if TYPE_CHECKING:
     from ican.config import Config
@@ -20,12 +22,6 @@ if TYPE_CHECKING:
     from ican.train import train_and_evaluate
 
 __all__ = ["Config", "Model", "load", "train_and_evaluate"]
-
-_HOMES = {
-    "Config": "ican.config",
-    "Model": "ican.predictor",
-    "train_and_evaluate": "ican.train",
-}
 
 
 def load(workdir: str) -> "Model":
@@ -35,10 +31,11 @@ def load(workdir: str) -> "Model":
     return Model(workdir)
 
 
-def __getattr__(name: str) -> Any:
-    """Imports late: models and steps run where the data libraries are absent."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = late_imports.of(
+    __name__,
+    {
+        "Config": "ican.config",
+        "Model": "ican.predictor",
+        "train_and_evaluate": "ican.train",
+    },
+)

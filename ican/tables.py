@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from common import claims
-from common.errors import UserError
+from common import claims, result_tables
 from ican.config import Config
 
 
@@ -82,13 +81,7 @@ def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
     Raises:
       UserError: for a name that no row has.
     """
-    known = {row.name: row for row in ROWS}
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"--reproduce.rows: there is no row {name!r}; there are"
-                f" {', '.join(known)}"
-            )
+    result_tables.check_rows(names, [row.name for row in ROWS])
     return tuple(
         row for row in ROWS if row.name in names or not (names or row.is_boosting)
     )

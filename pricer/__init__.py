@@ -11,7 +11,9 @@ command line: `python -m experiments.pricer_main --help`. From Python:
     table = model.predict("new_rows.csv", images="photos/")
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from common import late_imports
 
 if TYPE_CHECKING:
     from pricer.config import Config
@@ -19,12 +21,6 @@ if TYPE_CHECKING:
     from pricer.train import train_and_evaluate
 
 __all__ = ["Config", "Model", "load", "train_and_evaluate"]
-
-_HOMES = {
-    "Config": "pricer.config",
-    "Model": "pricer.predictor",
-    "train_and_evaluate": "pricer.train",
-}
 
 
 def load(workdir: str) -> "Model":
@@ -34,10 +30,11 @@ def load(workdir: str) -> "Model":
     return Model(workdir)
 
 
-def __getattr__(name: str) -> Any:
-    """Imports late: models and steps run where the data libraries are absent."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = late_imports.of(
+    __name__,
+    {
+        "Config": "pricer.config",
+        "Model": "pricer.predictor",
+        "train_and_evaluate": "pricer.train",
+    },
+)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from common import claims
+from common import claims, result_tables
 from common import config as configs
 from common.errors import UserError
 from pricer.config import Config
@@ -143,13 +143,7 @@ def choose_rows(names: Sequence[str], config: Config) -> tuple[Row, ...]:
     Raises:
       UserError: for a name that no row has; for boosting alone.
     """
-    known = {row.name: row for row in ROWS}
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"--reproduce.rows: there is no row {name!r}; there are"
-                f" {', '.join(known)}"
-            )
+    result_tables.check_rows(names, [row.name for row in ROWS])
     if names:
         chosen = tuple(row for row in ROWS if row.name in names)
         if all(row.boosting for row in chosen):

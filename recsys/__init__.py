@@ -11,7 +11,9 @@ the command line: `python -m experiments.recsys_main --help`. From Python:
     table = model.recommend(["17", "23"], length=20)
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from common import late_imports
 
 if TYPE_CHECKING:
     from recsys.config import Config
@@ -19,12 +21,6 @@ if TYPE_CHECKING:
     from recsys.train import train_and_evaluate
 
 __all__ = ["Config", "Model", "load", "train_and_evaluate"]
-
-_HOMES = {
-    "Config": "recsys.config",
-    "Model": "recsys.predictor",
-    "train_and_evaluate": "recsys.train",
-}
 
 
 def load(workdir: str) -> "Model":
@@ -34,10 +30,11 @@ def load(workdir: str) -> "Model":
     return Model(workdir)
 
 
-def __getattr__(name: str) -> Any:
-    """Imports late: models and steps run where the data libraries are absent."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = late_imports.of(
+    __name__,
+    {
+        "Config": "recsys.config",
+        "Model": "recsys.predictor",
+        "train_and_evaluate": "recsys.train",
+    },
+)

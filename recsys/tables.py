@@ -83,13 +83,7 @@ def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
     Raises:
       UserError: for a name that no row has.
     """
-    known = {row.name: row for row in ROWS}
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"--reproduce.rows: there is no row {name!r}; there are"
-                f" {', '.join(known)}"
-            )
+    result_tables.check_rows(names, [row.name for row in ROWS])
     if names:
         chosen = tuple(row for row in ROWS if row.name in names)
         if all(row.rival for row in chosen):
