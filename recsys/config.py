@@ -168,7 +168,7 @@ class LossConfig:
     chunk: int = knob(2048, "exact: users at a time", low=1)
     reduction: Reduction = knob("mean", "over the batch; the paper prints sums")
     penalty: float = knob(
-        0.0, "lambda of Eq. 7 and 8, on the rows that a batch touches", low=0.0
+        0.0, "lambda of Eq. 7 and 8, on all that a step updates", low=0.0
     )
 
     def __post_init__(self):

@@ -9,6 +9,7 @@ little and many move it far. J_2 compares users, and is left out: it says how li
 user is to act at all, which a new one's few interactions cannot tell.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ def is_user_table(name: str) -> bool:
     return name.startswith("user_")
 
 
+@functools.partial(jax.jit, static_argnames=("model", "config", "count"))
 def fold_in(
     model: Recommender,
     params: Mapping[str, jax.Array],

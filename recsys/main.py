@@ -42,6 +42,11 @@ def run_evaluate(config: Config, run: Run) -> None:
         raise UserError("--split=train: lists leave out what users have in training")
     corpus = data.load(config, run.say)
     known = trained.load(run.workdir, config)
+    if not known.is_of(corpus):
+        raise UserError(
+            "users, items or interactions are not those that"
+            f" {run.workdir} was trained on: restore the tables or train again"
+        )
     ready = train.prepare(config, corpus)
     params = ready.execution.replicate(dict(known.params))
     judged = evaluation.judge(config, corpus, ready.ranker, params, run.split)
@@ -64,7 +69,13 @@ def run_predict(config: Config, run: Run) -> None:
     if model.unplaced:
         run.say(
             f"note: {len(model.unplaced):,} items are left out, for training had none of"
-            f" their category: {', '.join(model.unplaced[:3])}, …"
+            f" their category: {_some(model.unplaced)}"
+        )
+    items = set(model.catalogue.item_ids.astype(str))
+    if strange := [item for _, item in pairs if item not in items]:
+        run.say(
+            f"note: {len(strange):,} interactions do not count, for their items are not"
+            f" there to be recommended: {_some(strange)}"
         )
     length = max(config.ranking.lengths)
     table = model.recommend(asked, length, new_interactions=pairs)
@@ -75,6 +86,10 @@ def run_predict(config: Config, run: Run) -> None:
         f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
         f" {len(failed):,} errors: {output}"
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def read_users(

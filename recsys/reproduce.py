@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from common import claims, parallel, result_tables, workdirs
+from common.errors import UserError
 from recsys import data, rivals, tables, train
 from recsys.config import Config
 from recsys.corpus import Corpus
@@ -33,6 +34,8 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
       UserError: whatever the user can mend.
     """
     parallel.start(config.parallel)
+    if tables.JUDGED not in {f"ndcg@{length}" for length in config.ranking.lengths}:
+        raise UserError(f"--ranking.lengths: claims are judged by {tables.JUDGED}")
     rows = tables.choose_rows(config.reproduce.rows)
     results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
     corpus: Corpus | None = None

@@ -190,7 +190,7 @@ class RowOptimizer:
         changed: dict[str, Any] = dict(optax.apply_updates(dense, updates))
         moments, steps = {}, state.steps + 1
         for name, gradient in row_gradients.items():
-            table, numbers = params[name], ids[_kind(name)]
+            table, numbers = params[name], jnp.asarray(ids[_kind(name)])
             step = self._step(gradient, state.steps, self._decay(name, table))
             arrays = self._change_rows(name, table, state, numbers, step)
             changed[name], moments[name] = arrays[0], arrays[1:]
@@ -248,7 +248,6 @@ class RowOptimizer:
 
         `change` is given rows that are up to date, and the places of theirs in numbers.
         """
-        numbers = jnp.asarray(numbers)
 
         def visit(arrays, places):
             part = _take(numbers, places, NO_ROW)  # [k]

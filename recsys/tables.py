@@ -4,6 +4,7 @@ Which switch of the built-in closet must undo which claim is told in `recsys.clo
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -166,7 +167,8 @@ def verdicts(results: Results) -> list[claims.Verdict]:
 
 
 def _figures(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    return [float(run[name]) for run in runs]
+    """A metric of each seed; NaN where it is not finite."""
+    return [math.nan if run[name] is None else float(run[name]) for run in runs]
 
 
 def _mean(runs: Sequence[Mapping[str, Any]], name: str) -> str:

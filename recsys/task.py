@@ -211,7 +211,7 @@ class Task:
                 first, second, weights=weights, reduction=config.reduction
             )
         if config.penalty:
-            loss = loss + config.penalty * losses.squared_norm(rows or dense)
+            loss = loss + config.penalty * losses.squared_norm({**rows, **dense})
         count = self.devices.sum(jnp.asarray(len(scores), jnp.float32))
         ahead = (scores[:, :1] > scores[:, 1:]).astype(jnp.float32)  # [B, n]
         found["ahead"] = metrics.weighted(ahead.mean(axis=1), None, self.devices)

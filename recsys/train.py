@@ -46,9 +46,8 @@ class Run:
 
 
 def prepare(config: Config, corpus: Corpus) -> Run:
-    """A run over a corpus, ready to be trained."""
+    """A run over a corpus, ready to be trained or judged."""
     execution = parallel.make_execution(config.parallel)
-    execution.check_batch(config.train.batch_size)
     catalogue = corpus.catalogue
     model = task.make_model(
         config,

@@ -52,6 +52,18 @@ class Trained:
     item_ids: np.ndarray
     taken: UserItems
 
+    def is_of(self, corpus: Corpus) -> bool:
+        """Whether a corpus, however split, is the one that the model was trained on."""
+        taken = corpus.of_users(*SPLITS)
+        pairs = [
+            (self.user_ids, corpus.user_ids),
+            (self.item_ids, corpus.catalogue.item_ids),
+            (self.taken.starts, taken.starts),
+            (self.taken.items, taken.items),
+        ]
+        same_tree = self.tree.to_json() == corpus.catalogue.tree.to_json()
+        return same_tree and all(np.array_equal(*pair) for pair in pairs)
+
 
 def save(
     workdir: pathlib.Path, corpus: Corpus, params: Mapping[str, np.ndarray]

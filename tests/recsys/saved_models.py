@@ -134,14 +134,16 @@ def plain_scores(
       users: numbers in training, -1 for one who is unknown.
       known: whether training has had the items, in the order of the shop.
     """
-    double = {name: np.asarray(value, np.float64) for name, value in params.items()}
-    for name in double:
-        if name.startswith("user_") or (name.startswith("item_") and not known):
-            # The last row, number -1, is of one who is unknown.
-            rows = (
-                double[name] if known or name.startswith("user_") else 0 * double[name]
-            )
-            double[name] = np.concatenate([rows, np.zeros_like(rows[:1])])
+    none = np.zeros((1, 1))
+    double = {}
+    for name, value in params.items():
+        rows = np.asarray(value, np.float64)
+        if name.startswith("item_") and not known:
+            rows = 0 * rows
+        elif name.startswith("user_"):
+            # The last row, which is also number -1, is of one who is unknown.
+            rows = np.concatenate([rows, none.repeat(rows.shape[1], axis=1)])
+        double[name] = rows
     leaves = {leaf: number for number, leaf in enumerate(network.tree.leaves)}
     columns = shop.items[["top", "middle", "leaf"]].itertuples(index=False)
     features = shop.features[shop.items["row"]].astype(np.float64)

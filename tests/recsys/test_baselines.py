@@ -54,6 +54,40 @@ def test_scores_equal_the_plain_formula(name):
     np.testing.assert_array_equal(item[..., model.item_width :], leaf)
 
 
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_parts_of_a_score_add_up_to_it(name, biased):
+    model = MODELS[name].clone(user_bias_used=biased)
+    params = plain.draw_params(model)
+    users, items, leaves, features = (x[:, 0] if x.ndim > 1 else x for x in BATCH)
+    users = np.where(np.arange(7) == 2, -1, users)
+    items = np.where(np.arange(7) == 4, -1, items)
+
+    @jax.jit
+    def run(params):
+        batch = users, items, leaves, features
+        parts = model.apply({"params": params}, *batch, method="score_parts")
+        return parts, model.apply({"params": params}, *batch, method="score")
+
+    parts, scores = run(params)
+    np.testing.assert_allclose(sum(parts.values()), scores, rtol=1e-10, atol=1e-10)
+    assert ("user" in parts) == biased
+    for part in set(parts) - {"visual, all users", "item"}:
+        assert parts[part][2] == 0, part  # nothing is known of this user's taste
+    for part in {"factors", "item"} & set(parts):
+        assert parts[part][4] == 0, part  # nor of this item alone
+    if biased:
+        bias = np.where(users >= 0, params["user_bias"][users, 0], 0)
+        np.testing.assert_allclose(parts["user"], bias)
+    if "item_factor" in params:
+        table = params["user_style" if "user_style" in params else "user_factor"]
+        products = (table[users] * params["item_factor"][items]).sum(axis=1)
+        known = (users >= 0) & (items >= 0)
+        np.testing.assert_allclose(
+            parts["factors"], np.where(known, products, 0), rtol=1e-10, atol=1e-12
+        )
+
+
 def test_an_unknown_item_has_no_factor_and_no_bias_of_its_own():
     for name in ("vbpr", "deepstyle"):
         model = MODELS[name]

@@ -182,10 +182,8 @@ def test_rejected_rows_are_listed_and_repeated_pairs_counted(files):
     assert corpus.catalogue.leaf_of_item.tolist() == LEAF_OF_ITEM
     assert (corpus.duplicates, corpus.rejected) == (2, 6)
     listed = pd.read_csv(files.folder / "rejected.csv", keep_default_na=False)
-    lines = [
-        (file.rsplit("/")[-1], n) for file, n in zip(listed["file"], listed["line"])
-    ]
-    assert lines == [
+    names = [path.rsplit("/")[-1] for path in listed["file"]]
+    assert list(zip(names, listed["line"], strict=True)) == [
         ("items.csv", 8),
         ("items.csv", 9),
         ("items.csv", 10),
@@ -416,7 +414,7 @@ def test_the_closet_is_the_same_again_and_its_features_are_kept(tmp_path, monkey
     drawn = closet.features(config.closet, np.arange(150)).astype(np.float16)
     everything = np.arange(150)
     np.testing.assert_array_equal(first.catalogue.take_features(everything), drawn)
-    leaves, names = closet.paths(config.closet, everything)
+    _, names = closet.paths(config.closet, everything)
     tree = first.catalogue.tree
     assert [tree.leaves[leaf] for leaf in first.catalogue.leaf_of_item] == names
 

@@ -127,6 +127,42 @@ def test_an_unknown_user_gets_what_all_users_share():
         )
 
 
+def test_the_parts_of_a_score_add_up_to_it():
+    users, items, leaves, features = (x[:, 0] if x.ndim > 1 else x for x in BATCH)
+    users = np.where(np.arange(7) == 2, -1, users)
+    items = np.where(np.arange(7) == 4, -1, items)
+    batch = users, items, leaves, features
+
+    @jax.jit
+    def run(params):
+        variables = {"params": params}
+        parts = MODEL.apply(variables, *batch, method="score_parts")
+        return parts, MODEL.apply(variables, *batch, method="score")
+
+    parts, scores = run(PARAMS)
+    levels = [f"level {k}" for k in (1, 2, 3)]
+    assert set(parts) == {*levels, "visual", "visual, all users", "user"}
+    np.testing.assert_allclose(sum(parts.values()), scores, rtol=1e-10, atol=1e-10)
+    for b, leaf in enumerate(leaves):
+        fine = plain.visual_vector(PARAMS, leaf, features[b])
+        shift = PARAMS["leaf_user_bias"][leaf]
+        preference, bias = (
+            PARAMS[name][users[b]] * (users[b] >= 0)
+            for name in ("user_preference", "user_bias")
+        )
+        needs = np.split(preference, [3, 5, 9])
+        wanted = {
+            f"level {k}": need @ vector
+            for k, (need, vector) in enumerate(
+                zip(needs, plain.category_vectors(MODEL, PARAMS, leaf), strict=False), 1
+            )
+        }
+        wanted |= {"visual": needs[3] @ fine, "visual, all users": shift @ fine}
+        wanted["user"] = preference @ bias + shift @ bias[-VISUAL:]
+        for name, value in wanted.items():
+            np.testing.assert_allclose(parts[name][b], value, rtol=1e-10, atol=1e-12)
+
+
 def test_sizes_and_scales_at_the_start():
     paths = [(str(i % 3), str(i % 30), str(i)) for i in range(300)]
     tree, _ = CategoryTree.from_paths(paths)

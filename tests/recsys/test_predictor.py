@@ -295,7 +295,9 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
     drawn, models, tmp_path, capsys
 ):
     asked = tmp_path / "asked.csv"
-    asked.write_text("user,item\nwren,\nnew,i3\n,i4\nowl,i5\nnew,i6\nnobody,\n")
+    asked.write_text(
+        "user,item\nwren,\nnew,i3\n,i4\nowl,i5\nnew,i6\nnobody,\nowl,i999\n"
+    )
     assert predict(drawn["coarse-fine"], asked, tmp_path / "out.parquet") == 0
     wanted = models["coarse-fine"].recommend(
         ["wren", "new", "owl", "nobody"],
@@ -310,8 +312,9 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
         assert lists[column].tolist() == wanted[column].tolist(), column
     np.testing.assert_allclose(lists["score"], wanted["score"], rtol=1e-4)
     assert failed["user"] == "" and failed["error"].startswith("line 4: an empty cell")
-    said = capsys.readouterr().out
+    said, noted = capsys.readouterr()
     assert "lists of 4 for 4 users" in said and "1 errors" in said
+    assert "1 interactions do not count" in noted and noted.rstrip().endswith(": i999")
     assert "2 known" in said and "1 folded in" in said and "1 unknown" in said
 
     assert predict(drawn["coarse-fine"], asked, tmp_path / "out.csv") == 0
