@@ -50,6 +50,13 @@ def test_a_table_written_out():
     )
 
 
+def test_columns_stand_side_by_side():
+    encoder = AttributeEncoder({"c": ("x",)}, {"a": (1.0,), "b": (5.0, 6.0)})
+    frame = from_rows([{"c": "x", "a": "0", "b": "9"}, {"a": "1", "b": "5"}]).frame
+    found = encoder.encode(frame)
+    np.testing.assert_array_equal(found, [[1, 1, 0, 0, 0, 1], [0, 0, 1, 0, 1, 0]])
+
+
 def test_values_that_were_not_there_when_it_was_fitted_are_zeros():
     encoder = AttributeEncoder.fit(FRAME, ["colour"], [], min_count=1)
     new = from_rows([{"colour": "pink"}, {"colour": "green"}, {"colour": "RED"}]).frame
