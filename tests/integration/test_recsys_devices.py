@@ -53,9 +53,8 @@ SETTINGS = {
     "train.tensorboard": False,
 }
 KINDS: dict[str, dict[str, Any]] = {
-    "exact": {"rows": "lazy_corrected"},
+    "exact": {"model.name": "deepstyle", "rows": "lazy_corrected"},
     "sampled": {
-        "model.name": "sherlock",
         "rows": "dense",
         "loss.softmax": "sampled",
         "loss.sampled_users": 11,
@@ -89,15 +88,20 @@ def make_config(cache, kind="exact", **layout):
 
 def run(config, folder):
     """Trains, then judges the lists."""
-    with compiling_quickly():
-        parallel.start(config.parallel)
-        ready = train.prepare(config, data.load(config))
-        params = train.train(ready, folder)
-        values, judged = train.judge(ready, params)
-        host = ready.execution.to_host(params)
+    parallel.start(config.parallel)
+    ready = train.prepare(config, data.load(config))
+    params = train.train(ready, folder)
+    values, judged = train.judge(ready, params)
+    host = ready.execution.to_host(params)
     lists = {split: found.lists for split, found in judged.items()}
     _, losses = metric_writer.read_curves(folder, "train")["train/loss"]
     return Outcome(lists, values, host, losses)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_quickly():
+    with compiling_quickly():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +141,6 @@ def assert_same(found, wanted):
         ("exact", "pmap", 1),
         ("exact", "pmap", 2),
         ("exact", "pmap", 8),
-        ("sampled", "jit", 8),
         ("sampled", "pmap", 2),
     ],
 )
@@ -149,32 +152,28 @@ def test_devices_do_not_matter(kind, mode, devices, cache, references, tmp_path)
 def test_tables_cut_over_devices_do_not_matter(
     cache, references, tmp_path, monkeypatch
 ):
-    """Two copies of the tables, each on two devices; small ones are cut here, too."""
+    """Four copies of the tables, each on two devices; small ones are cut here, too."""
     monkeypatch.setattr(parallel, "MIN_SHARDED_SIZE", 64)
-    config = make_config(cache, devices=4, model_axis=2)
-    with compiling_quickly():
-        ready = train.prepare(config, data.load(config))
-        params = jax.eval_shape(ready.task.init).params
-        specs = {
-            n: ready.execution.saved_structs(p).sharding for n, p in params.items()
-        }
+    config = make_config(cache, "sampled", devices=8, model_axis=2)
+    ready = train.prepare(config, data.load(config))
+    params = jax.eval_shape(ready.task.init).params
+    specs = {n: ready.execution.saved_structs(p).sharding for n, p in params.items()}
     cut = {name for name, spec in specs.items() if not spec.is_fully_replicated}
     assert cut >= {"user_preference", "leaf_matrix", "category_transition2"}
-    assert_same(run(config, tmp_path), references["exact"])
+    assert_same(run(config, tmp_path), references["sampled"])
 
 
 def test_training_moved_everything_that_is_compared(cache, references):
-    """Lists of no training are others, and so are those of the two kinds."""
+    """And the two kinds have come to other lists."""
     for kind, wanted in references.items():
         config = make_config(cache, kind, devices=1)
-        with compiling_quickly():
-            ready = train.prepare(config, data.load(config))
-            first = ready.execution.init(ready.task.init, None).params
-            host = ready.execution.to_host(first)
+        ready = train.prepare(config, data.load(config))
+        first = ready.execution.init(ready.task.init, None).params
+        host = ready.execution.to_host(first)
         for name, array in wanted.params.items():
             assert np.abs(array - host[name]).max() > 0.01, name
         assert (np.diff(wanted.losses) != 0).all()
-        assert len(np.unique(wanted.lists["test"])) > 100
+        assert len(np.unique(wanted.lists["test"])) > 50
     one, other = (references[kind].lists["test"] for kind in KINDS)
     assert (one != other).any(axis=1).all()
 
@@ -251,4 +250,5 @@ def test_two_processes_do_not_matter(cache, references, tmp_path):
 
 if __name__ == "__main__":
     text = pathlib.Path(sys.argv[2]).read_text(encoding="utf-8")
-    train_in_pair(pathlib.Path(sys.argv[1]), json.loads(text))
+    with compiling_quickly():
+        train_in_pair(pathlib.Path(sys.argv[1]), json.loads(text))
