@@ -11,7 +11,7 @@ from tests.integration import killing
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = ROOT / "experiments" / "flagfiles" / "recsys_smoke.flags"
-STEPS, SAVED_EVERY = 80, 5
+STEPS, SAVED_EVERY = 40, 4
 
 # With users drawn, so that rows of all tables rest, and have rested at a checkpoint.
 RULES = {
