@@ -273,7 +273,7 @@ def compare_projections(quick: bool) -> Iterator[Comparison]:
     shares = 1 / np.arange(1, size.leaves + 1)
     places = rng.choice(size.leaves, rows, p=shares / shares.sum())
     needed, places = np.unique(places, return_inverse=True)
-    shape = (size.leaves, size.width, depth)
+    shape = (size.leaves, depth, size.width)
     matrices = rng.standard_normal(shape, np.float32)[needed]
     features = rng.standard_normal((rows, size.width), np.float32)
     sides, memory = {}, {}

@@ -15,7 +15,7 @@ for each other make it look many times slower than it is. Peers that are not ins
               beside product and top-k alone in PyTorch, and implicit
   leaf        the 20 best of 1,000,000 items for 100 users, by leaf, beside `lax.top_k` of
               all scores; both over the vectors of the paper's model
-  projection  gradient step of a 2048 x 32 matrix for each of 1,233 leaves, 1,024 rows,
+  projection  gradient step of a 32 x 2048 matrix for each of 1,233 leaves, 1,024 rows,
               leaves by Zipf's law, beside the gather of the unique leaves' matrices
 """
 

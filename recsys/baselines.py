@@ -102,7 +102,7 @@ class VisualFactors(Recommender):
         self, items: jax.Array, leaves: jax.Array, features: jax.Array
     ) -> jax.Array:
         """[..., E] of items."""
-        bias = self.project_all(self.visual_bias[:, None], features)  # [..., 1]
+        bias = self.project_all(self.visual_bias[None], features)  # [..., 1]
         if self.has_item_bias:
             bias = bias + self.pick(self.item_bias, "item", items)
         parts = [self.see(leaves, features), bias]
@@ -131,7 +131,7 @@ class VisualFactors(Recommender):
         visual = self.pick(self.user_visual, "user", users)  # [B, K']
         parts = {
             "visual": inner(visual, self.see(leaves, features)),
-            "visual, all users": self.project_all(self.visual_bias[:, None], features)[
+            "visual, all users": self.project_all(self.visual_bias[None], features)[
                 ..., 0
             ],
         }
@@ -152,7 +152,7 @@ class Vbpr(VisualFactors):
 
     | parameter | symbol | shape |
     | --- | --- | --- |
-    | visual_matrix | E, transposed | [F, K'] |
+    | visual_matrix | E | [K', F] |
 
     Source: He and McAuley, "VBPR: Visual Bayesian Personalized Ranking from Implicit
     Feedback", AAAI 2016; the constant alpha and b_u cancel in J_1.
@@ -162,8 +162,8 @@ class Vbpr(VisualFactors):
         """Declares E."""
         self.visual_matrix = self.table(
             "visual_matrix",
-            self.feature_size,
             self.visual_width,
+            self.feature_size,
             scale=self.visual_scale,
         )
 
@@ -183,7 +183,7 @@ class Sherlock(VisualFactors):
 
     | parameter | symbol | shape |
     | --- | --- | --- |
-    | level{k}_matrix | E of the nodes of level k = 1..m, transposed | [n_k, F, K'_k] |
+    | level{k}_matrix | E of the nodes of level k = 1..m | [n_k, K'_k, F] |
 
     Source: He, Lin, Wang and McAuley, "Sherlock: Sparse Hierarchical Embeddings for
     Visually-aware One-class Collaborative Filtering", IJCAI 2016.
@@ -216,8 +216,8 @@ class Sherlock(VisualFactors):
             f"level{k + 1}": self.table(
                 f"level{k + 1}_matrix",
                 tree.level_sizes[k],
-                self.feature_size,
                 width,
+                self.feature_size,
                 scale=self.visual_scale,
             )
             for k, width in enumerate(widths)
@@ -247,7 +247,7 @@ class DeepStyle(Recommender):
     | parameter | symbol | shape |
     | --- | --- | --- |
     | user_style | p_u | [U, D] |
-    | visual_matrix | E, transposed | [F, D] |
+    | visual_matrix | E | [D, F] |
     | leaf_style | l_c | [C, D] |
     | item_factor | q_i | [I, D] |
     | user_bias | b_u, zero at the start | [U, 1] |
@@ -268,7 +268,7 @@ class DeepStyle(Recommender):
         width = self.width
         self.user_style = self.table("user_style", self.user_count, width)
         self.visual_matrix = self.table(
-            "visual_matrix", self.feature_size, width, scale=self.visual_scale
+            "visual_matrix", width, self.feature_size, scale=self.visual_scale
         )
         self.leaf_style = self.table("leaf_style", self.tree.leaf_count, width)
         if self.item_factors:

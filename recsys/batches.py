@@ -52,6 +52,7 @@ class Batches:
           model: says which rows of its tables a batch needs.
         """
         self._config, self._corpus, self._model = config, corpus, model
+        self._kinds = tuple(kind for kind in row_kinds(config) if kind in model.kinds)
         catalogue = corpus.catalogue
         self._sampler = NegativeSampler(
             catalogue.tree,
@@ -121,11 +122,11 @@ class Batches:
             sampled = rng.integers(self._corpus.user_count, size=count, dtype=np.int32)
             shared["sampled_users"] = sampled
             users = np.concatenate([users, sampled])
-        if kinds := row_kinds(config):
+        if self._kinds:
+            needed = self._model.row_ids(self._kinds, users, items, leaves)
             shared["ids"] = {
                 kind: pad_ids(ids, self._most_rows(kind, users, items))
-                for kind, ids in self._model.row_ids(users, items, leaves).items()
-                if kind in kinds
+                for kind, ids in needed.items()
             }
         return shared
 

@@ -43,10 +43,8 @@ class Catalogue:
         """Scaled features float32 [..., F] of items [...]."""
         flat = np.asarray(items).reshape(-1)
         rows = flat if self.feature_rows is None else self.feature_rows[flat]
-        # Negatives repeat: each row is read and scaled once.
-        distinct, place = np.unique(rows, return_inverse=True)
-        found = self.scaling.apply(self.features.take(distinct))
-        return found[place].reshape(*np.shape(items), -1)
+        found = self.scaling.apply(self.features.take(rows))
+        return found.reshape(*np.shape(items), -1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

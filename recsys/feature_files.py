@@ -91,6 +91,25 @@ class _Shards:
 
     def take(self, ids: np.ndarray) -> np.ndarray:
         """See `Features`; each shard is read once, from its first row to its last."""
+        ids = self._check_ids(ids)
+        # Negatives repeat: each row is read once.
+        distinct, place = np.unique(ids, return_inverse=True)
+        edges = np.searchsorted(distinct, self._starts).tolist()
+        found = np.empty((len(distinct), self.width), self._type)
+        for shard, start, low, high in zip(
+            self._shards, self._starts[:-1], edges[:-1], edges[1:], strict=True
+        ):
+            if low < high:
+                local = distinct[low:high] - start
+                rows = narrow(shard.values[local], self._type)  # [n, F]
+                if shard.scales is not None:
+                    rows *= shard.scales[local][:, None]
+                found[low:high] = rows
+        if not self._checked:
+            check_finite(found, distinct, self._where)
+        return found[place]
+
+    def _check_ids(self, ids: np.ndarray) -> np.ndarray:
         ids = np.asarray(ids)
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise IndexError(f"ids are {ids.dtype} {ids.shape}, not whole numbers [n]")
@@ -99,22 +118,7 @@ class _Shards:
                 f"ids {ids.min()} to {ids.max()}: {self._where} has features of"
                 f" {self.count} items"
             )
-        order = np.argsort(ids, kind="stable")
-        ordered = ids[order].astype(np.int64)
-        edges = np.searchsorted(ordered, self._starts).tolist()
-        found = np.empty((len(ids), self.width), self._type)
-        for shard, start, low, high in zip(
-            self._shards, self._starts[:-1], edges[:-1], edges[1:], strict=True
-        ):
-            if low < high:
-                local = ordered[low:high] - start
-                rows = narrow(shard.values[local], self._type)  # [n, F]
-                if shard.scales is not None:
-                    rows *= shard.scales[local][:, None]
-                found[order[low:high]] = rows
-        if not self._checked:
-            check_finite(found, ids, self._where)
-        return found
+        return ids.astype(np.int64)
 
 
 class ArrayFeatures(_Shards):
@@ -135,6 +139,10 @@ class ArrayFeatures(_Shards):
         for first, rows in blocks_of(array):
             ids = np.arange(first, first + len(rows))
             check_finite(narrow(rows, self._type), ids, where)
+
+    def take(self, ids: np.ndarray) -> np.ndarray:
+        """See `Features`; memory needs no order of reading, and so one copy does."""
+        return narrow(self._shards[0].values[self._check_ids(ids)], self._type)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -218,11 +226,12 @@ class Scaling:
         if self.kind == "standardise":
             return (rows - self.mean) * self.scale  # [n, F]
         if self.kind == "unit":
-            # In float64, which holds the square of any float32.
-            squares = np.einsum("nf,nf->n", rows, rows, dtype=np.float64)
-            norms = np.sqrt(np.where(squares > 0, squares, 1))
-            found = np.empty_like(rows)
-            np.divide(rows, norms[:, None], out=found, casting="same_kind")
+            with np.errstate(over="ignore"):
+                squares = np.vecdot(rows, rows)  # [n]
+            usual = (squares > _SMALLEST) & (squares < np.inf)
+            found = rows * (1 / np.sqrt(np.where(usual, squares, 1)))[:, None]
+            if not usual.all():
+                found[~usual] = _unit_rows(rows[~usual])
             return found
         return rows
 
@@ -300,6 +309,12 @@ def fit_normalisation(
             " train without features"
         )
     return dataclasses.replace(plain, power=float(total / len(places)))
+
+
+def _unit_rows(rows: np.ndarray) -> np.ndarray:
+    """f / |f| in float64, which holds the square of any float32."""
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
 def _read(

@@ -41,7 +41,7 @@ class CoarseFine(Recommender):
     | user_bias | p_u^bias, the same columns | [U, D] |
     | category_base | e_c^base of level 1 | [n_1, d_1] |
     | category_transition{k} | W_c^cat of level k = 2..m | [n_k, d_k, d_(k-1)] |
-    | leaf_matrix | W_c^item, transposed | [C, F, d_vis] |
+    | leaf_matrix | W_c^item | [C, d_vis, F] |
     | leaf_item_bias | b_c^item | [C, d_vis] |
     | leaf_user_bias | b_c^user | [C, d_vis] |
 
@@ -83,7 +83,7 @@ class CoarseFine(Recommender):
         ]
         leaves = tree.leaf_count
         self.leaf_matrix = self.table(
-            "leaf_matrix", leaves, self.feature_size, visual, scale=self.visual_scale
+            "leaf_matrix", leaves, visual, self.feature_size, scale=self.visual_scale
         )
         self.leaf_item_bias = self.table("leaf_item_bias", leaves, visual)
         self.leaf_user_bias = self.table("leaf_user_bias", leaves, visual)

@@ -138,25 +138,40 @@ class NegativeSampler:
             raise ValueError(f"n_neg is {n_neg}, not 1 or more")
         _check_range("item", items, len(self._item_at))
         low, high = self._taken.rows(users)
-        starts, sizes, own = self._count_free(items, low, high)
-        if not sizes[:, _ALL].all():
-            user = users[np.argmin(sizes[:, _ALL])]
+        free = len(self._item_at) - (high - low)
+        if not free.all():
             raise UserError(
-                f"user {user} has interacted with all {len(self._item_at)} items in"
-                " training, so there is no negative: leave the user out, or add items"
+                f"user {users[np.argmin(free)]} has interacted with all"
+                f" {len(self._item_at)} items in training, so there is no negative:"
+                " leave the user out, or add items"
             )
         draws = _draw(seed, step, first_row, len(users), n_neg)
-        wanted = self._choose_wanted(draws, n_neg)
+        if self.kind == "uniform":
+            # Below 2**53 items the product never rounds up to the number itself.
+            rank = (draws[:, :n_neg] * free[:, None]).astype(np.int64)
+            fallback = np.zeros(rank.shape, np.int8)
+        else:
+            rank, fallback = self._rank_nearby(items, low, high, draws, n_neg)
+        place = self._find_free(rank, low[:, None], high[:, None])
+        return Negatives(self._item_at[place], fallback)
+
+    def _rank_nearby(
+        self,
+        items: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        draws: np.ndarray,
+        n_neg: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks among all free places, int64 [B, n_neg], and the `fallback`."""
+        starts, sizes, own = self._count_free(items, low, high)
+        wanted = _choose_wanted(draws, n_neg)
         pool = _fall_back(sizes, wanted)
-        size = np.take_along_axis(sizes, pool, 1)
-        # Below 2**53 items the product never rounds up to the size itself.
-        rank = (draws[:, :n_neg] * size).astype(np.int64)
-        rank += np.take_along_axis(starts, pool, 1)  # among all free places
+        rank = (draws[:, :n_neg] * np.take_along_axis(sizes, pool, 1)).astype(np.int64)
+        rank += np.take_along_axis(starts, pool, 1)
         behind = (pool == _SIBLINGS) & (rank >= own[:, :1])
         rank += np.where(behind, own[:, 1:], 0)  # siblings lie on both sides of it
-        place = self._find_free(rank, low[:, None], high[:, None])
-        fallback = np.where(pool == wanted, 0, pool).astype(np.int8)
-        return Negatives(self._item_at[place], fallback)
+        return rank, np.where(pool == wanted, 0, pool).astype(np.int8)
 
     def _count_free(
         self, items: np.ndarray, low: np.ndarray, high: np.ndarray
@@ -184,17 +199,6 @@ class NegativeSampler:
         )
         return starts, sizes, np.stack([leaf, in_leaf], axis=1)
 
-    def _choose_wanted(self, draws: np.ndarray, n_neg: int) -> np.ndarray:
-        """Pool that each negative should come from, int64 [B, n_neg]."""
-        if self.kind == "uniform":
-            return np.full((len(draws), n_neg), _ALL)
-        half = n_neg // 2
-        wanted = np.full((len(draws), n_neg), _SIBLINGS)
-        wanted[:, :half] = _LEAF
-        if n_neg % 2:
-            wanted[:, half] = np.where(draws[:, n_neg] < 0.5, _LEAF, _SIBLINGS)
-        return wanted
-
     def _find_free(
         self, rank: np.ndarray, low: np.ndarray, high: np.ndarray
     ) -> np.ndarray:
@@ -207,6 +211,16 @@ class NegativeSampler:
             return taken.take(at, mode="clip") - (at - low) <= rank
 
         return rank + (partition_points(low, high, lies_before) - low)
+
+
+def _choose_wanted(draws: np.ndarray, n_neg: int) -> np.ndarray:
+    """Pool that each negative should come from, int64 [B, n_neg]."""
+    half = n_neg // 2
+    wanted = np.full((len(draws), n_neg), _SIBLINGS)
+    wanted[:, :half] = _LEAF
+    if n_neg % 2:
+        wanted[:, half] = np.where(draws[:, n_neg] < 0.5, _LEAF, _SIBLINGS)
+    return wanted
 
 
 def _fall_back(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:

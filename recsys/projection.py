@@ -1,13 +1,13 @@
 """Features projected by a matrix that depends on the row: y_n = W_c(n) f_n.
 
 Each category has its own visual matrix W_c (paper, Eq. 2), so a batch of N rows needs
-up to N different matrices of F x D numbers. Two forms with the same values:
+up to N different matrices of D x F numbers. Two forms with the same values:
 
-  "gather"  copies the matrix of every row, N x F x D numbers, and multiplies all at
+  "gather"  copies the matrix of every row, N x D x F numbers, and multiplies all at
             once. The plain reference, and what spreads over the devices of a mesh.
   "tiles"   brings rows of the same category together and walks over tiles of a few
             rows, reading each matrix where it stands. Its own gradient sums the tiles
-            of a category before it writes them, so nothing of the size N x F x D is
+            of a category before it writes them, so nothing of the size N x D x F is
             ever held. For CPUs: the tiles run one after another.
 """
 
@@ -32,16 +32,16 @@ def project(
     dtype: Any = None,
     tile: int | None = None,
 ) -> jax.Array:
-    """y_n = W_p(n)^T f_n for N rows in any order.
+    """y_n = W_p(n) f_n for N rows in any order.
 
-    Source: the paper's W f of Eq. 2, with W stored transposed as [F, D].
+    Source: the paper's W f of Eq. 2.
 
     The gradient of `matrices` has their shape. Where only the few that a batch needs
     are given, and `places` counts among those, nothing of the size of the whole table
     is computed.
 
     Args:
-      matrices: [R, F, D].
+      matrices: [R, D, F].
       places: int [N], which matrix is each row's, 0 to R - 1.
       features: [N, F].
       form: see above.
@@ -56,9 +56,9 @@ def project(
     dtype = jnp.dtype(dtype or matrices.dtype)
     if form == "gather":
         wide = jnp.promote_types(matrices.dtype, jnp.float32)
-        own = matrices[places].astype(dtype)  # [N, F, D]
+        own = matrices[places].astype(dtype)  # [N, D, F]
         return jnp.einsum(
-            "nf,nfd->nd", features.astype(dtype), own, preferred_element_type=wide
+            "nf,ndf->nd", features.astype(dtype), own, preferred_element_type=wide
         )
     tile = tile or _tile_size(len(matrices), len(features))
     return _project_tiles(tile, dtype, matrices, places, features)
@@ -126,12 +126,12 @@ def _walk_tiles(tile, dtype, matrices, places, features):
 
     def step(t, y):
         part = _slice(ordered, tiles.starts[t], tile)  # [tile, F]
-        matrix = _row(matrices, tiles.places[t]).astype(dtype)  # [F, D]
-        part = jnp.dot(part, matrix, preferred_element_type=wide)
+        matrix = _row(matrices, tiles.places[t]).astype(dtype)  # [D, F]
+        part = jnp.dot(part, matrix.T, preferred_element_type=wide)
         # Rows past the end of the tile are wrong until the next tiles write them.
         return lax.dynamic_update_slice_in_dim(y, part, tiles.starts[t], 0)
 
-    y = jnp.zeros((len(tiles.order), matrices.shape[2]), wide)
+    y = jnp.zeros((len(tiles.order), matrices.shape[1]), wide)
     y = lax.fori_loop(0, tiles.real, step, y)
     # Of `features` only the type is needed again.
     saved = matrices, tiles, ordered, jnp.zeros(0, features.dtype)
@@ -151,7 +151,7 @@ _project_tiles.defvjp(_walk_tiles, _project_tiles_gradient)
 
 
 def _matrix_gradient(matrices, tiles, ordered, dy, tile):
-    """dW_r = sum over the rows n of matrix r of f_n dy_n^T: [R, F, D]."""
+    """dW_r = sum over the rows n of matrix r of dy_n f_n^T: [R, D, F]."""
     row_numbers = jnp.arange(tile)
 
     def step(t, carry):
@@ -160,7 +160,7 @@ def _matrix_gradient(matrices, tiles, ordered, dy, tile):
         part = _slice(dy, tiles.starts[t], tile) * valid[:, None]  # [tile, D]
         part = part.astype(ordered.dtype)
         rows = _slice(ordered, tiles.starts[t], tile)  # [tile, F]
-        product = jnp.dot(rows.T, part, preferred_element_type=dy.dtype)  # [F, D]
+        product = jnp.dot(part.T, rows, preferred_element_type=dy.dtype)  # [D, F]
         total = jnp.where(tiles.opens[t], product, total + product)
         # Written again by each tile of the matrix, never read: this way the compiler
         # writes in place, where adding to what stands there copies all of it.
@@ -173,15 +173,15 @@ def _matrix_gradient(matrices, tiles, ordered, dy, tile):
 
 
 def _feature_gradient(matrices, tiles, dy, tile, dtype):
-    """df_n = W_p(n) dy_n: [N, F]."""
+    """df_n = W_p(n)^T dy_n: [N, F]."""
 
     def step(t, gradient):
-        matrix = _row(matrices, tiles.places[t]).astype(dtype)  # [F, D]
+        matrix = _row(matrices, tiles.places[t]).astype(dtype)  # [D, F]
         part = _slice(dy, tiles.starts[t], tile).astype(dtype)  # [tile, D]
-        part = jnp.dot(part, matrix.T, preferred_element_type=dy.dtype)
+        part = jnp.dot(part, matrix, preferred_element_type=dy.dtype)
         return lax.dynamic_update_slice_in_dim(gradient, part, tiles.starts[t], 0)
 
-    start = jnp.zeros((len(tiles.order), matrices.shape[1]), dy.dtype)
+    start = jnp.zeros((len(tiles.order), matrices.shape[2]), dy.dtype)
     ordered = lax.fori_loop(0, tiles.real, step, start)
     return _unsort(ordered, tiles.order, len(tiles.order) - tile)
 

@@ -13,7 +13,7 @@ know only these vectors, and not which model they come from.
 A batch needs few rows of the tables, so an optimizer may take the gradient with respect
 to those alone:
 
-    ids = model.row_ids(users, items, leaves)      # on the host; then `pad_ids`
+    ids = model.row_ids(model.kinds, users, items, leaves)  # on the host; `pad_ids`
     rows, dense = split_rows(params, ids)
     gradients = jax.grad(
         lambda rows, dense: loss(model.apply(join_rows(rows, dense, ids), ...)),
@@ -26,7 +26,7 @@ Source: Yu et al., "Personalized Item Recommendation for Second-hand Trading Pla
 ACM MM 2020.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -82,7 +82,9 @@ def pad_ids(ids: np.ndarray, size: int) -> np.ndarray:
     """
     if len(ids) > size:
         raise ValueError(f"{len(ids)} rows do not fit into {size}")
-    return np.pad(ids, (0, size - len(ids)), constant_values=NO_ROW)
+    padded = np.full(size, NO_ROW, np.int32)
+    padded[: len(ids)] = ids
+    return padded
 
 
 class Recommender(nn.Module):
@@ -194,20 +196,37 @@ class Recommender(nn.Module):
         none = jnp.zeros(0, jnp.int32)
         return self.init(key, none, method="user_vectors")["params"]
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What the model has tables for: "user", "item", "leaf", "level1", ..."""
+        params = jax.eval_shape(self.init_params, jax.random.key(0))
+        names = {name.split("_")[0] for name in params}
+        levels = {f"level{k + 1}" for k in range(self.tree.levels)}
+        return frozenset(names & {"user", "item", "leaf", *levels})
+
     @nn.nowrap
     def row_ids(
-        self, users: np.ndarray, items: np.ndarray, leaves: np.ndarray
+        self,
+        kinds: Collection[str],
+        users: np.ndarray,
+        items: np.ndarray,
+        leaves: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """{kind: int32 [n] sorted} of all rows that a batch needs, on the host.
 
         Args:
+          kinds: of the tables.
           users, items, leaves: numbers in arrays of any shape.
         """
-        needed = {"user": users, "item": items, "leaf": leaves}
-        for level in range(self.tree.levels):
-            needed[f"level{level + 1}"] = self.tree.ancestors[leaves, level]
-        distinct = {kind: np.unique(ids) for kind, ids in needed.items()}
-        return {kind: ids[ids >= 0].astype(np.int32) for kind, ids in distinct.items()}
+        found = {}
+        for kind in kinds:
+            needed = {"user": users, "item": items, "leaf": leaves}.get(kind)
+            if needed is None:
+                level = int(kind.removeprefix("level")) - 1
+                needed = self.tree.ancestors[leaves, level]
+            ids = np.unique(needed)
+            found[kind] = ids[ids >= 0].astype(np.int32)
+        return found
 
     def table(self, name: str, *shape: int, scale: float | None = None) -> jax.Array:
         """Declares a parameter with N(0, scale^2) at the start.
@@ -248,7 +267,7 @@ class Recommender(nn.Module):
     def project_by(
         self, matrices: jax.Array, kind: str, ids: jax.Array, features: jax.Array
     ) -> jax.Array:
-        """W_id f, [..., D], with matrices [n, F, D], ids [...], features [..., F]."""
+        """W_id f, [..., D], with matrices [n, D, F], ids [...], features [..., F]."""
         places = jnp.reshape(self.place(kind, ids), -1)  # [N]
         rows = features.reshape(-1, features.shape[-1])  # [N, F]
         projected = project(
@@ -257,12 +276,13 @@ class Recommender(nn.Module):
         return projected.reshape(*ids.shape, -1)  # [..., D]
 
     def project_all(self, matrix: jax.Array, features: jax.Array) -> jax.Array:
-        """W f, [..., D], with one matrix [F, D] for all items."""
+        """W f, [..., D], with one matrix [D, F] for all items."""
         dtype = self.dtype or matrix.dtype
         wide = jnp.promote_types(matrix.dtype, jnp.float32)
-        return jnp.dot(
-            features.astype(dtype), matrix.astype(dtype), preferred_element_type=wide
-        )
+        # As one product of two matrices: with more axes its gradient takes twice as long.
+        rows = features.reshape(-1, features.shape[-1]).astype(dtype)  # [N, F]
+        projected = jnp.dot(rows, matrix.T.astype(dtype), preferred_element_type=wide)
+        return projected.reshape(*features.shape[:-1], -1)
 
 
 def inner(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -66,7 +66,7 @@ def category_vectors(model, params, leaf):
 
 def visual_vector(params, leaf, feature):
     """e_vis (Eq. 2)."""
-    return params["leaf_matrix"][leaf].T @ feature + params["leaf_item_bias"][leaf]
+    return params["leaf_matrix"][leaf] @ feature + params["leaf_item_bias"][leaf]
 
 
 def coarse_fine(model, params, user, item, leaf, feature):
@@ -94,7 +94,7 @@ def factors(model, params, user, item, theta, feature):
 
 
 def vbpr(model, params, user, item, leaf, feature):
-    theta = params["visual_matrix"].T @ feature
+    theta = params["visual_matrix"] @ feature
     return factors(model, params, user, item, theta, feature)
 
 
@@ -103,12 +103,12 @@ def sherlock(model, params, user, item, leaf, feature):
     for level in range(model.tree.levels):
         if f"level{level + 1}_matrix" in params:
             node = model.tree.ancestors[leaf, level]
-            theta.extend(params[f"level{level + 1}_matrix"][node].T @ feature)
+            theta.extend(params[f"level{level + 1}_matrix"][node] @ feature)
     return factors(model, params, user, item, np.array(theta), feature)
 
 
 def deepstyle(model, params, user, item, leaf, feature):
-    style = params["visual_matrix"].T @ feature - params["leaf_style"][leaf]
+    style = params["visual_matrix"] @ feature - params["leaf_style"][leaf]
     if "item_factor" in params:
         style = style + params["item_factor"][item]
     score = params["user_style"][user] @ style

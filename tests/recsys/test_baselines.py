@@ -122,22 +122,22 @@ def test_all_have_vectors_of_128_by_default():
     }
     user = {"user_visual": (3, 64), "user_factor": (3, 64)}
     item = {"item_factor": (4, 64), "item_bias": (4, 1), "visual_bias": (6,)}
-    assert shapes(models["vbpr"]) == user | item | {"visual_matrix": (6, 64)}
+    assert shapes(models["vbpr"]) == user | item | {"visual_matrix": (64, 6)}
     assert shapes(models["sherlock"]) == user | item | {
-        "level1_matrix": (1, 6, 32),
-        "level2_matrix": (1, 6, 16),
-        "level3_matrix": (2, 6, 16),
+        "level1_matrix": (1, 32, 6),
+        "level2_matrix": (1, 16, 6),
+        "level3_matrix": (2, 16, 6),
     }
     own = {"user_visual": (3, 128), "visual_bias": (6,)}
-    assert shapes(models["vbpr-i"]) == own | {"visual_matrix": (6, 128)}
+    assert shapes(models["vbpr-i"]) == own | {"visual_matrix": (128, 6)}
     assert shapes(models["sherlock-i"]) == own | {
-        "level1_matrix": (1, 6, 64),
-        "level2_matrix": (1, 6, 32),
-        "level3_matrix": (2, 6, 32),
+        "level1_matrix": (1, 64, 6),
+        "level2_matrix": (1, 32, 6),
+        "level3_matrix": (2, 32, 6),
     }
     style = {
         "user_style": (3, 128),
-        "visual_matrix": (6, 128),
+        "visual_matrix": (128, 6),
         "leaf_style": (2, 128),
     }
     assert shapes(models["deepstyle"]) == style | {"item_factor": (4, 128)}
@@ -179,6 +179,6 @@ def test_biases_start_at_zero_and_looks_at_variance_one():
         np.testing.assert_array_equal(params[name], 0)
     features = jnp.asarray(np.random.default_rng(0).normal(size=(200, 300)))
     features *= 3 / jnp.linalg.norm(features, axis=1, keepdims=True)
-    seen = features @ params["visual_matrix"]
+    seen = features @ params["visual_matrix"].T
     np.testing.assert_allclose(seen.var(), 1, rtol=0.05)
     np.testing.assert_allclose(params["user_factor"].std(), 0.1, rtol=0.05)

@@ -269,7 +269,7 @@ def test_lists_are_those_of_a_sort_of_all_scores():
         "visual_matrix": rng.integers(-1, 2, (2, 2)).astype(np.float32),
         "leaf_style": rng.integers(-1, 2, (3, 2)).astype(np.float32),
     }
-    style = features @ params["visual_matrix"] - params["leaf_style"][LEAF_OF_ITEM]
+    style = features @ params["visual_matrix"].T - params["leaf_style"][LEAF_OF_ITEM]
     scores = params["user_style"] @ style.T  # [U, I]
     assert len(np.unique(scores)) < 10
     device = execution.replicate(params)

@@ -176,7 +176,7 @@ def test_sizes_and_scales_at_the_start():
         "category_base": (3, 32),
         "category_transition2": (30, 32, 32),
         "category_transition3": (300, 32, 32),
-        "leaf_matrix": (300, 64, 32),
+        "leaf_matrix": (300, 32, 64),
         "leaf_item_bias": (300, 32),
         "leaf_user_bias": (300, 32),
     }
@@ -184,7 +184,7 @@ def test_sizes_and_scales_at_the_start():
     np.testing.assert_allclose(params["category_transition3"].var(), 1 / 32, rtol=0.02)
     features = np.random.default_rng(0).normal(size=(300, 64))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    fine = np.einsum("cf,cfd->cd", features, params["leaf_matrix"])
+    fine = np.einsum("cf,cdf->cd", features, params["leaf_matrix"])
     np.testing.assert_allclose(fine.var(), 1, rtol=0.05)
     # Remainders go to the visual part.
     assert CoarseFine(tree, user_count=1, width=18).visual_width == 6

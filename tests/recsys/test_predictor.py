@@ -185,7 +185,7 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
         "user_preference": np.array([[2, 0], [-2, 0]], np.float32),
         "user_bias": np.zeros((2, 2), np.float32),
         "category_base": np.array([[1], [-1]], np.float32),
-        "leaf_matrix": np.zeros((2, 3, 1), np.float32),
+        "leaf_matrix": np.zeros((2, 1, 3), np.float32),
         "leaf_item_bias": zeros,
         "leaf_user_bias": zeros,
     }

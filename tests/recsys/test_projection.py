@@ -20,9 +20,9 @@ def plain(matrices, places, features, dy):
     y = np.zeros_like(dy)
     by_matrix, by_feature = np.zeros_like(matrices), np.zeros_like(features)
     for n, place in enumerate(places):
-        y[n] = features[n] @ matrices[place]
-        by_matrix[place] += np.outer(features[n], dy[n])
-        by_feature[n] = matrices[place] @ dy[n]
+        y[n] = matrices[place] @ features[n]
+        by_matrix[place] += np.outer(dy[n], features[n])
+        by_feature[n] = dy[n] @ matrices[place]
     return y, by_matrix, by_feature
 
 
@@ -34,7 +34,7 @@ def value_and_gradients(matrices, places, features, dy, **options):
 def draw(rows, matrices, features=5, outputs=3, seed=0):
     rng = np.random.default_rng(seed)
     return (
-        rng.normal(size=(matrices, features, outputs)),
+        rng.normal(size=(matrices, outputs, features)),
         rng.integers(0, matrices, rows).astype(np.int32),
         rng.normal(size=(rows, features)),
         rng.normal(size=(rows, outputs)),
@@ -90,7 +90,7 @@ def test_tiles_hold_little_beside_inputs_and_results():
     assert 300 < distinct < 420
 
     def temporaries(form):
-        shapes = [(distinct, 2048, 32), (1024,), (1024, 2048), (1024, 32)]
+        shapes = [(distinct, 32, 2048), (1024,), (1024, 2048), (1024, 32)]
         types = [jnp.float32, jnp.int32, jnp.float32, jnp.float32]
         inputs = map(jax.ShapeDtypeStruct, shapes, types)
 

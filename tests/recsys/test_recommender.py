@@ -42,7 +42,7 @@ def test_gradients_of_rows_are_the_rows_of_the_gradients(name):
     params = plain.draw_params(model)
     ids = {
         kind: pad_ids(rows, len(rows) + 2)
-        for kind, rows in model.row_ids(USERS, ITEMS, LEAVES).items()
+        for kind, rows in model.row_ids(model.kinds, USERS, ITEMS, LEAVES).items()
     }
     rows, dense = split_rows(jax.tree.map(jnp.asarray, params), ids)
 
@@ -74,7 +74,9 @@ def test_gradients_of_rows_are_the_rows_of_the_gradients(name):
 
 
 def test_row_ids_are_all_that_a_batch_needs():
-    ids = MODELS["sherlock"].row_ids(USERS, np.where(ITEMS == 2, -1, ITEMS), LEAVES)
+    kinds = ("user", "item", "leaf", "level1", "level2", "level3")
+    items = np.where(ITEMS == 2, -1, ITEMS)
+    ids = MODELS["sherlock"].row_ids(kinds, USERS, items, LEAVES)
     assert {kind: rows.tolist() for kind, rows in ids.items()} == {
         "user": [1, 3],
         "item": [4, 7],
@@ -92,7 +94,7 @@ def test_row_ids_are_all_that_a_batch_needs():
 def test_tables_of_other_kinds_stay_whole():
     model = MODELS["coarse fine"]
     params = jax.tree.map(jnp.asarray, plain.draw_params(model))
-    ids = {"leaf": model.row_ids(USERS, ITEMS, LEAVES)["leaf"]}
+    ids = {"leaf": model.row_ids(["leaf"], USERS, ITEMS, LEAVES)["leaf"]}
     rows, dense = split_rows(params, ids)
     assert set(rows) == {"leaf_matrix", "leaf_item_bias", "leaf_user_bias"}
 

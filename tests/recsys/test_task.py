@@ -80,13 +80,9 @@ def make_batch(own, seed=3, items=ITEMS, leaves=LEAVES):
     if loss.user_weight and loss.softmax == "sampled":
         batch["sampled_users"] = SAMPLED
         users = np.concatenate([USERS, SAMPLED])
-    if kinds := task.row_kinds(own.config):
-        found = own.model.row_ids(users, items, leaves)
-        batch["ids"] = {
-            kind: pad_ids(ids, len(ids) + 2)
-            for kind, ids in found.items()
-            if kind in kinds
-        }
+    if kinds := own.model.kinds.intersection(task.row_kinds(own.config)):
+        found = own.model.row_ids(kinds, users, items, leaves)
+        batch["ids"] = {kind: pad_ids(ids, len(ids) + 2) for kind, ids in found.items()}
     return batch
 
 
@@ -402,8 +398,8 @@ def test_the_config_names_the_model():
     }
     assert sizes["vbpr"]["item_factor"] == (9, 6)
     assert sizes["vbpr"]["visual_matrix"] == (6, 6)
-    assert sizes["vbpr-i"]["visual_matrix"] == (6, 12)
-    assert [sizes["sherlock-i"][f"level{k}_matrix"][2] for k in (1, 2, 3)] == [6, 3, 3]
+    assert sizes["vbpr-i"]["visual_matrix"] == (12, 6)
+    assert [sizes["sherlock-i"][f"level{k}_matrix"][1] for k in (1, 2, 3)] == [6, 3, 3]
     assert sizes["deepstyle"]["item_factor"] == (9, 12)
     for name in MODELS:
         factors = name in ("vbpr", "sherlock", "deepstyle")
