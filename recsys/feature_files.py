@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from common.data.aligned_arrays import empty_aligned
 from common.errors import UserError
 from recsys.feature_shards import (
     Shard,
@@ -142,7 +143,12 @@ class ArrayFeatures(_Shards):
 
     def take(self, ids: np.ndarray) -> np.ndarray:
         """See `Features`; memory needs no order of reading, and so one copy does."""
-        return narrow(self._shards[0].values[self._check_ids(ids)], self._type)
+        ids, values = self._check_ids(ids), self._shards[0].values
+        if values.dtype != self._type:
+            return narrow(values[ids], self._type)
+        found = empty_aligned((len(ids), self.width), self._type)
+        # The ids have been checked; any other mode would copy once more.
+        return np.take(values, ids, axis=0, out=found, mode="clip")
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -224,12 +230,16 @@ class Scaling:
             raise ValueError(f"features of shape {rows.shape}, not [n, {self.width}]")
         rows = rows.astype(np.float32, copy=False)
         if self.kind == "standardise":
-            return (rows - self.mean) * self.scale  # [n, F]
+            found = empty_aligned(rows.shape, np.float32)
+            np.subtract(rows, self.mean, out=found)
+            return np.multiply(found, self.scale, out=found)  # [n, F]
         if self.kind == "unit":
             with np.errstate(over="ignore"):
                 squares = np.vecdot(rows, rows)  # [n]
             usual = (squares > _SMALLEST) & (squares < np.inf)
-            found = rows * (1 / np.sqrt(np.where(usual, squares, 1)))[:, None]
+            factors = 1 / np.sqrt(np.where(usual, squares, 1))
+            found = empty_aligned(rows.shape, np.float32)
+            np.multiply(rows, factors[:, None], out=found)
             if not usual.all():
                 found[~usual] = _unit_rows(rows[~usual])
             return found
