@@ -62,6 +62,11 @@ MODES = {
     ),
     "explain": Mode("draw what the model looked at", trained=True),
     "export": Mode("write a program that serves without this code", trained=True),
+    "features": Mode(
+        "what the network sees in the photos of a table, into the folder --output",
+        needs=("workdir", "output"),
+        trained=True,
+    ),
     "schema": Mode("infer the schema file of a table", needs=()),
     "import": Mode(
         "turn files of another library, --input, into tables in the folder --output",

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from common import app, result_tables
 from common.app import Run
-from common.backbone import train
+from common.backbone import features, train
 from common.backbone.config import Config
 
 
@@ -19,12 +19,19 @@ def run_train(config: Config, run: Run) -> None:
     run.show(f"weights: {run.workdir / train.WEIGHTS}")
 
 
+def run_features(config: Config, run: Run) -> None:
+    """Writes what the backbone sees in the photos of --data.path."""
+    output = run.need("output")
+    count, width = features.write(config, run.workdir, output)
+    run.show(f"{count:,} rows of {width} features: {output}")
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the backbone training from the command line."""
     app.main(
         "backbone",
         Config(),
-        {"train": run_train},
+        {"train": run_train, "features": run_features},
         argv,
         summary="backbone: a ResNet trained to name the class of a photo",
     )

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from common.data.aligned_arrays import empty_aligned
 from common.errors import UserError
 
 _META_FILE = "meta.json"
 _ARRAY_FILE = "features.f16"
 _DONE_FILE = "rows_done"
 _LARGE = 2**28  # bytes; smaller arrays stay mapped once they are read
-_ALIGNMENT = 64  # bytes; what XLA wants of a buffer that it takes over
 _AT_ONCE = 64  # rows of a large array that are mapped at a time
 
 
@@ -162,7 +162,7 @@ class FeatureCache:
             raise IndexError(f"{self._done} of {len(self)} rows are filled")
         if self._bytes <= _LARGE:
             return np.asarray(self._array[indices])
-        found = _aligned((len(indices), *self.shape[1:]))
+        found = empty_aligned((len(indices), *self.shape[1:]), np.float16)
         for first in range(0, len(indices), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
             found[part] = self._array[indices[part]]
@@ -179,11 +179,3 @@ class FeatureCache:
         memory = self._array.base
         if self._bytes > _LARGE and isinstance(memory, mmap.mmap):
             memory.madvise(mmap.MADV_DONTNEED)
-
-
-def _aligned(shape: Sequence[int]) -> np.ndarray:
-    """An uninitialised float16 array that JAX need not copy to a CPU's memory."""
-    size = math.prod(shape) * np.dtype(np.float16).itemsize
-    buffer = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % _ALIGNMENT
-    return buffer[start : start + size].view(np.float16).reshape(shape)

@@ -1,0 +1,93 @@
+"""What a trained backbone sees in photos: a vector for each row of a table."""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from common import feature_extraction, parallel, pretrained, resnet
+from common.backbone import train
+from common.backbone.config import Config
+from common.data import ingest
+from common.data.crops import cut_photos
+from common.data.listings import Record
+from common.errors import UserError
+from common.photo_network import PhotoNetwork
+from common.precision import compute_dtype
+
+FEATURES, TABLE = "features.npy", "items.parquet"
+_CACHE = ".cache/photo_features"
+_BLOCK = 65_536  # rows copied at a time
+
+
+def write(
+    config: Config, workdir: pathlib.Path, output: pathlib.Path
+) -> tuple[int, int]:
+    """Writes the vectors of all rows that can be used, and the rows themselves.
+
+    A vector is the last layer but one of the network for the centre of the row's first
+    photo. What was cut off goes on where it stopped.
+
+    Args:
+      config: of the training, with `data` of the table to look at.
+      workdir: of the training.
+      output: folder that gets features.npy, float16 [N, C], and items.parquet with the
+        N rows and their columns, in the order of the table.
+
+    Returns:
+      (N, C).
+
+    Raises:
+      UserError: no weights, or a table or photos that can't be read.
+    """
+    if not config.data.path:
+        raise UserError("--mode=features needs --data.path=TABLE")
+    parallel.start(config.parallel)
+    execution = parallel.make_execution(config.parallel)
+    variables = pretrained.resnet_of_depth(
+        workdir / train.WEIGHTS, config.depth, "depth"
+    )
+    network = PhotoNetwork(
+        config.depth, 1, compute_dtype(config.precision), execution.devices
+    )
+    wrapped = {name: {"backbone": tree} for name, tree in variables.items()}
+    listings = ingest.load(config.data)
+    photos = config.photos
+
+    def look(state: Any, batch: Any) -> jax.Array:
+        vectors: Any = network.apply(state, batch["photos"], method="extract")
+        return vectors * batch["photo_mask"][:, None]
+
+    def load(record: Record) -> dict[str, np.ndarray]:
+        cut, mask = cut_photos(record["images"], photos, None)
+        return {"photos": cut[0], "photo_mask": mask[0]}
+
+    store = feature_extraction.extract(
+        _CACHE,
+        {
+            "weights": feature_extraction.hash_weights(wrapped),
+            "photos": json.dumps([photos.resize, photos.crop]),
+            "precision": config.precision,
+            "data": listings.fingerprint,
+        },
+        (len(listings.frame), resnet.width(config.depth)),
+        look,
+        wrapped,
+        listings.source,
+        load,
+        batch_size=config.train.batch_size,
+        execution=execution,
+    )
+    if jax.process_index() == 0:
+        output.mkdir(parents=True, exist_ok=True)
+        kept = np.lib.format.open_memmap(
+            output / FEATURES, "w+", np.float16, store.shape
+        )
+        for first in range(0, len(store), _BLOCK):
+            rows = np.arange(first, min(first + _BLOCK, len(store)))
+            kept[rows] = store.rows(rows)
+        kept.flush()
+        listings.frame.drop(columns="split").to_parquet(output / TABLE, index=False)
+    return store.shape[0], store.shape[1]

@@ -1,0 +1,91 @@
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import pretrained
+from common.backbone import train
+from common.backbone.main import main
+from common.data.crops import PhotosConfig, cut_photos
+from common.photo_network import PhotoNetwork
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def call(*flags):
+    with pytest.raises(SystemExit) as ended:
+        main(["backbone", *map(str, flags)])
+    return ended.value.code
+
+
+@pytest.fixture
+def table(photos, tmp_path):
+    """Twelve photos in any order, and a row whose photo does not exist."""
+    names = [p.relative_to(photos).as_posix() for p in sorted(photos.glob("*/*.png"))]
+    names = names[::3][:12]
+    with (tmp_path / "shop.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "image", "colour", "price"])
+        for number, name in enumerate(names):
+            writer.writerow([f"item {number}", name, name.split("/")[0], 5 + number])
+        writer.writerow(["lost", "red/none.png", "red", 9])
+    return tmp_path / "shop.csv", names
+
+
+def test_rows_and_what_the_network_sees_in_their_photos(
+    run, photos, table, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # vectors are kept in .cache
+    path, names = table
+    output = tmp_path / "seen"
+    code = call(
+        "--mode=features",
+        f"--workdir={run.workdir}",
+        f"--output={output}",
+        f"--data.path={path}",
+        f"--data.images={photos}",
+        "--data.max_rejected_fraction=0.5",
+        f"--data.cache={tmp_path / 'listings'}",
+    )
+    assert code == 0
+    assert capsys.readouterr().out.startswith("12 rows of ")
+    items, found = (
+        pd.read_parquet(output / "items.parquet"),
+        np.load(output / "features.npy"),
+    )
+    assert items["id"].tolist() == [f"item {number}" for number in range(12)]
+    assert items["colour"].tolist() == [name.split("/")[0] for name in names]
+    variables = pretrained.resnet_of_depth(run.workdir / train.WEIGHTS, "tiny", "depth")
+    network = PhotoNetwork("tiny", 1)
+    wrapped = {name: {"backbone": tree} for name, tree in variables.items()}
+    wanted = []
+    for name in names:
+        cut, _ = cut_photos([(photos / name).read_bytes()], PhotosConfig(32, 32), None)
+        wanted.append(network.apply(wrapped, cut, method="extract")[0])
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "needs --output"),
+        (["--output=seen"], "needs --data.path=TABLE"),
+        (["--output=seen", "--data.path=none.csv"], "none.csv"),
+    ],
+)
+def test_a_mistake_is_one_line(run, flags, message, capsys):
+    assert call("--mode=features", f"--workdir={run.workdir}", *flags) == 2
+    out, err = capsys.readouterr()
+    *_, line = err.splitlines()
+    assert out == "" and line.startswith("error: ") and message in line
+
+
+def test_without_weights_nothing_is_written(table, tmp_path, capsys):
+    path, _ = table
+    flags = [f"--workdir={tmp_path}", f"--output={tmp_path / 'seen'}"]
+    assert call("--mode=features", *flags, f"--data.path={path}") == 2
+    assert not (tmp_path / "seen").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path) in line
