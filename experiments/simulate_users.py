@@ -6,8 +6,8 @@ r"""Simulated users for a catalogue with photos, in the form that recsys reads.
         --category=master_category,sub_category,article_type
 
 reads items.parquet and features.npy in the folder and writes interactions.parquet there:
-user, item, time. Items and what their photos show are real, the users are not; see
-`recsys.simulated_users`.
+user, item (under the name of its column) and time. Items and what their photos show are
+real, the users are not; see `recsys.simulated_users`.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def write(
     table = pd.DataFrame(
         {
             "user": users,
-            "item": items[item].to_numpy()[taken],
+            item: items[item].to_numpy()[taken],
             "time": pd.to_datetime(times, unit="s", utc=True),
         }
     )

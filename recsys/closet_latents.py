@@ -252,13 +252,13 @@ def expected_activity(config: ClosetConfig, ids: np.ndarray) -> np.ndarray:
     idle = IDLE[config.subset]
     place = uniforms(config.seed, Stream.ACTIVITY, ids, 1)[:, 0]
     place = np.maximum(place - idle, 0.0) / (1.0 - idle)
-    activity = np.exp(_log_span((mean - idle) / (1.0 - idle)) * place)
+    activity = np.exp(log_span((mean - idle) / (1.0 - idle)) * place)
     # A user can't interact twice with an item, and looks at half of the moments.
     activity = np.minimum(activity, counts.items / 4)
     return activity * (counts.interactions / activity.sum())
 
 
-def _log_span(mean: float) -> float:
+def log_span(mean: float) -> float:
     """L such that (exp(L) - 1) / L, the mean of exp(L x) for even x, is this."""
     low, high = 1e-9, 50.0
     for _ in range(100):

@@ -22,10 +22,14 @@ import numpy as np
 
 from common.config import check_bounds, knob
 from common.errors import UserError
+from recsys.closet_choices import race_times
+from recsys.closet_latents import log_span
 from recsys.closet_parameters import DAYS, DIMENSIONS, FIRST_DAY, SCALES
 
 _LEVELS = ("top", "middle", "leaf")
 _ITEMS_AT_ONCE = 2048
+_TRIAL_ITEMS = 4096
+_ROUNDS = 10
 _SECONDS = 86_400.0
 
 
@@ -93,7 +97,7 @@ def simulate(
     shown = DAYS * rng.random(len(nodes))
     most = config.users // 2
     takers = np.minimum(rng.geometric(1 / config.takers, len(nodes)), most)
-    weights = np.log(activity) - _mean_appeal(traits, tastes)
+    weights = _log_weights(traits, tastes, takers, activity)
     users, items = [], []
     for first in range(0, len(nodes), _ITEMS_AT_ONCE):
         block = slice(first, first + _ITEMS_AT_ONCE)
@@ -147,15 +151,27 @@ def _directions(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
 def _activity(
     config: SimulationConfig, items: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Expected interactions of each user, up to a factor: 1, or log-uniform [U]."""
+    """Interactions that each user is to have: 1, or log-uniform from 1 on [U]."""
     busy = rng.random(config.users) >= config.idle
-    most = np.log(items * config.takers / 4)
-    return np.exp(np.where(busy, most * rng.random(config.users), 0.0))
+    mean = items * config.takers / config.users
+    span = log_span(max(mean - config.idle, 1.01) / (1 - config.idle))
+    return np.exp(np.where(busy, span * rng.random(config.users), 0.0))
 
 
-def _mean_appeal(traits: np.ndarray, tastes: np.ndarray) -> np.ndarray:
-    """log of the mean over items of exp(affinity) [U]."""
-    total = np.zeros(len(tastes))
-    for first in range(0, len(traits), _ITEMS_AT_ONCE):
-        total += np.exp(traits[first : first + _ITEMS_AT_ONCE] @ tastes.T).sum(axis=0)
-    return np.log(total / len(traits))
+def _log_weights(
+    traits: np.ndarray, tastes: np.ndarray, takers: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """log w with which users interact about as often as they are to [U].
+
+    Fitted on items drawn evenly from all, by the chance with which each user is among
+    those who take one.
+    """
+    some = np.linspace(0, len(traits) - 1, min(len(traits), _TRIAL_ITEMS)).astype(int)
+    appeal = np.exp(traits[some] @ tastes.T)  # [k, U]
+    wanted = wanted * (takers[some].sum() / wanted.sum())
+    weights = wanted / appeal.mean(axis=0)
+    for _ in range(_ROUNDS):
+        rates = appeal * weights
+        times = race_times(rates, takers[some])
+        weights *= wanted / -np.expm1(-times[:, None] * rates).sum(axis=0)
+    return np.log(weights)

@@ -33,8 +33,8 @@ def call(monkeypatch, *arguments):
 def test_interactions_are_of_items_with_a_category(folder, monkeypatch, capsys):
     call(monkeypatch, folder, f"--category={','.join(LEVELS)}", "--users=40")
     table = pd.read_parquet(folder / "interactions.parquet")
-    assert list(table.columns) == ["user", "item", "time"]
-    assert set(table["item"]) == {f"i{n}" for n in range(10, 300)}
+    assert list(table.columns) == ["user", "id", "time"]
+    assert set(table["id"]) == {f"i{n}" for n in range(10, 300)}
     assert table["time"].is_monotonic_increasing and table["time"].dt.tz is not None
     out = capsys.readouterr().out
     assert out.startswith(f"{len(table):,} interactions of ")

@@ -72,12 +72,18 @@ def test_pairs_are_distinct_in_the_order_of_time_and_of_the_planned_number(catal
 
 
 def test_activity_is_uneven_as_planned(catalogue):
-    users = simulate(*catalogue, CONFIG)[0]
-    active = np.sort(np.bincount(users, minlength=CONFIG.users))
-    # Log-uniform to a quarter of all: the upper tenth has most of the interactions.
-    assert active[-30:].sum() > 0.4 * active.sum()
-    even = simulate(*catalogue, dataclasses.replace(CONFIG, idle=0.0))[0]
-    assert np.median(np.bincount(even)) > 2 * np.median(active)
+    """40 on average: 1 for half of the users, 1 to 400 for the others, log-uniform."""
+
+    def counts(**changes):
+        users = simulate(*catalogue, dataclasses.replace(CONFIG, **changes))[0]
+        return np.sort(np.bincount(users, minlength=CONFIG.users))
+
+    half, none = counts(), counts(idle=0.0)
+    assert half[-30:].sum() > 0.4 * half.sum()
+    # log 5 / log 400 of the others have 5 or fewer, too.
+    assert 0.5 < np.mean(half <= 5) < 0.7
+    # (exp(L) - 1) / L = 40 for L = 5.4: log 5 / 5.4.
+    assert np.mean(none <= 5) == pytest.approx(0.3, abs=0.1)
 
 
 def test_users_need_branches_and_the_switch_undoes_it(catalogue):
