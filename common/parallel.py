@@ -247,13 +247,18 @@ class _JitExecution(Execution):
         return jax.tree.map(self._sharding, tree)
 
     def put(self, batch: Any) -> Any:
-        def place(rows):
-            if isinstance(rows, jax.Array):
-                return rows
+        leaves, form = jax.tree.flatten(batch)
+        here = {n: x for n, x in enumerate(leaves) if not isinstance(x, jax.Array)}
+        for rows in here.values():
             _check_rows(rows, self._local_rows)
-            return jax.make_array_from_process_local_data(self._by_row, rows)
-
-        return jax.tree.map(place, batch)
+        if jax.process_count() == 1:
+            # In one call: for small arrays calls cost more than copies.
+            placed = jax.device_put(here, self._by_row)
+        else:
+            place = jax.make_array_from_process_local_data
+            placed = {n: place(self._by_row, rows) for n, rows in here.items()}
+        every = [placed.get(n, x) for n, x in enumerate(leaves)]
+        return jax.tree.unflatten(form, every)
 
     def replicate(self, tree: Any) -> Any:
         def place(array):
