@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
+from common.huge_pages import use_huge_pages
 
 COMPARISONS = ("block", "mfb", "head", "step", "resnet", "pipeline")
 PARTS = (*COMPARISONS, "gpu")
@@ -133,4 +134,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main(sys.argv[1:])

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
+from common.huge_pages import use_huge_pages
 
 ROWS, WIDTH, STATISTICS = 892_414, 8192, 12  # the paper's training set
 SPARE = 2**30  # bytes of disk that must be left
@@ -179,4 +180,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main(sys.argv[1:])

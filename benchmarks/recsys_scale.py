@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
+from common.huge_pages import use_huge_pages
 
 USERS, INTERACTIONS, WIDTH = 509_838, 2_000_000, 2048
 ITEMS = (625_000, 1_250_000, 2_500_000, 5_000_000)
@@ -205,4 +206,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main(sys.argv[1:])

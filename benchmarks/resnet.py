@@ -21,6 +21,7 @@ from torch import nn
 
 from benchmarks import timing
 from common import resnet
+from common.huge_pages import use_huge_pages
 
 LEARNING_RATE = 1e-3
 Step = Callable[[], object]
@@ -174,4 +175,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main()

@@ -1,6 +1,9 @@
 """An own image backbone; see `--help`."""
 
-from common.backbone.main import main
+from common.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
+    use_huge_pages()
+    from common.backbone.main import main
+
     main()

@@ -1,6 +1,9 @@
 """Price zones from photo and attributes; see `--help`."""
 
-from ican.main import main
+from common.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
+    use_huge_pages()
+    from ican.main import main
+
     main()

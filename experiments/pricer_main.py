@@ -1,6 +1,9 @@
 """Price suggestions from photos, and a gate for good ones; see `--help`."""
 
-from pricer.main import main
+from common.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
+    use_huge_pages()
+    from pricer.main import main
+
     main()

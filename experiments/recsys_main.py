@@ -1,6 +1,9 @@
 """Recommendation where items are unique; see `--help`."""
 
-from recsys.main import main
+from common.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
+    use_huge_pages()
+    from recsys.main import main
+
     main()
