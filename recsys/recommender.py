@@ -197,10 +197,15 @@ class Recommender(nn.Module):
         return self.init(key, none, method="user_vectors")["params"]
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """{name: shape} of the parameters."""
+        params = jax.eval_shape(self.init_params, jax.random.key(0))
+        return {name: array.shape for name, array in params.items()}
+
+    @property
     def kinds(self) -> frozenset[str]:
         """What the model has tables for: "user", "item", "leaf", "level1", ..."""
-        params = jax.eval_shape(self.init_params, jax.random.key(0))
-        names = {name.split("_")[0] for name in params}
+        names = {name.split("_")[0] for name in self.shapes}
         levels = {f"level{k + 1}" for k in range(self.tree.levels)}
         return frozenset(names & {"user", "item", "leaf", *levels})
 

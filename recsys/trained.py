@@ -15,6 +15,7 @@ import numpy as np
 from common import workdirs
 from common.errors import UserError
 from common.splits import SPLITS
+from recsys import task
 from recsys.attribute_features import AttributeEncoder
 from recsys.config import Config
 from recsys.corpus import Corpus
@@ -104,7 +105,8 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
       config: of that run.
 
     Raises:
-      UserError: where the folder holds no trained model, or a damaged one.
+      UserError: where the folder holds no trained model, a damaged one, or one of
+        another version.
     """
     path = workdir / FILE
     try:
@@ -124,6 +126,14 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}); train again") from None
+    model = task.make_model(
+        config, tree, len(users), len(items), scaling.width, scaling.power, "gather"
+    )
+    if {name: array.shape for name, array in params.items()} != model.shapes:
+        raise UserError(
+            f"{workdir / PARAMS} does not hold the parameters of this model: it is"
+            " damaged, or an earlier version wrote it; train again"
+        )
     return Trained(config, params, tree, scaling, encoder, users, items, taken)
 
 

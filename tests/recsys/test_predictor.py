@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -365,6 +367,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert out == "" and len(lines) == 1 and message in lines[0]
     assert "Traceback" not in err and not (tmp_path / "out.csv").exists()
+
+
+def test_parameters_of_another_form_are_told(drawn, tmp_path):
+    """Such as those of an earlier version, whose matrices lay the other way."""
+    shutil.copytree(drawn["vbpr"], tmp_path / "run")
+    path = tmp_path / "run" / trained.PARAMS
+    params = dict(np.load(path))
+    params["visual_matrix"] = params["visual_matrix"].T
+    np.savez(path, **params)
+    with pytest.raises(UserError, match="an earlier version wrote it; train again"):
+        Model(tmp_path / "run")
 
 
 def test_an_unfinished_or_damaged_run_is_told(drawn, tmp_path):
