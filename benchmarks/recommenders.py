@@ -109,16 +109,7 @@ def train_epoch(corpus: Corpus) -> Callable[[], Any]:
             "train.batch_size": 256,
         },
     )
-    catalogue = corpus.catalogue
-    model = task.make_model(
-        config,
-        catalogue.tree,
-        corpus.user_count,
-        catalogue.item_count,
-        catalogue.scaling.width,
-        catalogue.scaling.power,
-        "tiles",
-    )
+    model = task.model_for(config, corpus, "tiles")
     own = Task(config, model)
     batches = Batches(config, corpus, model)
     execution = parallel.make_execution(parallel.ParallelConfig(devices=1))

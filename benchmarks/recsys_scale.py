@@ -112,16 +112,7 @@ def train(options: argparse.Namespace, corpus: Any) -> tuple[Any, list[dict[str,
     from recsys.config import Config
 
     config = configs.replace(Config(), {"rows": "lazy", "train.steps": options.steps})
-    catalogue = corpus.catalogue
-    model = task.make_model(
-        config,
-        catalogue.tree,
-        corpus.user_count,
-        catalogue.item_count,
-        catalogue.scaling.width,
-        catalogue.scaling.power,
-        "tiles",
-    )
+    model = task.model_for(config, corpus, "tiles")
     own = task.Task(config, model)
     execution = parallel.make_execution(parallel.ParallelConfig(devices=1))
     step = execution.compile_step(own.step)

@@ -7,11 +7,12 @@ A user's mistake ends with one line on stderr and exit code 2. Results go to std
 progress and errors to stderr.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from absl import flags
@@ -71,6 +72,10 @@ MODES = {
     "import": Mode(
         "turn files of another library, --input, into tables in the folder --output",
         needs=("input", "output"),
+    ),
+    "simulate": Mode(
+        "make up users for a catalogue: interactions into the table --output",
+        needs=("output",),
     ),
     "check": Mode("report on the data before training"),
     "reproduce": Mode("a table of the paper, several seeds"),
@@ -138,10 +143,7 @@ def main(
     *,
     summary: str = "",
 ) -> NoReturn:
-    """Parses the command line, runs a verb, exits.
-
-    Exit codes: 0; 2 for a user's mistake or a file that the system refuses, with one
-    line on stderr; 130 on Ctrl-C. Any other exception is a bug and keeps its traceback.
+    """Parses the command line, runs a verb, exits; see `mistakes_in_one_line`.
 
     Args:
       system: name of the system, "ican".
@@ -153,7 +155,7 @@ def main(
     argv = sys.argv if argv is None else argv
     # Grain's workers read a flag of the global absl flags, which nobody else parses.
     flags.FLAGS.mark_as_parsed()
-    try:
+    with mistakes_in_one_line():
         if command_line.wants_help(argv[1:]):
             modes = {name: MODES[name].about for name in verbs}
             parts = (RunFlags(), default)
@@ -165,6 +167,18 @@ def main(
             if "workdir" in MODES[run.mode].needs and not MODES[run.mode].trained:
                 workdirs.make_folder(run.workdir)
             verbs[run.mode](config, run)
+    sys.exit(0)
+
+
+@contextlib.contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """Ends the program where the block within fails for no bug of it.
+
+    Exit codes: 2 for a user's mistake or a file that the system refuses, with one line
+    on stderr; 130 on Ctrl-C. Any other exception is a bug and keeps its traceback.
+    """
+    try:
+        yield
     except UserError as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
         sys.exit(2)
@@ -178,7 +192,6 @@ def main(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         sys.exit(130)
-    sys.exit(0)
 
 
 def parse(

@@ -12,15 +12,22 @@ import sys
 
 import pandas as pd
 
+from common.app import mistakes_in_one_line
+from common.errors import UserError
+
 _MAKER = "manufacturer_id"
 
 
-def main() -> None:
-    """Reads two tables, writes two."""
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: python -m {__spec__.name} SOURCE TARGET")
-    source, target = map(pathlib.Path, sys.argv[1:])
-    target.mkdir(parents=True, exist_ok=True)
+def write(source: pathlib.Path, target: pathlib.Path) -> str:
+    """Reads two tables, writes two.
+
+    Args:
+      source: folder with transactions_sample.csv.gz and products.csv.gz.
+      target: folder that gets the tables.
+
+    Returns:
+      What was written, in one line.
+    """
     bought = pd.read_csv(source / "transactions_sample.csv.gz")
     products = pd.read_csv(source / "products.csv.gz")
     interactions = pd.DataFrame(
@@ -39,9 +46,18 @@ def main() -> None:
     items = items.rename(columns={"product_id": "item"})
     columns = ["department", "product_category", "product_type", _MAKER, "brand"]
     items = items[["item", *columns, "package_size", "price"]]
+    target.mkdir(parents=True, exist_ok=True)
     interactions.to_parquet(target / "interactions.parquet", index=False)
     items.to_parquet(target / "items.parquet", index=False)
-    print(f"{len(interactions):,} interactions, {len(items):,} items: {target}")
+    return f"{len(interactions):,} interactions, {len(items):,} items: {target}"
+
+
+def main() -> None:
+    """Reads the command line."""
+    with mistakes_in_one_line():
+        if len(sys.argv) != 3:
+            raise UserError(f"usage: python -m {__spec__.name} SOURCE TARGET")
+        print(write(*map(pathlib.Path, sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from common import data_checks, figures, parallel, report, resnet, result_tables
+from common import (
+    data_checks,
+    figures,
+    parallel,
+    photo_features,
+    report,
+    resnet,
+    result_tables,
+)
 from common.data.crops import cut_photos
 from common.data.ingest import describe
 from common.data.sources import Record
@@ -19,7 +27,7 @@ from common.parallel import Execution
 from common.photo_training import PhotoRows
 from common.report import Section
 from common.splits import SPLITS
-from pricer import data, features, labels, networks, sales, train, trimming
+from pricer import data, labels, networks, sales, train, trimming
 from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.labels import Labels
@@ -322,7 +330,9 @@ def measure_look(run: Prepared) -> float:
         return {"photos": cut, "photo_mask": mask}
 
     def look(variables: Any, batch: Any) -> jax.Array:
-        return features.pooled(network, variables, batch["photos"], batch["photo_mask"])
+        return photo_features.pool_photos(
+            network, variables, batch["photos"], batch["photo_mask"]
+        )
 
     source, size = run.examples.listings.source, config.networks.batch_size
     return data_checks.measure_looks(run.execution, look, variables, source, load, size)

@@ -5,20 +5,14 @@ photo is the networks' vectors side by side (MSTFE), or that of one alone (STFE)
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from common import feature_extraction, resnet
-from common.data.crops import cut_photos
+from common import photo_features
 from common.data.feature_cache import FeatureCache
-from common.data.listings import Listings, Record
+from common.data.listings import Listings
 from common.parallel import Execution
-from pricer import networks
 from pricer.config import Config
 from pricer.networks import Trained
 
@@ -78,59 +72,18 @@ def extract(
       UserError: a store of other weights, or a damaged one.
     """
     return Features(
-        [_extract_one(config, network, listings, execution) for network in trained]
+        [
+            photo_features.extract(
+                config.features,
+                config.networks.depth,
+                network.variables,
+                config.photos,
+                config.precision,
+                listings,
+                batch_size=config.networks.batch_size,
+                execution=execution,
+                name=network.task,
+            )
+            for network in trained
+        ]
     )
-
-
-def _extract_one(
-    config: Config, trained: Trained, listings: Listings, execution: Execution
-) -> FeatureCache:
-    network = networks.make_network(config, 1, execution.devices)
-    photos = config.photos
-
-    def look(variables: Any, batch: Any) -> jax.Array:
-        return pooled(network, variables, batch["photos"], batch["photo_mask"])
-
-    def load(record: Record) -> dict[str, np.ndarray]:
-        cut, mask = cut_photos(record["images"], photos, None)
-        return {"photos": cut, "photo_mask": mask}
-
-    wrapped = {name: {"backbone": tree} for name, tree in trained.variables.items()}
-    key = {
-        "weights": feature_extraction.hash_weights(wrapped),
-        "photos": json.dumps([photos.resize, photos.crop, photos.count]),
-        "precision": config.precision,
-        "data": listings.fingerprint,
-    }
-    return feature_extraction.extract(
-        config.features,
-        key,
-        (len(listings.frame), resnet.width(config.networks.depth)),
-        look,
-        wrapped,
-        listings.source,
-        load,
-        batch_size=config.networks.batch_size,
-        execution=execution,
-        name=trained.task,
-    )
-
-
-def pooled(
-    network: Any, variables: Any, photos: jax.Array, mask: jax.Array
-) -> jax.Array:
-    """Mean feature over the photos of each row; zeros where a row has none.
-
-    Args:
-      network: a `PhotoNetwork`.
-      variables: its weights.
-      photos: uint8 [B, M, H, W, 3].
-      mask: [B, M], 1 for a photo and 0 for none.
-
-    Returns:
-      float32 [B, C].
-    """
-    flat = photos.reshape(-1, *photos.shape[2:])  # [B*M, H, W, 3]
-    vectors = network.apply(variables, flat, method="extract").astype(jnp.float32)
-    vectors = vectors.reshape(*mask.shape, -1) * mask[..., None]  # [B, M, C]
-    return vectors.sum(1) / jnp.maximum(mask.sum(1), 1)[:, None]

@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from common import checkpointing, pretrained, tree_paths, workdirs
+from common import checkpointing, photo_features, pretrained, tree_paths, workdirs
 from common import schema as schemas
 from common.devices import SINGLE, Devices
 from common.errors import UserError
 from common.schema import Schema
-from pricer import features, networks
+from pricer import networks
 from pricer.config import Config
 from pricer.evaluation import Calibration
 from pricer.heads import JOINT
@@ -106,7 +106,7 @@ class Trained:
         network = networks.make_network(self.config, 1, devices)
         vectors = jnp.concatenate(
             [
-                features.pooled(
+                photo_features.pool_photos(
                     network, variables, batch["photos"], batch["photo_mask"]
                 )
                 for variables in weights["networks"]

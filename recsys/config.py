@@ -14,6 +14,7 @@ from recsys.feature_files import Normalisation
 from recsys.losses import WEIGHTS, Reduction
 from recsys.negatives import Kind as NegativesKind
 from recsys.row_optimizer import Rule
+from recsys.simulated_users import SimulationConfig
 from recsys.splits import Kind as SplitKind
 from recsys.tree import Uneven
 
@@ -250,6 +251,7 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     closet: ClosetConfig = dataclasses.field(default_factory=ClosetConfig)
     atomic: AtomicConfig = dataclasses.field(default_factory=AtomicConfig)
+    simulation: SimulationConfig = dataclasses.field(default_factory=SimulationConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     negatives: NegativesConfig = dataclasses.field(default_factory=NegativesConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)

@@ -19,11 +19,13 @@ from recsys import (
     page,
     reproduce,
     row_faults,
+    simulated_users,
     train,
     trained,
 )
 from recsys.config import Config
 from recsys.predictor import COLUMNS, Model
+from recsys.tree import CategoryTree
 
 
 def run_train(config: Config, run: Run) -> None:
@@ -157,6 +159,34 @@ def run_import(config: Config, run: Run) -> None:
     run.show(found.describe())
 
 
+def run_simulate(config: Config, run: Run) -> None:
+    """Writes interactions of made-up users with the items of --data.items."""
+    output = verbs.table_output(run)
+    own = config.data
+    if not own.items:
+        raise UserError("--mode=simulate needs --data.items=TABLE")
+    items, features, _ = data.read_catalogue(config)
+    row_faults.check_rejected(items.rejected, len(items.ids), own.max_rejected_fraction)
+    tree, leaf_of_item = CategoryTree.from_paths(items.categories, uneven=own.uneven)
+    users, taken, times = simulated_users.simulate(
+        tree.ancestors[leaf_of_item],
+        features.take(items.feature_rows),
+        config.simulation,
+    )
+    table = pd.DataFrame(
+        {
+            own.user: users,
+            own.item: items.ids.to_numpy()[taken],
+            own.time or "time": pd.to_datetime(times, unit="s", utc=True),
+        }
+    )
+    verbs.write_table(table, output)
+    run.show(
+        f"{len(table):,} interactions of {len(np.unique(users)):,} users with"
+        f" {len(items.ids):,} items ({len(items.rejected):,} rejected): {output}"
+    )
+
+
 def run_export(config: Config, run: Run) -> None:
     """Writes vectors of users and items, and a program for those of new items."""
     directory = run.output or run.workdir / "export"
@@ -181,6 +211,7 @@ VERBS = {
     "explain": run_explain,
     "export": run_export,
     "import": run_import,
+    "simulate": run_simulate,
     "reproduce": run_reproduce,
 }
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from common import parallel, workdirs
 from common.errors import UserError
-from recsys import data, fold_in, row_faults, task, trained
+from recsys import data, fold_in, row_faults, trained
 from recsys.config import Config
 from recsys.interactions import Interactions, UserItems
 from recsys.item_index import ItemIndex
@@ -60,15 +60,7 @@ class Model:
         # Number of each item of the catalogue in training, and the other way round.
         self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)
         self._place = pd.Index(self.catalogue.item_ids).get_indexer(ids)
-        self.network = task.make_model(
-            self.config,
-            self.trained.tree,
-            len(self.trained.user_ids),
-            len(self.trained.item_ids),
-            self.trained.scaling.width,
-            self.trained.scaling.power,
-            choose_form(self.config, execution),
-        )
+        self.network = self.trained.network(choose_form(self.config, execution))
         self._task = Task(self.config, self.network, execution.devices)
         self._ranker = Ranker(self._task, self.catalogue, execution)
         self._params = execution.replicate(dict(self.trained.params))

@@ -24,9 +24,8 @@ from common.config import check_bounds, knob
 from common.errors import UserError
 from recsys.closet_choices import race_times
 from recsys.closet_latents import log_span
-from recsys.closet_parameters import DAYS, DIMENSIONS, FIRST_DAY, SCALES
+from recsys.closet_parameters import DAYS, DIMENSIONS, FIRST_DAY, LEVELS, SCALES
 
-_LEVELS = ("top", "middle", "leaf")
 _ITEMS_AT_ONCE = 2048
 _TRIAL_ITEMS = 4096
 _ROUNDS = 10
@@ -89,7 +88,15 @@ def simulate(
     Returns:
       (users int32 [n], items int32 [n], times float64 [n], seconds since 1970, UTC),
       in the order of time; pairs are distinct.
+
+    Raises:
+      UserError: another number of levels, or too few directions of features.
     """
+    if nodes.shape[1] != len(LEVELS):
+        raise UserError(
+            f"the items have {nodes.shape[1]} levels of categories; made-up users know"
+            f" {len(LEVELS)}: name as many columns in --data.category"
+        )
     rng = np.random.default_rng(config.seed)
     traits = _traits(nodes, features, config, rng)  # [N, T]
     tastes = rng.standard_normal((config.users, traits.shape[1]))
@@ -123,16 +130,16 @@ def _traits(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The parts of an item side by side, each by its scale [N, T]."""
-    scales = {name: SCALES[name] for name in (*_LEVELS, "look", "hidden")}
+    scales = dict(SCALES)
     if not config.hierarchy:
         # What is left for categories is all due to the leaf.
-        scales["leaf"] = float(np.sqrt(sum(scales[name] ** 2 for name in _LEVELS)))
+        scales["leaf"] = float(np.sqrt(sum(scales[name] ** 2 for name in LEVELS)))
         scales["top"] = scales["middle"] = 0.0
     parts = {
         name: _directions(int(nodes[:, k].max()) + 1, DIMENSIONS[name], rng)[
             nodes[:, k]
         ]
-        for k, name in enumerate(_LEVELS)
+        for k, name in enumerate(LEVELS)
     }
     parts["hidden"] = _directions(len(nodes), DIMENSIONS["hidden"], rng)
     looks = find_looks(features, nodes[:, -1], DIMENSIONS["look"])

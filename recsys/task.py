@@ -16,6 +16,7 @@ from common.devices import SINGLE, Devices
 from common.precision import compute_dtype
 from recsys import baselines, losses
 from recsys.config import OURS, Config
+from recsys.corpus import Corpus
 from recsys.model import CoarseFine
 from recsys.projection import Form
 from recsys.recommender import Recommender, join_rows, score_pairs
@@ -81,6 +82,20 @@ def make_model(
         fields["level_widths"] = model.level_widths or None
     fields["user_bias_used"] = model.user_bias
     return baselines.make_baseline(model.name, tree, **fields)
+
+
+def model_for(config: Config, corpus: Corpus, form: Form) -> Recommender:
+    """The model that a config names, for the users and items of a corpus."""
+    catalogue = corpus.catalogue
+    return make_model(
+        config,
+        catalogue.tree,
+        corpus.user_count,
+        catalogue.item_count,
+        catalogue.scaling.width,
+        catalogue.scaling.power,
+        form,
+    )
 
 
 def row_kinds(config: Config) -> tuple[str, ...]:

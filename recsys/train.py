@@ -48,18 +48,9 @@ class Run:
 def prepare(config: Config, corpus: Corpus) -> Run:
     """A run over a corpus, ready to be trained or judged."""
     execution = parallel.make_execution(config.parallel)
-    catalogue = corpus.catalogue
-    model = task.make_model(
-        config,
-        catalogue.tree,
-        corpus.user_count,
-        catalogue.item_count,
-        catalogue.scaling.width,
-        catalogue.scaling.power,
-        choose_form(config, execution),
-    )
+    model = task.model_for(config, corpus, choose_form(config, execution))
     own = Task(config, model, execution.devices)
-    return Run(config, corpus, execution, own, Ranker(own, catalogue, execution))
+    return Run(config, corpus, execution, own, Ranker(own, corpus.catalogue, execution))
 
 
 def choose_form(config: Config, execution: Execution) -> Form:

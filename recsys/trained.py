@@ -21,6 +21,8 @@ from recsys.config import Config
 from recsys.corpus import Corpus
 from recsys.feature_files import Scaling
 from recsys.interactions import UserItems
+from recsys.projection import Form
+from recsys.recommender import Recommender
 from recsys.tree import CategoryTree
 
 FILE = "model.json"
@@ -52,6 +54,18 @@ class Trained:
     user_ids: np.ndarray
     item_ids: np.ndarray
     taken: UserItems
+
+    def network(self, form: Form) -> Recommender:
+        """The module of the score, with a form of its products."""
+        return task.make_model(
+            self.config,
+            self.tree,
+            len(self.user_ids),
+            len(self.item_ids),
+            self.scaling.width,
+            self.scaling.power,
+            form,
+        )
 
     def is_of(self, corpus: Corpus) -> bool:
         """Whether a corpus, however split, is the one that the model was trained on."""
@@ -126,15 +140,14 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}); train again") from None
-    model = task.make_model(
-        config, tree, len(users), len(items), scaling.width, scaling.power, "gather"
-    )
-    if {name: array.shape for name, array in params.items()} != model.shapes:
+    found = Trained(config, params, tree, scaling, encoder, users, items, taken)
+    shapes = {name: array.shape for name, array in params.items()}
+    if shapes != found.network("gather").shapes:
         raise UserError(
             f"{workdir / PARAMS} does not hold the parameters of this model: it is"
             " damaged, or an earlier version wrote it; train again"
         )
-    return Trained(config, params, tree, scaling, encoder, users, items, taken)
+    return found
 
 
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -1,21 +1,15 @@
 """What a trained backbone sees in photos: a vector for each row of a table."""
 
-import json
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
 
-from common import feature_extraction, parallel, pretrained, resnet
+from common import parallel, photo_features, pretrained
 from common.backbone import train
 from common.backbone.config import Config
 from common.data import ingest
-from common.data.crops import cut_photos
-from common.data.listings import Record
 from common.errors import UserError
-from common.photo_network import PhotoNetwork
-from common.precision import compute_dtype
 
 FEATURES, TABLE = "features.npy", "items.parquet"
 _CACHE = ".cache/photo_features"
@@ -27,8 +21,8 @@ def write(
 ) -> tuple[int, int]:
     """Writes the vectors of all rows that can be used, and the rows themselves.
 
-    A vector is the last layer but one of the network for the centre of the row's first
-    photo. What was cut off goes on where it stopped.
+    A vector is the last layer but one of the network, the mean over the centres of the
+    row's first `photos.count` photos. What was cut off goes on where it stopped.
 
     Args:
       config: of the training, with `data` of the table to look at.
@@ -49,34 +43,14 @@ def write(
     variables = pretrained.resnet_of_depth(
         workdir / train.WEIGHTS, config.depth, "depth"
     )
-    network = PhotoNetwork(
-        config.depth, 1, compute_dtype(config.precision), execution.devices
-    )
-    wrapped = {name: {"backbone": tree} for name, tree in variables.items()}
     listings = ingest.load(config.data)
-    photos = config.photos
-
-    def look(state: Any, batch: Any) -> jax.Array:
-        vectors: Any = network.apply(state, batch["photos"], method="extract")
-        return vectors * batch["photo_mask"][:, None]
-
-    def load(record: Record) -> dict[str, np.ndarray]:
-        cut, mask = cut_photos(record["images"], photos, None)
-        return {"photos": cut[0], "photo_mask": mask[0]}
-
-    store = feature_extraction.extract(
+    store = photo_features.extract(
         _CACHE,
-        {
-            "weights": feature_extraction.hash_weights(wrapped),
-            "photos": json.dumps([photos.resize, photos.crop]),
-            "precision": config.precision,
-            "data": listings.fingerprint,
-        },
-        (len(listings.frame), resnet.width(config.depth)),
-        look,
-        wrapped,
-        listings.source,
-        load,
+        config.depth,
+        variables,
+        config.photos,
+        config.precision,
+        listings,
         batch_size=config.train.batch_size,
         execution=execution,
     )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from common import parallel, resnet
+from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.images import decode
 from common.errors import UserError
@@ -48,20 +49,6 @@ def test_a_constant_feature_is_not_blown_up(tmp_path):
     assert scale[0] == 1 and scale[1] == pytest.approx(np.std([1, 2, 3, 4]))
 
 
-def test_several_photos_are_averaged_and_none_gives_zeros():
-    class Brightness:
-        def apply(self, variables, photos, method):
-            assert method == "extract"
-            return photos.astype(jnp.float32).mean((1, 2))
-
-    photos = np.zeros((3, 2, 4, 4, 3), np.uint8)
-    photos[0, 0], photos[0, 1] = 10, 30
-    photos[1, 0], photos[1, 1] = 10, 99
-    mask = jnp.array([[1.0, 1], [1, 0], [0, 0]])
-    found = features.pooled(Brightness(), {}, jnp.asarray(photos), mask)
-    np.testing.assert_allclose(found, [[20] * 3, [10] * 3, [0] * 3])
-
-
 def prepared(run):
     """The run's data and its networks, read back."""
     listings = data.load_listings(run.config)
@@ -84,7 +71,7 @@ def test_stored_features_are_the_mean_of_the_last_map(run):
     photo = decode(listings.source[11]["images"][0])
     assert photo.shape == (40, 40, 3)
     # Scaled to 36 pixels, of which the middle 32 are cut out.
-    cut = features.cut_photos(listings.source[11]["images"], run.config.photos, None)[0]
+    cut = cut_photos(listings.source[11]["images"], run.config.photos, None)[0]
     variables = found[1].variables
     maps = resnet.ResNet("tiny").apply(variables, resnet.normalise(jnp.asarray(cut)))
     np.testing.assert_allclose(

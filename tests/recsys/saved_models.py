@@ -65,15 +65,7 @@ class Shop:
         """Saves a model with weights from N(0, 1) as a run that has ended."""
         config = self.config(model__name=name, **changes)
         corpus = data.load(config)
-        network = task.make_model(
-            config,
-            corpus.catalogue.tree,
-            corpus.user_count,
-            corpus.catalogue.item_count,
-            corpus.catalogue.scaling.width,
-            corpus.catalogue.scaling.power,
-            "tiles",
-        )
+        network = task.model_for(config, corpus, "tiles")
         drawn = plain.draw_params(network, seed)
         params = {key: value.astype(np.float32) for key, value in drawn.items()}
         workdirs.start_record(workdir, "recsys", config, train.FREE)

@@ -26,10 +26,10 @@ def table(photos, tmp_path):
     names = names[::3][:12]
     with (tmp_path / "shop.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "image", "colour", "price"])
+        writer.writerow(["id", "image", "colour"])
         for number, name in enumerate(names):
-            writer.writerow([f"item {number}", name, name.split("/")[0], 5 + number])
-        writer.writerow(["lost", "red/none.png", "red", 9])
+            writer.writerow([f"item {number}", name, name.split("/")[0]])
+        writer.writerow(["lost", "red/none.png", "red"])
     return tmp_path / "shop.csv", names
 
 
