@@ -352,7 +352,9 @@ def measure_heads(run: Prepared) -> Cost:
         "log_price": examples.log_prices[rows].astype(np.float32),
     }
     zero, one = np.float32(0), np.float32(1)
-    scales = Scales(np.full(width, zero), np.full(width, one), zero, one)
+    bins = config.statistics.bins
+    edges = np.zeros((statistics.shape[1], bins + 1), np.float32) if bins else None
+    scales = Scales(np.full(width, zero), np.full(width, one), zero, one, edges)
     again = itertools.repeat(batch)
     return data_checks.measure_steps(execution, task.init, task.step, scales, again)
 

@@ -63,6 +63,16 @@ class StatisticsConfig:
     counts: bool = knob(
         True, "give the heads how many sales the statistics stand on, too"
     )
+    bins: int = knob(
+        0,
+        "pieces of a piecewise linear encoding of each statistic, beside itself; only"
+        " with times of sale",
+        low=0,
+        high=1024,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,6 +119,12 @@ def _statistics(
     def at(cells: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
         return None if cells is None else cells[rows]
 
+    if config.statistics.bins and config.statistics.use and column is None:
+        raise UserError(
+            f"--statistics.bins={config.statistics.bins}: {listings.directory} has no"
+            " times of sale; statistics of all other sales differ by the row's own"
+            " price, and fine pieces would show it: name the time in the schema"
+        )
     history, own = PriceHistory.fit(
         log_prices[train],
         at(categories, train),

@@ -94,15 +94,20 @@ class Heads:
         return self._run([first, second], workdir, scales)
 
     def scales(self) -> Scales:
-        """Means and deviations over the training rows."""
+        """Means, deviations and quantiles over the training rows."""
         mean, scale = self.rows.features.moments(self.train_rows)
         prices = self.rows.log_prices[self.train_rows]
-        return Scales(
-            *(
-                np.asarray(value, np.float32)
-                for value in (mean, scale, prices.mean(), prices.std() or 1.0)
-            )
-        )
+        values = (mean, scale, prices.mean(), prices.std() or 1.0)
+        scales = Scales(*(np.asarray(value, np.float32) for value in values))
+        return scales._replace(statistic_edges=self._edges())
+
+    def _edges(self) -> np.ndarray | None:
+        """Quantiles of the statistics [S, T + 1], where these are encoded by pieces."""
+        bins = self.config.statistics.bins
+        if not bins or not self.rows.statistics.shape[1]:
+            return None
+        places = np.linspace(0, 1, bins + 1)
+        return np.quantile(self.rows.statistics[self.train_rows], places, axis=0).T
 
     def see(self, state: Any, rows: np.ndarray) -> Suggestion:
         """What a state says of some rows: host arrays [n]."""

@@ -25,19 +25,22 @@ Batch = Mapping[str, jax.Array]
 
 
 class Scales(NamedTuple):
-    """Means and standard deviations over the training rows.
+    """Means, standard deviations and quantiles over the training rows.
 
     Attributes:
       feature_mean: [F] of the extracted features.
       feature_scale: [F], above 0.
       price_mean: [] of the log prices.
       price_scale: [], above 0.
+      statistic_edges: [S, T + 1] quantiles between the pieces that each statistic is
+        encoded by; None for no such encoding.
     """
 
     feature_mean: Any
     feature_scale: Any
     price_mean: Any
     price_scale: Any
+    statistic_edges: Any = None
 
 
 class State(NamedTuple):
@@ -83,9 +86,12 @@ class Task:
     def init(self, scales: Scales) -> State:
         """A state of random weights."""
         key = rng.stream(rng.root(self.config.train.seed), "init")
-        inputs = jnp.zeros((1, self.features + self.statistics))
+        scales = jax.tree.map(lambda scale: jnp.asarray(scale, jnp.float32), scales)
+        features, statistics = (
+            jnp.zeros((1, size)) for size in (self.features, self.statistics)
+        )
+        inputs = make_inputs(scales, features, statistics)
         params = self.network.init(key, inputs)["params"]
-        scales = Scales(*(jnp.asarray(scale, jnp.float32) for scale in scales))
         beta = jnp.asarray(self.config.gate.beta, jnp.float32)
         return State(params, scales, beta, self._optimizer.init(params))
 
@@ -121,10 +127,8 @@ class Task:
         self, state: State, batch: Batch, key: jax.Array | None = None
     ) -> Suggestion:
         """Log price and gate logit of every row; with a key, as dropout leaves them."""
-        features = batch["features"].astype(jnp.float32)  # [B, F]
         scales = state.scales
-        features = (features - scales.feature_mean[None]) / scales.feature_scale[None]
-        inputs = jnp.concatenate([features, batch["statistics"]], axis=1)
+        inputs = make_inputs(scales, batch["features"], batch["statistics"])
         said: Any = self.network.apply(
             {"params": state.params},
             inputs,
@@ -204,3 +208,47 @@ class Task:
         config = self.config
         steps = config.warm_up.steps if self.warm_up else config.train.steps
         return make_optimizer(config.optimizer, steps)
+
+
+def make_inputs(
+    scales: Scales, features: jax.Array, statistics: jax.Array
+) -> jax.Array:
+    """What the networks read of each row: float32 [B, F + S + S T].
+
+    Args:
+      scales: of the training rows.
+      features: float [B, F], as they are stored.
+      statistics: float32 [B, S], standardised.
+    """
+    features = features.astype(jnp.float32)
+    features = (features - scales.feature_mean[None]) / scales.feature_scale[None]
+    parts = [features, statistics]
+    if scales.statistic_edges is not None:
+        parts.append(encode_pieces(statistics, scales.statistic_edges))
+    return jnp.concatenate(parts, axis=1)
+
+
+def encode_pieces(values: jax.Array, edges: jax.Array) -> jax.Array:
+    """Piecewise linear encoding: how much of each piece lies below a value.
+
+    e_t = min(max((x - b_(t-1)) / (b_t - b_(t-1)), 0), 1) for the pieces t = 1 .. T; one
+    without width is 0 up to its place and 1 beyond. It lets a network bend its answer
+    at any edge, which standardised numbers do not.
+
+    Source: Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in
+    Tabular Deep Learning", NeurIPS 2022, Eq. 1; below b_0 and above b_T it stays at 0
+    and 1 here, so that no price is extrapolated.
+
+    Args:
+      values: [B, S].
+      edges: [S, T + 1], ascending.
+
+    Returns:
+      [B, S T].
+    """
+    low, high = edges[None, :, :-1], edges[None, :, 1:]  # [1, S, T]
+    above = values[:, :, None] - low  # [B, S, T]
+    width = high - low
+    share = above / jnp.where(width > 0, width, 1)
+    codes = jnp.where(width > 0, jnp.clip(share, 0, 1), above > 0)
+    return codes.reshape(values.shape[0], low.size)

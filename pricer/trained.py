@@ -207,7 +207,7 @@ def _load_state(workdir: pathlib.Path) -> State:
     arrays = checkpointing.load_arrays(workdir, JOINT)
     return State(
         tree_paths.nest(arrays, "params"),
-        Scales(**{name: arrays[f"scales/{name}"] for name in Scales._fields}),
+        Scales(*(arrays.get(f"scales/{name}") for name in Scales._fields)),
         arrays["beta"],
         None,
     )

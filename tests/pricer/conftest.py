@@ -31,6 +31,7 @@ TINY = {
     "networks.eval_every": 2,
     "networks.optimizer.learning_rate": 0.05,
     "model.hidden": (8,),
+    "statistics.bins": 3,
     "optimizer.learning_rate": 0.01,
     "optimizer.warmup_steps": 0,
     "warm_up.steps": 4,

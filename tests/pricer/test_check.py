@@ -311,7 +311,8 @@ def test_minutes_are_steps_looks_and_rows_times_seconds(run):
 
 
 def test_parameters_are_those_of_the_sizes(run):
-    assert check.measure_heads(run).parameters == 2 * (270 * 8 + 8 + 8 + 1)
+    inputs = 2 * 128 + 14 * (1 + 3)  # a statistic and its three pieces
+    assert check.measure_heads(run).parameters == 2 * (inputs * 8 + 8 + 8 + 1)
     # Convolutions without bias, two numbers a channel of each normalisation.
     backbone = 7 * 7 * 3 * 16 + 2 * 16 + 2 * (9 * 16 * 16 + 2 * 16)
     for old, new in ((16, 32), (32, 64), (64, 128)):

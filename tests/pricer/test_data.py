@@ -92,7 +92,7 @@ def test_a_table_without_prices_photos_or_seller_is_told(shop):
 
 
 def test_without_seller_and_time_their_statistics_are_blank(shop):
-    config = shop.config(labels__seller="")
+    config = shop.config(labels__seller="", statistics__bins=0)
     listings = data.load_listings(config)
     schema = dataclasses.replace(listings.schema, time=None)
     examples = data.make_examples(config, dataclasses.replace(listings, schema=schema))
@@ -100,6 +100,17 @@ def test_without_seller_and_time_their_statistics_are_blank(shop):
     seller = [index for index, name in enumerate(names) if name.startswith("seller")]
     assert not any(name.startswith("seller") for name in examples.history.available)
     assert len(set(map(tuple, examples.statistics[:, seller]))) == 1
+
+
+def test_fine_pieces_without_times_would_show_a_row_its_own_price(shop):
+    config = shop.config()
+    listings = data.load_listings(config)
+    schema = dataclasses.replace(listings.schema, time=None)
+    undated = dataclasses.replace(listings, schema=schema)
+    with pytest.raises(UserError, match="--statistics.bins=3: .* no times of sale"):
+        data.make_examples(config, undated)
+    unused = shop.config(statistics__use=False)
+    assert data.make_examples(unused, undated).statistics.shape[1] == 0
 
 
 def test_the_bazaar_is_drawn_where_no_path_is_given(shop, tmp_path):

@@ -134,6 +134,22 @@ def test_a_row_has_one_place_in_a_batch_on_any_number_of_processes(
     np.testing.assert_array_equal(np.concatenate([draw(i, 4) for i in range(4)]), whole)
 
 
+def test_edges_are_quantiles_of_the_training_rows(tmp_path):
+    made = make_heads(tmp_path, statistics__bins=4)
+    edges = made.scales().statistic_edges
+    own = np.sort(made.rows.statistics[made.train_rows, 1])  # 43: quartiles are rows
+    assert edges.shape == (2, 5)
+    wanted = [
+        own[0],
+        (own[10] + own[11]) / 2,
+        own[21],
+        (own[31] + own[32]) / 2,
+        own[-1],
+    ]
+    np.testing.assert_allclose(edges[1], wanted, rtol=1e-6)
+    assert make_heads(tmp_path, statistics__bins=0).scales().statistic_edges is None
+
+
 def test_without_warm_up_there_is_one_stage_and_a_safe_beta(tmp_path):
     made = make_heads(tmp_path, warm_up__use=False)
     state = made.train(tmp_path / "run")

@@ -7,7 +7,7 @@ from common import config as configs
 from pricer import losses
 from pricer.config import Config
 from pricer.losses import GateTerms
-from pricer.task import Scales, Task
+from pricer.task import Scales, Task, encode_pieces, make_inputs
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -40,6 +40,34 @@ def test_inputs_are_standardised_and_prices_scaled_back():
     raw = task.network.apply({"params": state.params}, jnp.asarray(inputs, jnp.float32))
     np.testing.assert_allclose(said.log_price, 4 + 0.5 * raw.log_price, rtol=1e-5)
     np.testing.assert_allclose(said.gate_logit, raw.gate_logit, rtol=1e-5)
+
+
+def test_pieces_say_how_much_of_them_lies_below_a_value():
+    edges = jnp.array([[0.0, 1, 3], [2, 2, 4]])
+    values = jnp.array([[-1.0, 1], [0.5, 2], [2, 3], [9, 9]])
+    np.testing.assert_array_equal(
+        encode_pieces(values, edges),
+        # A piece without width is a step.
+        [[0, 0, 0, 0], [0.5, 0, 0, 0], [1, 0.5, 1, 0.5], [1, 1, 1, 1]],
+    )
+
+
+def test_pieces_stand_beside_the_statistics():
+    edges = np.array([[-1.0, 0, 1], [-2, 0, 2], [0, 1, 2]])
+    task, batch = make_task(), make_batch()
+    inputs = make_inputs(
+        SCALES._replace(statistic_edges=edges), batch["features"], batch["statistics"]
+    )
+    assert inputs.shape == (ROWS, FEATURES + 3 * STATISTICS)
+    plain = make_inputs(SCALES, batch["features"], batch["statistics"])
+    np.testing.assert_array_equal(inputs[:, : FEATURES + STATISTICS], plain)
+    np.testing.assert_allclose(
+        inputs[:, -2:],
+        np.clip(batch["statistics"][:, 2:] - np.array([[0.0, 1.0]]), 0, 1),
+    )
+    state = task.init(SCALES._replace(statistic_edges=edges))
+    kernel = state.params["gate"]["hidden_0"]["kernel"]
+    assert kernel.shape == (FEATURES + 3 * STATISTICS, 4)
 
 
 @pytest.mark.parametrize("constraint", ["percentile", "threshold"])
