@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recsys.recommender import Recommender, inner
+from recsys.recommender import Recommender, differences, inner
 from recsys.tree import CategoryTree
 
 
@@ -102,13 +102,25 @@ class VisualFactors(Recommender):
         self, items: jax.Array, leaves: jax.Array, features: jax.Array
     ) -> jax.Array:
         """[..., E] of items."""
-        bias = self.project_all(self.visual_bias[None], features)  # [..., 1]
+        visual, bias = self.see(leaves, features), self.see_bias(features)
+        own_bias, factors = self.own_terms(items)
+        parts = [visual, bias + own_bias, factors, self.leaf_vectors(leaves)]
+        return jnp.concatenate(parts, axis=-1)
+
+    def see_bias(self, features: jax.Array) -> jax.Array:
+        """beta' . f, [..., 1]."""
+        return self.project_all(self.visual_bias[None], features)
+
+    def own_terms(self, items: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(b_i [..., 1], gamma_i [..., K]) of items; zeros and [..., 0] without."""
+        like = self.visual_bias
+        bias = jnp.zeros_like(like, shape=(*items.shape, 1))
+        factors = jnp.zeros_like(like, shape=(*items.shape, 0))
         if self.has_item_bias:
-            bias = bias + self.pick(self.item_bias, "item", items)
-        parts = [self.see(leaves, features), bias]
+            bias = self.pick(self.item_bias, "item", items)
         if self.factor_width:
-            parts.append(self.pick(self.item_factor, "item", items))
-        return jnp.concatenate([*parts, self.leaf_vectors(leaves)], axis=-1)
+            factors = self.pick(self.item_factor, "item", items)
+        return bias, factors
 
     def leaf_vectors(self, leaves: jax.Array) -> jax.Array:
         """[..., 1] the factor of b_u, or [..., 0]."""
@@ -131,9 +143,7 @@ class VisualFactors(Recommender):
         visual = self.pick(self.user_visual, "user", users)  # [B, K']
         parts = {
             "visual": inner(visual, self.see(leaves, features)),
-            "visual, all users": self.project_all(self.visual_bias[None], features)[
-                ..., 0
-            ],
+            "visual, all users": self.see_bias(features)[..., 0],
         }
         if self.factor_width:
             user = self.pick(self.user_factor, "user", users)
@@ -171,6 +181,20 @@ class Vbpr(VisualFactors):
         """E f, [..., K']."""
         del leaves
         return self.project_all(self.visual_matrix, features)
+
+    def item_differences(
+        self, items: jax.Array, leaves: jax.Array, features: jax.Array
+    ) -> jax.Array:
+        """[B, n, E]; E (f+ - f-) is a product less a row than E f of each item."""
+        contrast = differences(features)  # [B, n, F]
+        bias, factors = map(differences, self.own_terms(items))
+        parts = [
+            self.see(leaves[:, 1:], contrast),
+            self.see_bias(contrast) + bias,
+            factors,
+            differences(self.leaf_vectors(leaves)),
+        ]
+        return jnp.concatenate(parts, axis=-1)
 
 
 class Sherlock(VisualFactors):
@@ -297,6 +321,17 @@ class DeepStyle(Recommender):
         if self.item_factors:
             style = style + self.pick(self.item_factor, "item", items)
         return jnp.concatenate([style, self.leaf_vectors(leaves)], axis=-1)
+
+    def item_differences(
+        self, items: jax.Array, leaves: jax.Array, features: jax.Array
+    ) -> jax.Array:
+        """[B, n, E]; E (f+ - f-) is a product less a row than E f of each item."""
+        style = self.project_all(self.visual_matrix, differences(features))
+        style = style - differences(self.pick(self.leaf_style, "leaf", leaves))
+        if self.item_factors:
+            style = style + differences(self.pick(self.item_factor, "item", items))
+        parts = [style, differences(self.leaf_vectors(leaves))]
+        return jnp.concatenate(parts, axis=-1)
 
     def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
         """E f - l_c, [..., D]."""

@@ -30,19 +30,19 @@ WEIGHTS = (0.75, 0.25)
 
 
 def pairwise_loss(
-    scores: jax.Array, mask: jax.Array | None = None, devices: Devices = SINGLE
+    ahead: jax.Array, mask: jax.Array | None = None, devices: Devices = SINGLE
 ) -> Pair:
     """J_1 of Eq. 7 as (sum, weight) over pairs of a positive and one of its negatives.
 
     Args:
-      scores: [B, 1 + n] of one user's items a row; the positive is in column 0.
+      ahead: [B, n] score of a user's item less that of each of its n negatives.
       mask: 0 for padding: [B] of rows, or [B, n] of negatives; None where all count.
       devices: what the batch is spread over.
 
     Returns:
       (J_1 * pairs, pairs).
     """
-    losses = jax.nn.softplus(scores[:, 1:] - scores[:, :1])  # [B, n]
+    losses = jax.nn.softplus(-ahead)  # [B, n]
     if mask is not None:
         rows = mask[:, None] if mask.ndim == 1 else mask
         mask = jnp.broadcast_to(rows, losses.shape).reshape(-1)  # [B n]

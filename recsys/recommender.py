@@ -129,6 +129,15 @@ class Recommender(nn.Module):
         """
         raise NotImplementedError
 
+    def item_differences(
+        self, items: jax.Array, leaves: jax.Array, features: jax.Array
+    ) -> jax.Array:
+        """[B, n, E] vectors of the positives less those of their n negatives.
+
+        The first task sees no more than these. Arguments as of `__call__`.
+        """
+        return differences(self.item_vectors(items, leaves, features))
+
     def leaf_vectors(self, leaves: jax.Array) -> jax.Array:
         """[..., E - item_width], the columns that all items of a leaf share."""
         return jnp.zeros((*leaves.shape, 0))
@@ -295,6 +304,15 @@ def inner(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(a * b, axis=-1)
 
 
+def differences(values: jax.Array) -> jax.Array:
+    """[B, n, ...] of values [B, 1 + n, ...]: the first of a row less each other one.
+
+    In float32 at least.
+    """
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    return values[:, :1] - values[:, 1:]
+
+
 def score_pairs(user_vectors: jax.Array, item_vectors: jax.Array) -> jax.Array:
-    """Scores [B, N] from the vectors [B, E] and [B, N, E] of a training batch."""
+    """Inner products [B, N] of vectors [B, E] and [B, N, E]."""
     return jnp.einsum("be,bne->bn", user_vectors, item_vectors)

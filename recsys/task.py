@@ -19,7 +19,7 @@ from recsys.config import OURS, Config
 from recsys.corpus import Corpus
 from recsys.model import CoarseFine
 from recsys.projection import Form
-from recsys.recommender import Recommender, join_rows, score_pairs
+from recsys.recommender import Recommender, differences, join_rows, score_pairs
 from recsys.row_optimizer import RowOptimizer, RowState
 from recsys.tree import CategoryTree
 
@@ -203,19 +203,18 @@ class Task:
         """Loss and its parts over the global batch."""
         config, ids = self.config.loss, batch.get("ids", {})
         variables = join_rows(rows, dense, ids)
-        user, item = self._apply(
-            variables,
-            None,
-            *(batch[n] for n in ("users", "items", "leaves", "features")),
-        )
-        scores = score_pairs(user, item)  # [B, 1 + n]
-        first = losses.pairwise_loss(scores, devices=self.devices)
-        found = {"pairs": first}
+        user = self._apply(variables, "user_vectors", batch["users"])  # [B, E]
+        items = [batch[name] for name in ("items", "leaves", "features")]
         second = None
         if config.user_weight:
-            found["users"] = second = self._user_loss(
-                variables, user, item[:, 0], batch
-            )
+            vectors = self._apply(variables, "item_vectors", *items)  # [B, 1 + n, E]
+            second = self._user_loss(variables, user, vectors[:, 0], batch)
+            apart = differences(vectors)
+        else:
+            apart = self._apply(variables, "item_differences", *items)  # [B, n, E]
+        ahead = score_pairs(user, apart)  # [B, n]
+        first = losses.pairwise_loss(ahead, devices=self.devices)
+        found = {"pairs": first} | ({} if second is None else {"users": second})
         weights = config.item_weight, config.user_weight
         if second is None:
             loss = config.item_weight * losses.joint_loss(
@@ -227,9 +226,9 @@ class Task:
             )
         if config.penalty:
             loss = loss + config.penalty * losses.squared_norm({**rows, **dense})
-        count = self.devices.sum(jnp.asarray(len(scores), jnp.float32))
-        ahead = (scores[:, :1] > scores[:, 1:]).astype(jnp.float32)  # [B, n]
-        found["ahead"] = metrics.weighted(ahead.mean(axis=1), None, self.devices)
+        count = self.devices.sum(jnp.asarray(len(ahead), jnp.float32))
+        right = (ahead > 0).astype(jnp.float32).mean(axis=1)  # [B]
+        found["ahead"] = metrics.weighted(right, None, self.devices)
         return {"loss": (loss * count, count), **found}
 
     def _user_loss(
@@ -262,5 +261,5 @@ class Task:
             devices=self.devices,
         )
 
-    def _apply(self, variables: Any, method: str | None, *inputs: Any) -> Any:
+    def _apply(self, variables: Any, method: str, *inputs: Any) -> Any:
         return self.model.apply(variables, *inputs, method=method)

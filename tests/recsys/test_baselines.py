@@ -56,6 +56,29 @@ def test_scores_equal_the_plain_formula(name):
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("name", BASELINES)
+def test_differences_of_items_and_their_gradients_are_those_of_their_vectors(
+    name, biased
+):
+    model = MODELS[name].clone(user_bias_used=biased)
+    _, *items = BATCH
+
+    def found(params):
+        apart = model.apply({"params": params}, *items, method="item_differences")
+        return jnp.sum(jnp.sin(apart)), apart
+
+    def wanted(params):
+        vectors = model.apply({"params": params}, *items, method="item_vectors")
+        apart = vectors[:, :1] - vectors[:, 1:]
+        return jnp.sum(jnp.sin(apart)), apart
+
+    params = plain.draw_params(model)
+    pair = [jax.jit(jax.grad(f, has_aux=True))(params) for f in (found, wanted)]
+    for value, expected in zip(*map(jax.tree.leaves, pair), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("name", BASELINES)
 def test_the_parts_of_a_score_add_up_to_it(name, biased):
     model = MODELS[name].clone(user_bias_used=biased)
     params = plain.draw_params(model)

@@ -5,6 +5,7 @@ import pytest
 
 from recsys import losses
 from recsys.model import CoarseFine
+from recsys.recommender import differences
 from recsys.tree import CategoryTree
 from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
@@ -85,7 +86,7 @@ def test_a_repeated_level_has_the_vector_of_the_level_above():
 
 def first_task(params, batch):
     scores = MODEL.apply({"params": params}, *batch, method="pair_scores")
-    total, weight = losses.pairwise_loss(scores)
+    total, weight = losses.pairwise_loss(differences(scores))
     return total / weight
 
 
