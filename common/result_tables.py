@@ -63,7 +63,10 @@ def format_mean(values: Sequence[float], digits: int = 3) -> str:
     mean, error = mean_and_error(values)
     if math.isnan(error):
         return format_number(mean, digits)
-    return f"{format_number(mean, digits)} ± {error:.{digits}f}"
+    # Beside its error a mean below the last digit is 0, and no power of ten.
+    small = abs(mean) < 10**-digits
+    written = f"{mean:.{digits}f}" if small else format_number(mean, digits)
+    return f"{written} ± {error:.{digits}f}"
 
 
 def check_rows(names: Sequence[str], known: Sequence[str]) -> None:

@@ -40,6 +40,7 @@ def test_mean_and_standard_error():
     assert tables.mean_and_error([1, 3, 5]) == pytest.approx((3, 2 / math.sqrt(3)))
     assert tables.format_mean([1, 3, 5]) == "3.000 ± 1.155"
     assert tables.format_mean([0.25]) == "0.250"
+    assert tables.format_mean([0.0002, 0.0004]) == "0.000 ± 0.000"
     assert tables.format_mean([]) == "n/a"
 
 

@@ -1,19 +1,15 @@
 """The same numbers under jit and pmap, on 1, 2 and 8 devices, on 1 and 2 processes."""
 
 import json
-import os
 import pathlib
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
 from common import checkpointing, metric_writer
-from tests.integration import killing
+from tests.integration import killing, pair
 from tests.integration.toy_training import Toy, train
 
 PROGRAM = str(pathlib.Path(__file__).with_name("toy_training.py"))
@@ -94,42 +90,18 @@ def test_continues_on_another_layout(layouts, reference, tmp_path):
 
 
 def start_pair(workdir, **settings):
-    """Two processes of two devices each that train together over loopback."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
-    pair = []
-    for number in range(2):
-        toy = {"coordinator": f"localhost:{port}", "process_id": number, **settings}
-        command = [sys.executable, PROGRAM, str(workdir), json.dumps(toy)]
-        pair.append(
-            subprocess.Popen(
-                command,
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    return pair
+    def command(number, coordinator):
+        toy = {"coordinator": coordinator, "process_id": number, **settings}
+        return PROGRAM, str(workdir), json.dumps(toy)
 
-
-def end_of(pair) -> tuple[list[int], str]:
-    """Exit codes and what was printed."""
-    try:
-        outputs = [process.communicate(timeout=90)[0] for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-    return [process.returncode for process in pair], "\n".join(outputs)
+    return pair.start(command)
 
 
 @pytest.fixture(scope="module")
 def pair_run(tmp_path_factory):
     """Two processes, jit."""
     workdir = tmp_path_factory.mktemp("pair")
-    codes, output = end_of(start_pair(workdir, steps=STEPS))
+    codes, output = pair.end(start_pair(workdir, steps=STEPS))
     assert codes == [0, 0], output
     return workdir
 
@@ -139,19 +111,19 @@ def test_two_processes_jit(pair_run, reference):
 
 
 def test_two_processes_pmap(reference, tmp_path):
-    codes, output = end_of(start_pair(tmp_path, steps=STEPS, mode="pmap"))
+    codes, output = pair.end(start_pair(tmp_path, steps=STEPS, mode="pmap"))
     assert codes == [0, 0], output
     assert_same_run(tmp_path, reference)
 
 
 def test_sigterm_to_one_of_two_processes(pair_run, tmp_path):
     """Both save the same step and leave; started again they end bit for bit alike."""
-    pair = start_pair(tmp_path, steps=STEPS, pause=0.3)
+    both = start_pair(tmp_path, steps=STEPS, pause=0.3)
     while not (tmp_path / "metrics.jsonl").exists():
         time.sleep(0.01)
-    pair[1].send_signal(signal.SIGTERM)
-    codes, output = end_of(pair)
+    both[1].send_signal(signal.SIGTERM)
+    codes, output = pair.end(both)
     assert codes == [143, 143], output
-    codes, output = end_of(start_pair(tmp_path, steps=STEPS))
+    codes, output = pair.end(start_pair(tmp_path, steps=STEPS))
     assert codes == [0, 0], output
     assert killing.fingerprint(tmp_path) == killing.fingerprint(pair_run)

@@ -7,10 +7,7 @@ As a program it is one of two processes:
 
 import contextlib
 import json
-import os
 import pathlib
-import socket
-import subprocess
 import sys
 
 if __name__ == "__main__":
@@ -24,6 +21,7 @@ from common import checkpointing, resnet, workdirs
 from common import config as configs
 from pricer import page, train, trained
 from pricer.config import Config
+from tests.integration import pair
 from tests.pricer.conftest import open_shop
 from tests.quick_compilation import compiling_quickly
 
@@ -31,7 +29,6 @@ PROGRAM = str(pathlib.Path(__file__))
 TASKS = ("category", "attribute")  # one class of many, and members of a set
 BATCH = 16  # over 8 devices two rows each; the last batch of every split is padded
 STEPS = 3
-TIMEOUT = 600  # seconds for two processes, on a machine that does much else
 SETTINGS = {
     "labels__brand": "",
     "labels__specification": (),
@@ -130,28 +127,16 @@ def test_devices_do_not_matter(mode, devices, shop, reference, tmp_path):
     assert_same_heads(tmp_path, reference)
 
 
-def start(shop, folder, number, coordinator):
-    """One of two processes, of two devices each, that train together."""
-    layout = {
-        "devices": 0,
-        "distributed": True,
-        "coordinator": coordinator,
-        "process_count": 2,
-        "process_id": number,
-    }
+def command(shop, folder, number, coordinator):
+    """Of one of two processes that train together."""
+    layout = pair.layout(number, coordinator)
     settings = folder / f"settings{number}.json"
     runs = {
         mode: configs.to_dict(make_config(shop, folder / mode, mode=mode, **layout))
         for mode in ("jit", "pmap")
     }
     settings.write_text(json.dumps(runs), encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, PROGRAM, str(folder), str(settings)],
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return PROGRAM, str(folder), str(settings)
 
 
 def train_in_pair(folder, settings):
@@ -171,20 +156,9 @@ def test_two_processes_do_not_matter(shop, reference, tmp_path):
 
     The reference has prepared the data.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    with contextlib.ExitStack() as stack:
-        pair = [
-            stack.enter_context(start(shop, tmp_path, number, address))
-            for number in range(2)
-        ]
-        try:
-            outputs = [process.communicate(timeout=TIMEOUT)[0] for process in pair]
-        finally:
-            for process in pair:
-                process.kill()
-    assert [process.returncode for process in pair] == [0, 0], "\n".join(outputs)
+    both = pair.start(lambda *which: command(shop, tmp_path, *which))
+    codes, output = pair.end(both)
+    assert codes == [0, 0], output
     assert_same_networks(tmp_path / "jit", reference)
     for mode in ("jit", "pmap"):
         assert_same_heads(tmp_path / mode, reference)

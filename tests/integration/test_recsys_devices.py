@@ -5,13 +5,9 @@ As a program it is one of two processes:
     python tests/integration/test_recsys_devices.py FOLDER SETTINGS.json
 """
 
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
-import socket
-import subprocess
 import sys
 from typing import Any
 
@@ -26,11 +22,11 @@ from common import config as configs
 from common import metric_writer, parallel
 from recsys import data, train
 from recsys.config import Config
+from tests.integration import pair
 from tests.quick_compilation import compiling_quickly
 
 PROGRAM = str(pathlib.Path(__file__))
 STEPS = 6
-TIMEOUT = 600  # seconds for two processes, on a machine that does much else
 # Prime numbers, so that the last batch of users and of items is a padded one.
 SETTINGS = {
     "closet.subset": "kids",
@@ -178,28 +174,16 @@ def test_training_moved_everything_that_is_compared(cache, references):
     assert (one != other).any(axis=1).all()
 
 
-def start(folder, cache, number, coordinator):
-    """One of two processes, of two devices each, that train together."""
-    layout = {
-        "devices": 0,
-        "distributed": True,
-        "coordinator": coordinator,
-        "process_count": 2,
-        "process_id": number,
-    }
+def command(folder, cache, number, coordinator):
+    """Of one of two processes that train together."""
+    layout = pair.layout(number, coordinator)
     settings = folder / f"settings{number}.json"
     runs = {
         mode: configs.to_dict(make_config(cache, mode=mode, **layout))
         for mode in ("jit", "pmap")
     }
     settings.write_text(json.dumps(runs), encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, PROGRAM, str(folder), str(settings)],
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return PROGRAM, str(folder), str(settings)
 
 
 def train_in_pair(folder, settings):
@@ -228,20 +212,9 @@ def read_outcome(path):
 
 def test_two_processes_do_not_matter(cache, references, tmp_path):
     """Over loopback, under jit and under pmap; both have all lists in the end."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    with contextlib.ExitStack() as stack:
-        pair = [
-            stack.enter_context(start(tmp_path, cache, number, address))
-            for number in range(2)
-        ]
-        try:
-            outputs = [process.communicate(timeout=TIMEOUT)[0] for process in pair]
-        finally:
-            for process in pair:
-                process.kill()
-    assert [process.returncode for process in pair] == [0, 0], "\n".join(outputs)
+    both = pair.start(lambda *which: command(tmp_path, cache, *which))
+    codes, output = pair.end(both)
+    assert codes == [0, 0], output
     for mode in ("jit", "pmap"):
         for number in range(2):
             found = read_outcome(tmp_path / f"{mode}{number}.npz")
