@@ -257,8 +257,11 @@ def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
 def hint(name: str, known: Iterable[str]) -> str:
     """Says which known name was probably meant: "; did you mean x?" or nothing."""
     known = list(known)
-    last = name.rpartition(".")[2]
-    meant = [other for other in known if other.rpartition(".")[2] == last][:3]
+    group, _, last = name.rpartition(".")
+    beside = [other for other in known if group and other.rpartition(".")[0] == group]
+    meant = difflib.get_close_matches(name, beside, n=1, cutoff=0.9)
+    if not meant:
+        meant = [other for other in known if other.rpartition(".")[2] == last][:3]
     if not meant:
         meant = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     if not meant:

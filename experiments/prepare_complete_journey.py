@@ -56,7 +56,9 @@ def main() -> None:
     """Reads the command line."""
     with mistakes_in_one_line():
         if len(sys.argv) != 3:
-            raise UserError(f"usage: python -m {__spec__.name} SOURCE TARGET")
+            raise UserError(
+                f"give two folders: python -m {__spec__.name} SOURCE TARGET"
+            )
         print(write(*map(pathlib.Path, sys.argv[1:])))
 
 

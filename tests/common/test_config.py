@@ -199,6 +199,12 @@ def test_replace_refuses_unknown_names(name, hint):
         configs.replace(Outer(), {name: 1})
 
 
+def test_a_name_of_the_same_group_is_meant_before_one_of_another():
+    known = ["data.user", "simulation.users", "simulation.seed"]
+    assert configs.hint("simulation.user", known) == "; did you mean simulation.users?"
+    assert configs.hint("simulate.user", known) == "; did you mean data.user?"
+
+
 def test_differences_name_the_knobs():
     other = configs.replace(Outer(), {"model.cells": 4, "limit": None})
     assert configs.differences(Outer(), other) == {

@@ -63,7 +63,10 @@ def test_prices_are_means_of_what_was_paid_for_one(source, monkeypatch, capsys):
 
 def test_a_mistake_is_one_line(source, monkeypatch, capsys):
     (source / "products.csv.gz").unlink()
-    for arguments, message in (([source, "t"], "products.csv.gz"), ([], "usage")):
+    for arguments, message in (
+        ([source, "t"], "products.csv.gz"),
+        ([], "give two folders"),
+    ):
         with pytest.raises(SystemExit) as ended:
             call(monkeypatch, *arguments)
         assert ended.value.code == 2
