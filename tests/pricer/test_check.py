@@ -335,7 +335,7 @@ def test_the_verb_writes_a_page_and_sums_it_up(small, run, tmp_path, capsys):
         "| rows beyond the price limits | 4 |",
         "| networks | 2 |",
         "| test rows without a sale of their seller | 75.0% |",
-        "| parameters of the heads | 4,354 |",
+        "| parameters of the heads | 5,026 |",
         f"1 rejected rows: {run.examples.listings.directory / 'rejected.csv'}",
         f"1 dropped photos: {run.examples.listings.directory / 'dropped_photos.csv'}",
         f"report: {tmp_path / 'check.html'}",
