@@ -124,6 +124,23 @@ def read_catalogue(
     return items, ArrayFeatures(encoder.encode(table.frame)), encoder
 
 
+def read_sound_catalogue(
+    config: Config, encoder: AttributeEncoder | None = None
+) -> tuple[ItemTable, Features, AttributeEncoder | None]:
+    """`read_catalogue`, of items that stand without interactions.
+
+    Raises:
+      UserError: as there, or too many rows are rejected.
+    """
+    items, features, encoder = read_catalogue(config, encoder)
+    if config.data.uneven == "repeat":
+        items = item_files.reject_collisions(items)
+    row_faults.check_rejected(
+        items.rejected, len(items.ids), config.data.max_rejected_fraction
+    )
+    return items, features, encoder
+
+
 def _load_closet(config: Config, say: Say) -> Corpus:
     users, items, times = closet.interactions(config.closet)
     counts = config.closet.counts()
@@ -185,12 +202,7 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
             ),
             [],
         )
-    items, features, encoder = read_catalogue(config, trained.encoder)
-    if config.data.uneven == "repeat":
-        items = item_files.reject_collisions(items)
-    row_faults.check_rejected(
-        items.rejected, len(items.ids), config.data.max_rejected_fraction
-    )
+    items, features, encoder = read_sound_catalogue(config, trained.encoder)
     if features.width != trained.scaling.width:
         raise UserError(
             f"{config.data.items}: its features have {features.width} numbers, those of"

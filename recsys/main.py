@@ -165,8 +165,7 @@ def run_simulate(config: Config, run: Run) -> None:
     own = config.data
     if not own.items:
         raise UserError("--mode=simulate needs --data.items=TABLE")
-    items, features, _ = data.read_catalogue(config)
-    row_faults.check_rejected(items.rejected, len(items.ids), own.max_rejected_fraction)
+    items, features, _ = data.read_sound_catalogue(config)
     tree, leaf_of_item = CategoryTree.from_paths(items.categories, uneven=own.uneven)
     users, taken, times = simulated_users.simulate(
         tree.ancestors[leaf_of_item],
@@ -181,6 +180,8 @@ def run_simulate(config: Config, run: Run) -> None:
         }
     )
     verbs.write_table(table, output)
+    for row in items.rejected:
+        run.say(f"line {row.line}: {row.reason}")
     run.show(
         f"{len(table):,} interactions of {len(np.unique(users)):,} users with"
         f" {len(items.ids):,} items ({len(items.rejected):,} rejected): {output}"

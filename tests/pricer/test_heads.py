@@ -137,7 +137,7 @@ def test_a_row_has_one_place_in_a_batch_on_any_number_of_processes(
 def test_edges_are_quantiles_of_the_training_rows(tmp_path):
     made = make_heads(tmp_path, statistics__bins=4)
     edges = made.scales().statistic_edges
-    own = np.sort(made.rows.statistics[made.train_rows, 1])  # 43: quartiles are rows
+    own = np.sort(made.rows.statistics[made.train_rows, 1])  # of 43
     assert edges.shape == (2, 5)
     wanted = [
         own[0],
