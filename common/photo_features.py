@@ -1,6 +1,5 @@
 """What a trained network sees in photos: the layer before its output, kept on disk."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +64,7 @@ def extract(
         folder,
         {
             "weights": feature_extraction.hash_weights(wrapped),
-            "photos": json.dumps([photos.resize, photos.crop, photos.count]),
+            "photos": photos.cut,
             "precision": precision,
             "data": listings.fingerprint,
         },

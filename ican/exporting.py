@@ -70,10 +70,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
         }
 
     photos = trained.task.config.photos
-    cut = (
-        f"scale the shorter side to {photos.resize} pixels (bilinear, antialiased) and"
-        f" cut the {photos.crop} x {photos.crop} square in the middle; RGB"
-    )
+    cut = photos.describe_cut()
     target = trained.schema.target
     sees_attributes = trained.task.config.model.sees_attributes
     export.export_program(

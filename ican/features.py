@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -50,9 +49,7 @@ def cache(
     shape = (side * side, resnet.width(sizes))
     key = {
         "weights": feature_extraction.hash_weights(variables),
-        "photos": json.dumps(
-            [config.photos.resize, config.photos.crop, config.photos.count]
-        ),
+        "photos": config.photos.cut,
         "pool": str(config.backbone.pool),
         "precision": config.precision,
         "data": examples.listings.fingerprint,

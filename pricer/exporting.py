@@ -111,10 +111,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
     else:
         inputs["photos"] = jax.ShapeDtypeStruct((count, side, side, 3), jnp.uint8)
         inputs["photo_mask"] = jax.ShapeDtypeStruct((count,), jnp.float32)
-    cut = (
-        f"scale the shorter side to {photos.resize} pixels (bilinear, antialiased) and"
-        f" cut the {side} x {side} square in the middle; RGB"
-    )
+    cut = photos.describe_cut()
     target = trained.schema.target
     # Numbered, since jax sorts the keys of a dict.
     numbered = {

@@ -1,6 +1,8 @@
 """From photos as they were taken to the pixels that a backbone sees."""
 
 import dataclasses
+import json
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +15,12 @@ from common.errors import UserError
 class PhotosConfig:
     """From the photo as it was taken to the pixels that the backbone sees."""
 
-    resize: int = knob(512, "shorter side after resizing, pixels", low=8, high=8192)
+    fit: Literal["crop", "squeeze"] = knob(
+        "crop",
+        "scale the shorter side to photos.resize, so that the crop leaves out the ends"
+        " of a long photo; or squeeze the whole photo into a square of that side",
+    )
+    resize: int = knob(512, "side after resizing, pixels", low=8, high=8192)
     crop: int = knob(448, "side of the square that is cut out, pixels", low=8)
     random_crop: bool = knob(
         True, "train on windows drawn at random; evaluation always cuts the centre"
@@ -27,6 +34,23 @@ class PhotosConfig:
             raise UserError(
                 f"photos.crop={self.crop} does not fit into photos.resize={self.resize}"
             )
+
+    @property
+    def cut(self) -> str:
+        """What features of photos depend on, as it stands in the key of a store."""
+        return json.dumps([self.fit, self.resize, self.crop, self.count])
+
+    def describe_cut(self) -> str:
+        """How a program that serves has to cut a photo, in words."""
+        resized = (
+            f"scale the shorter side to {self.resize} pixels"
+            if self.fit == "crop"
+            else f"scale to {self.resize} x {self.resize} pixels"
+        )
+        return (
+            f"{resized} (bilinear, antialiased) and cut the {self.crop} x {self.crop}"
+            " square in the middle; RGB"
+        )
 
 
 def cut_photos(
@@ -47,7 +71,10 @@ def cut_photos(
     size = (config.crop, config.crop)
     for place, data in enumerate(encoded[: config.count]):
         photo = images.decode(data, shrink_to=(config.resize, config.resize))
-        photo = transforms.resize_shorter(photo, config.resize)
+        if config.fit == "crop":
+            photo = transforms.resize_shorter(photo, config.resize)
+        else:
+            photo = transforms.resize(photo, (config.resize, config.resize))
         if rng is not None and config.random_crop:
             photo = transforms.random_crop(photo, size, rng)
         else:

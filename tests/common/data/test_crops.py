@@ -47,6 +47,61 @@ def test_the_shorter_side_is_scaled_first():
     np.testing.assert_array_equal(photo, np.full((8, 8, 3), (10, 20, 30)))
 
 
+def test_squeezed_photos_keep_their_ends():
+    """A long photo of three bands: a crop of the middle sees one, the squeezed all."""
+    bands = np.repeat(
+        np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 30, 0
+    )
+    file = io.BytesIO()
+    Image.fromarray(np.repeat(bands[:, None], 30, 1)).save(file, "PNG")
+    cut_out, squeezed = (
+        cut_photos([file.getvalue()], PhotosConfig(fit=fit, resize=30, crop=30), None)
+        for fit in ("crop", "squeeze")
+    )
+    np.testing.assert_array_equal(cut_out[0][0], np.full((30, 30, 3), (0, 255, 0)))
+    squeezed = squeezed[0][0]
+    assert squeezed.shape == (30, 30, 3)
+    # 90 rows become 30: rows 0 to 9 are the first band's, but for the filter's reach.
+    for place, colour in enumerate(np.eye(3, dtype=np.uint8) * 255):
+        middle = squeezed[10 * place + 2 : 10 * place + 8]
+        np.testing.assert_array_equal(middle, np.broadcast_to(colour, middle.shape))
+
+
+def test_squeezed_photos_are_cut_and_mirrored_like_others():
+    """A square photo is the same either way, in training and in evaluation."""
+    encoded = picture(10, 10)[1]
+    for rng in (lambda: None, lambda: np.random.default_rng(3)):
+        one, other = (
+            cut_photos([encoded], PhotosConfig(fit=fit, resize=10, crop=8), rng())
+            for fit in ("crop", "squeeze")
+        )
+        np.testing.assert_array_equal(one[0], other[0])
+
+
+def test_features_depend_on_all_that_changes_the_cut():
+    base = PhotosConfig(resize=10, crop=8)
+    others = (
+        PhotosConfig(fit="squeeze", resize=10, crop=8),
+        PhotosConfig(resize=11, crop=8),
+        PhotosConfig(resize=10, crop=9),
+        PhotosConfig(resize=10, crop=8, count=2),
+    )
+    assert len({config.cut for config in (base, *others)}) == 5
+    # Augmentation is for training alone; features are of the centre.
+    assert (
+        PhotosConfig(resize=10, crop=8, flip=False, random_crop=False).cut == base.cut
+    )
+
+
+def test_the_cut_is_told_in_words():
+    assert PhotosConfig(resize=70, crop=64).describe_cut() == (
+        "scale the shorter side to 70 pixels (bilinear, antialiased) and cut the 64 x 64"
+        " square in the middle; RGB"
+    )
+    squeezed = PhotosConfig(fit="squeeze", resize=70, crop=64)
+    assert squeezed.describe_cut().startswith("scale to 70 x 70 pixels (bilinear,")
+
+
 def test_training_cuts_every_window_and_mirrors_half():
     pixels = picture()[0]
     config = PhotosConfig(resize=10, crop=8)
