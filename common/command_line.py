@@ -22,10 +22,13 @@ def wants_help(arguments: Sequence[str]) -> bool:
 
 
 def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
-    """Parses flags, flag files included; the later of two equal flags wins.
+    """Parses flags, flag files included.
 
-    absl would ignore stray words, lines of a flag file without `--`, and would crash
-    on a flag file that is not text.
+    A flag on the command line wins over the same one in a flag file, wherever it
+    stands; otherwise the later of two equal flags wins. absl would go by the order
+    alone, and `--workdir=mine --flagfile=FILE` might write to another workdir. It would
+    also ignore stray words and lines of a flag file without `--`, and would crash on a
+    flag file that is not text.
 
     Args:
       flag_values: the flags as `config.define_flags` declared them.
@@ -41,8 +44,6 @@ def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
         if not (word.startswith("-") and name == "flagfile"):
             plain.append(word)
             continue
-        _parse_words(flag_values, plain)
-        plain = []
         path = value if has_value else next(words, "")
         for where, line in _flagfile_lines(path, "", ()):
             _parse_words(flag_values, [line], where)

@@ -1,5 +1,6 @@
 """What a trained network sees in photos: the layer before its output, kept on disk."""
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -52,14 +53,6 @@ def extract(
     """
     network = PhotoNetwork(depth, 1, compute_dtype(precision), execution.devices)
     wrapped = {kind: {"backbone": tree} for kind, tree in variables.items()}
-
-    def look(state: Any, batch: Any) -> jax.Array:
-        return pool_photos(network, state, batch["photos"], batch["photo_mask"])
-
-    def load(record: Record) -> dict[str, np.ndarray]:
-        cut, mask = cut_photos(record["images"], photos, None)
-        return {"photos": cut, "photo_mask": mask}
-
     return feature_extraction.extract(
         folder,
         {
@@ -69,14 +62,25 @@ def extract(
             "data": listings.fingerprint,
         },
         (len(listings.frame), resnet.width(depth)),
-        look,
+        functools.partial(look, network),
         wrapped,
         listings.source,
-        load,
+        functools.partial(load, photos),
         batch_size=batch_size,
         execution=execution,
         name=name,
     )
+
+
+def load(photos: PhotosConfig, record: Record) -> dict[str, np.ndarray]:
+    """What `look` sees of a row: "photos" uint8 [M, H, W, 3], "photo_mask" [M]."""
+    cut, mask = cut_photos(record["images"], photos, None)
+    return {"photos": cut, "photo_mask": mask}
+
+
+def look(network: Any, variables: Any, batch: Mapping[str, jax.Array]) -> jax.Array:
+    """`pool_photos` of a batch of `load`ed rows."""
+    return pool_photos(network, variables, batch["photos"], batch["photo_mask"])
 
 
 def pool_photos(

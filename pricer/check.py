@@ -1,6 +1,7 @@
 """`--mode=check`: what to know of data, networks and disk before training."""
 
 import dataclasses
+import functools
 import itertools
 import math
 import pathlib
@@ -19,9 +20,7 @@ from common import (
     resnet,
     result_tables,
 )
-from common.data.crops import cut_photos
 from common.data.ingest import describe
-from common.data.sources import Record
 from common.data_checks import Cost
 from common.parallel import Execution
 from common.photo_training import PhotoRows
@@ -324,18 +323,14 @@ def measure_look(run: Prepared) -> float:
     network = networks.make_network(config, 1, run.execution.devices)
     example = np.zeros((1, photos.crop, photos.crop, 3), np.uint8)
     variables = run.execution.init(lambda: network.init(jax.random.key(0), example))
-
-    def load(record: Record) -> dict[str, np.ndarray]:
-        cut, mask = cut_photos(record["images"], photos, None)
-        return {"photos": cut, "photo_mask": mask}
-
-    def look(variables: Any, batch: Any) -> jax.Array:
-        return photo_features.pool_photos(
-            network, variables, batch["photos"], batch["photo_mask"]
-        )
-
-    source, size = run.examples.listings.source, config.networks.batch_size
-    return data_checks.measure_looks(run.execution, look, variables, source, load, size)
+    return data_checks.measure_looks(
+        run.execution,
+        functools.partial(photo_features.look, network),
+        variables,
+        run.examples.listings.source,
+        functools.partial(photo_features.load, photos),
+        config.networks.batch_size,
+    )
 
 
 def measure_heads(run: Prepared) -> Cost:

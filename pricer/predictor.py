@@ -13,9 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from common import parallel, tables, workdirs
+from common import parallel, photo_features, tables, workdirs
 from common.data import array_batches, ingest, pipeline
-from common.data.crops import cut_photos
 from common.data.images import decode
 from common.data.listings import NewRows, Record, Source, Subset
 from common.schema import Schema
@@ -122,12 +121,8 @@ class Model:
         photos = self.config.photos
 
         def load(record: Record) -> dict[str, np.ndarray]:
-            cut, mask = cut_photos(record["images"], photos, None)
-            return {
-                "photos": cut,
-                "photo_mask": mask,
-                "statistics": statistics[place[record["row"]]],
-            }
+            own = statistics[place[record["row"]]]
+            return {**photo_features.load(photos, record), "statistics": own}
 
         with pipeline.eval_batches(
             Subset(source, rows), load, batch_size=self.config.networks.batch_size

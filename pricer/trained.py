@@ -106,9 +106,7 @@ class Trained:
         network = networks.make_network(self.config, 1, devices)
         vectors = jnp.concatenate(
             [
-                photo_features.pool_photos(
-                    network, variables, batch["photos"], batch["photo_mask"]
-                )
+                photo_features.look(network, variables, batch)
                 for variables in weights["networks"]
             ],
             axis=1,

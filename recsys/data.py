@@ -9,6 +9,7 @@ import numpy as np
 
 from common.data import prepared
 from common.errors import UserError
+from common.tables import Rejection
 from recsys import (
     closet,
     feature_files,
@@ -114,12 +115,15 @@ def read_catalogue(
         )
     table = row_faults.open_table(own.items, [*own.attributes, *own.numbers])
     items = item_files.read_items(table, own.item, category)
-    if encoder is None:
-        encoder = AttributeEncoder.fit(
-            table.frame, own.attributes, own.numbers, own.attribute_min_count
-        )
     # One row for each of the frame, which lacks rows of the file that can't be read.
     places = np.searchsorted(table.line, items.line)
+    if encoder is None:
+        encoder = AttributeEncoder.fit(
+            table.frame.iloc[places],
+            own.attributes,
+            own.numbers,
+            own.attribute_min_count,
+        )
     items = dataclasses.replace(items, feature_rows=places)
     return items, ArrayFeatures(encoder.encode(table.frame)), encoder
 
@@ -177,7 +181,9 @@ def closet_features(config: Config, say: Say) -> Features:
     return StoredFeatures(folder)
 
 
-def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[str]]:
+def load_catalogue(
+    config: Config, trained: Trained
+) -> tuple[Catalogue, list[Rejection]]:
     """The items that a trained model is to recommend.
 
     Args:
@@ -185,8 +191,8 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
       trained: the model.
 
     Returns:
-      (catalogue, ids of the items that are left out because training had no item of
-      their category).
+      (catalogue, rows of the table that are not in it: those that can't be used, and
+      items of a category that training had no item of).
 
     Raises:
       UserError: the files can't be read, too many rows are rejected, the features have
@@ -218,6 +224,15 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
     )
     kept = leaf_of_item >= 0
     ids = items.ids.to_numpy(object).astype(str)
+    strange = [
+        Rejection(
+            items.path,
+            int(items.line[row]),
+            "",
+            f"training had no item of {item_files.join(items.categories[row])}",
+        )
+        for row in np.flatnonzero(~kept)
+    ]
     if not kept.any():
         raise UserError(f"{config.data.items}: training had no item of any category")
     found = Catalogue(
@@ -229,7 +244,7 @@ def load_catalogue(config: Config, trained: Trained) -> tuple[Catalogue, list[st
         trained.scaling,
         encoder,
     )
-    return found, ids[~kept].tolist()
+    return found, sorted([*items.rejected, *strange], key=lambda r: r.line)
 
 
 def make_corpus(

@@ -1,7 +1,7 @@
 """A trained model as vectors whose inner products are its scores, for any index.
 
-    export/items.npy, item_ids.txt       float32 [I, E] and their ids, line by line
-    export/users.npy, user_ids.txt       float32 [U, E]
+    export/items.npy, item_ids.json      float32 [I, E] and their ids, as one list
+    export/users.npy, user_ids.json      float32 [U, E]
     export/items.faiss, items.usearch    indexes, where they are asked for
     export/recall.json                   what their lists share with the exact ones
     export/program.stablehlo, …          (leaf, features) -> vector of a new item
@@ -19,6 +19,7 @@ Transformation for Inner-Product Spaces", RecSys 2014.
 """
 
 import importlib
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,8 +66,8 @@ def write(
         ("user", users, model.trained.user_ids),
     ):
         np.save(directory / f"{name}s.npy", vectors)
-        text = "".join(f"{one}\n" for one in ids.tolist())
-        workdirs.write_atomically(directory / f"{name}_ids.txt", text)
+        text = json.dumps([str(one) for one in ids.tolist()])
+        workdirs.write_atomically(directory / f"{name}_ids.json", text)
     values: dict[str, float] = {}
     for kind in kinds:
         say(f"building the {kind} index of {len(items):,} items ...")

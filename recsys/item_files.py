@@ -117,7 +117,7 @@ def reject_collisions(items: ItemTable) -> ItemTable:
             items.path,
             int(items.line[row]),
             "",
-            f"{_join(path)}, repeated, runs into the category {_join(met[path])}",
+            f"{join(path)}, repeated, runs into the category {join(met[path])}",
         )
         for row, path in enumerate(items.categories)
         if path in met
@@ -132,7 +132,8 @@ def reject_collisions(items: ItemTable) -> ItemTable:
     )
 
 
-def _join(path: Path) -> str:
+def join(path: Path) -> str:
+    """A category path as messages quote it."""
     return quoted(" > ".join(path), 80)
 
 
@@ -210,6 +211,6 @@ def _note_repeats(
         where = f"the item stands in line {faults.table.line[other]} already"
         if codes[row] != codes[other]:
             own_path, kept = paths[codes[row]], paths[codes[other]]
-            where += f", in {_join(kept)} and not in {_join(own_path)}"
+            where += f", in {join(kept)} and not in {join(own_path)}"
         reasons.append(where)
     faults.note(column, good[again], reasons)

@@ -68,11 +68,7 @@ def run_predict(config: Config, run: Run) -> None:
     output = verbs.table_output(run)
     asked, pairs, failed = read_users(run.need("input"), config)
     model = Model(run.workdir, config)
-    if model.unplaced:
-        run.say(
-            f"note: {len(model.unplaced):,} items are left out, for training had none of"
-            f" their category: {_some(model.unplaced)}"
-        )
+    _list_left_out(model, output.with_name(f"{output.stem}_left_out_items.csv"), run)
     items = set(model.catalogue.item_ids.astype(str))
     if strange := [item for _, item in pairs if item not in items]:
         run.say(
@@ -88,6 +84,16 @@ def run_predict(config: Config, run: Run) -> None:
         f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
         f" {len(failed):,} errors: {output}"
     )
+
+
+def _list_left_out(model: Model, path: pathlib.Path, run: Run) -> None:
+    """Accounts for the items of the table that can't be recommended."""
+    if count := len(model.left_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        row_faults.write_rejected(path, model.left_out)
+        run.say(
+            f"note: {count:,} rows of items are left out, each with its reason: {path}"
+        )
 
 
 def _some(names: Sequence[str]) -> str:
@@ -193,6 +199,7 @@ def run_export(config: Config, run: Run) -> None:
     directory = run.output or run.workdir / "export"
     model = Model(run.workdir, config)
     values = exporting.write(model, directory, config.export.indexes, run.say)
+    _list_left_out(model, directory / "left_out_items.csv", run)
     for name, value in values.items():
         run.show(f"{name} against the exact lists: {value:.3f}")
     run.show(f"exported: {directory}")

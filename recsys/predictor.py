@@ -45,8 +45,8 @@ class Model:
       trained: parameters and all that stands beside them.
       catalogue: the items that can be recommended.
       network: the module of the score.
-      unplaced: items of the table that are left out, since training had no item of
-        their category.
+      left_out: rows of the table of items that are not in the catalogue, with the
+        reason of each.
     """
 
     def __init__(self, workdir: str | pathlib.Path, config: Config | None = None):
@@ -55,7 +55,7 @@ class Model:
         self.trained = trained.load(workdir, self.config)
         parallel.start(self.config.parallel)
         execution = parallel.make_execution(self.config.parallel)
-        self.catalogue, self.unplaced = data.load_catalogue(self.config, self.trained)
+        self.catalogue, self.left_out = data.load_catalogue(self.config, self.trained)
         ids = pd.Index(self.trained.item_ids)
         # Number of each item of the catalogue in training, and the other way round.
         self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)

@@ -46,14 +46,25 @@ def error_of(*words):
     return message
 
 
-def test_flags_and_flagfiles_the_later_wins(tmp_path):
+def test_the_command_line_wins_over_flagfiles_and_the_later_of_equals(tmp_path):
     inner = tmp_path / "inner.flags"
     inner.write_bytes(b"--model.kind=block\n")
     outer = tmp_path / "outer.flags"
     text = f"# a comment\r\n\r\n// another\n  --model.cells=7  \n--flagfile={inner}\n"
     outer.write_bytes(b"\xef\xbb\xbf" + text.encode() + "--path=ä b".encode())
-    got = parse("--model.cells=2", f"--flagfile={outer}", "--nomodel.on")
+    got = parse(f"--flagfile={outer}", "--nomodel.on")
     assert got == Config(Model(7, "block", False), "ä b")
+    for words in (
+        ["--model.cells=2", f"--flagfile={outer}"],
+        [f"--flagfile={outer}", "--model.cells=2"],
+        ["--model.cells", "2", "--flagfile", str(outer)],
+        ["--model.cells=3", f"--flagfile={outer}", "--model.cells=2"],
+    ):
+        assert parse(*words) == Config(Model(2, "block"), "ä b")
+    other = tmp_path / "other.flags"
+    other.write_text("--model.cells=8")
+    assert parse(f"--flagfile={outer}", f"--flagfile={other}").model.cells == 8
+    assert parse(f"--flagfile={other}", f"--flagfile={outer}").model.cells == 7
     assert parse("--flagfile", str(outer), "--model.cells", "9").model.cells == 9
     # Twice the same file is no recursion.
     assert parse(f"--flagfile={outer}", f"--flagfile={outer}").model.cells == 7

@@ -128,7 +128,8 @@ def test_features_are_standardised_by_the_items_of_training_alone(files):
 def test_features_from_attributes(files):
     rows = [
         ("m1", "men", "boots", "red", 1),
-        (None, "men", "boots", "green", 2),  # rejected; those below keep their cells
+        # Rejected: it gives no value, and those below keep their cells.
+        (None, "men", "boots", "green", 2),
         ("w1", "women", "bags", "blue", 30),
         ("m2", "men", "coats", "red", None),
         ("w2", "women", "bags", None, 30),
@@ -147,12 +148,10 @@ def test_features_from_attributes(files):
         normalisation="none",
         fractions=(0.6, 0.2, 0.2),
     )
-    assert corpus.catalogue.encoder.categories == {"colour": ("red", "blue", "green")}
+    assert corpus.catalogue.encoder.categories == {"colour": ("red", "blue")}
     found = corpus.catalogue.take_features(np.arange(4))
-    np.testing.assert_array_equal(
-        found[:, :3], [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]]
-    )
-    prices = found[:, 3:]
+    np.testing.assert_array_equal(found[:, :2], [[1, 0], [0, 1], [1, 0], [0, 0]])
+    prices = found[:, 2:]
     np.testing.assert_array_equal(prices.sum(axis=1), [1, 1, 0, 1])
     assert prices[0, 0] == 1 and prices[1, -1] == 1 and prices[3, -1] == 1
 
@@ -311,7 +310,10 @@ def test_a_catalogue_of_new_items(files):
         features=str(files.folder / "new.npy"),
     )
     catalogue, left_out = data.load_catalogue(config, trained)
-    assert left_out == ["n2", "n3"]
+    assert [(lost.line, lost.reason) for lost in left_out] == [
+        (3, "training had no item of 'women > hats'"),
+        (5, "training had no item of 'men > prints'"),
+    ]
     assert catalogue.item_ids.tolist() == ["n1", "m1"]
     assert catalogue.leaf_of_item.tolist() == [3, 1]
     assert catalogue.tree is trained.tree
@@ -363,7 +365,8 @@ def test_a_path_that_ends_early_is_repeated_among_new_items_too(files):
         uneven="repeat", items=files.write("new", new, ["item", "top", "middle", "row"])
     )
     catalogue, left_out = data.load_catalogue(config, trained)
-    assert (catalogue.item_ids.tolist(), left_out) == (["n1"], ["n2"])
+    assert catalogue.item_ids.tolist() == ["n1"]
+    assert [lost.line for lost in left_out] == [3]
     assert catalogue.leaf_of_item.tolist() == [0]
 
 
@@ -389,8 +392,12 @@ def test_bad_rows_among_new_items_are_not_dropped_in_silence(files):
     with pytest.raises(UserError, match="2 of 3 rows can't be used"):
         data.load_catalogue(files.config(items=path), trained)
     lax = files.config(items=path, max_rejected_fraction=0.9)
-    catalogue, _ = data.load_catalogue(lax, trained)
+    catalogue, left_out = data.load_catalogue(lax, trained)
     assert catalogue.item_ids.tolist() == ["n1"]
+    assert [lost.line for lost in left_out] == [3, 4]
+    assert (
+        "line 2 already" in left_out[0].reason and left_out[1].reason == "no category"
+    )
 
 
 CLOSET = {

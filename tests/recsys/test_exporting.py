@@ -41,9 +41,9 @@ def test_inner_products_of_the_files_are_the_scores(name, shop, tmp_path, monkey
     items, users = (np.load(workdir / f"{n}.npy") for n in ("items", "users"))
     assert items.dtype == users.dtype == np.float32
     found = users @ items.T
-    user_ids = (workdir / "user_ids.txt").read_text().split()
+    user_ids = json.loads((workdir / "user_ids.json").read_text())
     assert user_ids == sorted({user for user, _ in shop.pairs})
-    item_ids = (workdir / "item_ids.txt").read_text().split()
+    item_ids = json.loads((workdir / "item_ids.json").read_text())
     assert item_ids == shop.items["item"].tolist()
     everyone = list(range(len(users)))
     plain = plain_scores(model.network, model.trained.params, shop, everyone)

@@ -140,7 +140,9 @@ def test_a_new_item_is_ranked_by_its_features_and_its_category(
     trained_with = workdirs.load_config(drawn[name], type(shop.config()), "recsys")
     changes = {"data.items": str(tmp_path / "new.csv")}
     model = Model(drawn[name], configs.replace(trained_with, changes))
-    assert model.unplaced == ["strange"]
+    (lost,) = model.left_out
+    assert lost.reason == "training had no item of 'cars'"
+    assert lost.line == len(items) + 1  # the last row below the header
     assert model.catalogue.item_ids.tolist() == items["item"].tolist()[:-1]
     users = ["owl", "nobody"]
     table = model.recommend(users, ITEM_COUNT)
@@ -327,6 +329,37 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
     assert ranks == wanted["rank"].tolist()
     scores = text["score"][:-1].astype(float)
     np.testing.assert_allclose(scores, wanted["score"], rtol=1e-4)
+
+
+def test_items_that_can_not_be_recommended_are_listed_with_their_reasons(
+    drawn, shop, tmp_path, capsys
+):
+    good = shop.items.iloc[:6]
+    bad = pd.DataFrame(
+        [
+            {"item": "strange", "top": "cars", "row": 0},
+            {"item": good["item"][0], "top": "cars", "row": 0},
+        ]
+    )
+    pd.concat([good, bad]).to_csv(tmp_path / "new.csv", index=False)
+    (tmp_path / "asked.csv").write_text("user\nowl\n")
+    flags = {
+        "--mode": "predict",
+        "--workdir": drawn["coarse-fine"],
+        "--input": tmp_path / "asked.csv",
+        "--output": tmp_path / "out.csv",
+        "--data.items": tmp_path / "new.csv",
+        "--data.max_rejected_fraction": 0.5,
+    }
+    assert call(*(f"{name}={value}" for name, value in flags.items())) == 0
+    listed = tmp_path / "out_left_out_items.csv"
+    assert f"2 rows of items are left out, each with its reason: {listed}" in (
+        capsys.readouterr().err
+    )
+    found = pd.read_csv(listed)
+    assert found["line"].tolist() == [8, 9]
+    assert found["reason"][0] == "training had no item of 'cars'"
+    assert found["reason"][1].startswith("the item stands in line 2 already")
 
 
 def test_a_table_without_a_good_row_gives_errors_alone(drawn, tmp_path, capsys):
