@@ -20,7 +20,7 @@ What is switched off, and the claim that must fail then:
 | `hierarchy` | all levels of the category tell more than the leaf |
 | `visual_style` | photos tell what users like within a leaf |
 | `leaf_style` | a matrix per category beats one for all: OurModel, Sherlock, not VBPR |
-| `user_side` | identifying potential users of items (J2) helps: -II, OurModel |
+| `user_side` | identifying potential users (J2) finds the branches that each needs |
 | `drift` | a split along time is harder than a random one |
 
 Why so. With 1.5 users per item a latent factor of the item learns nothing but who took
@@ -50,7 +50,7 @@ import numpy as np
 
 from recsys import closet_choices, closet_latents, closet_parameters
 from recsys.closet_ceilings import affinities as truth
-from recsys.closet_ceilings import ceilings
+from recsys.closet_ceilings import branch_needs, ceilings
 from recsys.closet_parameters import (
     FIRST_DAY,
     GENERATOR_VERSION,
@@ -64,6 +64,7 @@ __all__ = [
     "GENERATOR_VERSION",
     "ClosetConfig",
     "Counts",
+    "branch_needs",
     "ceilings",
     "features",
     "fingerprint",

@@ -10,6 +10,8 @@ affinity(u, i) + log t_i. A ranking that knows less takes the affinity of the pa
 knows, on the average day of its training data.
 """
 
+import dataclasses
+
 import numpy as np
 
 from common import generated
@@ -61,6 +63,37 @@ def affinities(
         known = closet_latents.turn(config, {name: values}, chosen.day)
         found[name] = np.einsum("nd,nd->n", taste, known)
     return found | {"affinity": np.sum(list(found.values()), axis=0)}
+
+
+def branch_needs(
+    config: ClosetConfig, users: np.ndarray, lists: np.ndarray, length: int
+) -> float:
+    """How much users need the branches that their lists are from.
+
+    What a user feels for the 1st- and 2nd-level categories of an item, in standard
+    deviations over users: 0 for lists drawn at random. It is that of the world with the
+    effects `user_side` and `hierarchy`, also where these are off and nobody chooses by
+    it, so that a model can't be ahead there by anything but chance.
+
+    Args:
+      config: of the closet.
+      users: [Q] ids.
+      lists: [Q, K] items by rank, -1 after the last one.
+      length: of a list, the best so many count.
+
+    Returns:
+      The mean over users of the mean over their lists; those without a list are left
+      out.
+    """
+    planted = dataclasses.replace(config, user_side=True, hierarchy=True)
+    lists = lists[:, :length]
+    rows, places = np.nonzero(lists >= 0)
+    found = affinities(planted, users[rows], lists[rows, places])
+    scales = closet_latents.part_scales(planted)
+    needs = (found["top"] + found["middle"]) / np.hypot(scales["top"], scales["middle"])
+    counts = np.bincount(rows, minlength=len(users))
+    sums = np.bincount(rows, needs, minlength=len(users))
+    return float(np.mean(sums[counts > 0] / counts[counts > 0]))
 
 
 def ceilings(

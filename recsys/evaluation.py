@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys import metrics
+from recsys import closet, metrics
 from recsys.config import Config
 from recsys.corpus import Corpus
 from recsys.interactions import UserItems
@@ -21,7 +21,7 @@ class Judged:
       users: int64 [Q], who they are for.
       lists: int32 [Q, K], items by rank, -1 after the last one.
       tests: the items of the split, by row of `users`.
-      values: of `RankingSums.metrics`.
+      values: of `RankingSums.metrics`, and of `planted` for a model's lists.
     """
 
     users: np.ndarray
@@ -75,7 +75,21 @@ def judge(
     length = max(config.ranking.lengths)
     vectors = ranker.user_vectors(params, users)
     found = ranker.rank(index, vectors, length, left_out)
-    return judge_lists(config, corpus, users, found.items, split)
+    judged = judge_lists(config, corpus, users, found.items, split)
+    judged.values.update(planted(config, users, found.items))
+    return judged
+
+
+def planted(config: Config, users: np.ndarray, lists: np.ndarray) -> dict[str, float]:
+    """What only the makers of the closet know: "branch_need@K" of `branch_needs`."""
+    if config.data.interactions:
+        return {}
+    return {
+        f"branch_need@{length}": closet.branch_needs(
+            config.closet, users, lists, length
+        )
+        for length in config.ranking.lengths
+    }
 
 
 def judge_lists(

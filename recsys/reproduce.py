@@ -92,8 +92,8 @@ def write_tables(
             claims.rows_of(verdicts),
             folder / "claims",
             title="Claims of section 4.4",
-            notes=f"Differences in {tables.JUDGED}. Held: the paired 95 % interval over"
-            f" seeds lies above 0. {notes}",
+            notes=f"Differences in {tables.JUDGED}, for branches in {tables.PLANTED}. Held:"
+            f" the paired 95 % interval over seeds lies above 0. {notes}",
         )
         written.append("claims")
     return written

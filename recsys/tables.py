@@ -72,8 +72,10 @@ POPULARITY = "popularity"
 # Table of the paper by metric.
 METRICS = {"accuracy": "table2", "auc": "table3", "ndcg": "table4", "f1": "table5"}
 TITLES = {"accuracy": "Accuracy", "auc": "AUC", "ndcg": "NDCG", "f1": "F1"}
-# What models are compared by.
+# What models are compared by; on the closet also by what is planted there, for the
+# pairs of which one has the second task and the other not.
 JUDGED = "ndcg@10"
+PLANTED = "branch_need@10"
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -135,6 +137,8 @@ def verdicts(results: Results) -> list[claims.Verdict]:
       results: {name of a row: metrics of each seed, in one order}.
     """
     titles = {row.name: row.title for row in ROWS}
+    second_task = [(f"{name}-ii", f"{name}-i") for name in BASELINES]
+    second_task.append((OURS, SINGLE))
     pairs: list[tuple[str, str]] = []
     for name in BASELINES:
         pairs += [(f"{name}-i", name), (f"{name}-ii", f"{name}-i")]
@@ -143,17 +147,18 @@ def verdicts(results: Results) -> list[claims.Verdict]:
     pairs.append((OURS, SINGLE))
     pairs += [(OURS, row.name) for row in ROWS if row.rival]
     judged = []
-    for group, where in (("", "all items"), ("unseen/", "unseen items")):
-        for better, worse in pairs:
-            if better not in results or worse not in results:
+    for metric, where, compared in (
+        (JUDGED, "all items", pairs),
+        (f"unseen/{JUDGED}", "unseen items", pairs),
+        (PLANTED, "branches that users need", second_task),
+    ):
+        for better, worse in compared:
+            found = [results.get(better, ()), results.get(worse, ())]
+            if not all(runs and f"test/{metric}" in runs[0] for runs in found):
                 continue
-            judged.append(
-                claims.judge(
-                    f"{titles[better]} > {titles[worse]}, {where}",
-                    _figures(results[better], f"test/{group}{JUDGED}"),
-                    _figures(results[worse], f"test/{group}{JUDGED}"),
-                )
-            )
+            first, second = (_figures(runs, f"test/{metric}") for runs in found)
+            claim = f"{titles[better]} > {titles[worse]}, {where}"
+            judged.append(claims.judge(claim, first, second))
     if OURS in results:
         ours = results[OURS]
         judged.append(

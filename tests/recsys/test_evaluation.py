@@ -334,7 +334,11 @@ def test_a_list_is_worth_the_same_whoever_made_it(ranker):
     again = evaluation.judge_lists(
         make_config(), make_corpus(), judged.users, judged.lists, "test"
     )
-    assert again.values == judged.values
+    # All but what is known of the closet, from whose users these are taken to be.
+    beside = evaluation.planted(make_config(), judged.users, judged.lists)
+    assert {**again.values, **beside} == judged.values
+    own_tables = make_config(data__interactions="some.csv")
+    assert evaluation.planted(own_tables, judged.users, judged.lists) == {}
     turned = evaluation.judge_lists(
         make_config(), make_corpus(), judged.users, judged.lists[:, ::-1], "test"
     )

@@ -280,10 +280,10 @@ def test_claims_are_judged_over_the_same_seeds(finished):
     assert list(table.index) == [
         "VBPR-II > VBPR-I, all items",
         "VBPR-II > VBPR-I, unseen items",
+        "VBPR-II > VBPR-I, branches that users need",
     ]
-    for claim, name in zip(
-        table.index, ("test/ndcg@10", "test/unseen/ndcg@10"), strict=True
-    ):
+    names = "test/ndcg@10", "test/unseen/ndcg@10", "test/branch_need@10"
+    for claim, name in zip(table.index, names, strict=True):
         one, two = (
             np.array([run[name] for run in metrics_of(workdir, r)]) for r in ROWS
         )
