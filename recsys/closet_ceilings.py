@@ -68,12 +68,13 @@ def affinities(
 def branch_needs(
     config: ClosetConfig, users: np.ndarray, lists: np.ndarray, length: int
 ) -> float:
-    """How much users need the branches that their lists are from.
+    """How much more users need the branches in their lists than the others do.
 
-    What a user feels for the 1st- and 2nd-level categories of an item, in standard
-    deviations over users: 0 for lists drawn at random. It is that of the world with the
-    effects `user_side` and `hierarchy`, also where these are off and nobody chooses by
-    it, so that a model can't be ahead there by anything but chance.
+    What a user feels for the 1st- and 2nd-level categories of an item, less the mean
+    over users, in standard deviations: 0 where all lists are alike, and on average for
+    lists drawn at random. It is that of the world with the effects `user_side` and
+    `hierarchy`, also where these are off and nobody chooses by it, so that a model
+    can't be ahead there by anything but chance.
 
     Args:
       config: of the closet.
@@ -86,11 +87,16 @@ def branch_needs(
       out.
     """
     planted = dataclasses.replace(config, user_side=True, hierarchy=True)
-    lists = lists[:, :length]
-    rows, places = np.nonzero(lists >= 0)
-    found = affinities(planted, users[rows], lists[rows, places])
+    rows, places = np.nonzero(lists[:, :length] >= 0)
+    items = closet_latents.sample_items(planted, lists[rows, places])
+    parts = closet_latents.item_parts(planted, items)
+    branches = {name: parts[name] for name in LEVELS[:-1]}
+    stands_for = closet_latents.turn(planted, branches, items.day)  # [n, D]
+    taste = closet_latents.sample_users(planted).taste[users]  # [Q, D]
+    taste = taste - taste.mean(axis=0)
     scales = closet_latents.part_scales(planted)
-    needs = (found["top"] + found["middle"]) / np.hypot(scales["top"], scales["middle"])
+    deviation = np.hypot(*(scales[name] for name in branches))
+    needs = np.einsum("nd,nd->n", taste[rows], stands_for) / deviation
     counts = np.bincount(rows, minlength=len(users))
     sums = np.bincount(rows, needs, minlength=len(users))
     return float(np.mean(sums[counts > 0] / counts[counts > 0]))

@@ -92,7 +92,8 @@ def test_branch_needs_written_out():
     angle = closet_latents.DRIFT_ANGLE * (items.day / closet_latents.DAYS - 0.5)
 
     def need(user, item):
-        now, later = taste[user, first : first + 8], taste[user, half + first :][:8]
+        own = taste[user] - taste[users].mean(0)
+        now, later = own[first : first + 8], own[half + first :][:8]
         turned = np.cos(angle[item]) * now + np.sin(angle[item]) * later
         return turned @ stands_for[item] / np.sqrt(8)  # a standard normal over users
 
@@ -114,6 +115,8 @@ def test_branch_needs_tell_who_is_served_and_not_who_takes():
     drawn = np.random.default_rng(0).integers(2000, size=(60, 10))
     assert closet.branch_needs(MEN, users, served, 10) > 1
     assert abs(closet.branch_needs(MEN, users, drawn, 10)) < 0.25
+    alike = np.tile(served[0], (60, 1))  # one user's list for everybody
+    assert closet.branch_needs(MEN, users, alike, 10) == pytest.approx(0, abs=1e-12)
     for off in ({"user_side": False}, {"hierarchy": False}):
         other = dataclasses.replace(MEN, **off)
         for lists in (served, drawn):
