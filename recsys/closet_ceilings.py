@@ -11,6 +11,7 @@ knows, on the average day of its training data.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def branch_needs(
     taste = closet_latents.sample_users(planted).taste[users]  # [Q, D]
     taste = taste - taste.mean(axis=0)
     scales = closet_latents.part_scales(planted)
-    deviation = np.hypot(*(scales[name] for name in branches))
+    deviation = math.hypot(*(scales[name] for name in branches))
     needs = np.einsum("nd,nd->n", taste[rows], stands_for) / deviation
     counts = np.bincount(rows, minlength=len(users))
     sums = np.bincount(rows, needs, minlength=len(users))
