@@ -34,6 +34,8 @@ also pulls down those with few interactions wherever others are likelier, where 
 next to no say. So its gain is the greater the more users differ in their branches, and
 the fewer interactions they have; `user_side` takes away both: users then differ only
 below the 2nd level and in looks, which J1 sees as well, and all are equally active.
+What J2 then still adds to a ranking is more training; whether it has found the branches
+is told by `branch_needs`.
 Uniform negatives give J1 the branches too, and J2 less to add; so does `hierarchy` off,
 where siblings share little. The ceilings "siblings" and "content" are without and with
 what J2 alone can learn.
