@@ -22,13 +22,13 @@ class _Lease:
     """
 
     def __init__(self, memory: np.ndarray):
-        self._memory = memory
+        self._memory, self._free = memory, _free  # which may be gone when Python ends
         self.__array_interface__: dict[str, Any] = memory.__array_interface__
 
     def __del__(self) -> None:
         # One call that no other thread can get between: a lock might be held by the
         # very thread that the garbage collector interrupts.
-        _free.append(self._memory)
+        self._free.append(self._memory)
 
 
 def empty_aligned(shape: Sequence[int], dtype: np.typing.DTypeLike) -> np.ndarray:
