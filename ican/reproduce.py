@@ -172,7 +172,7 @@ def describe(config: Config) -> str:
         f"Mean ± standard error over {config.reproduce.seeds} seeds{splits} on the test rows;"
         f" the paper's figures come from its own data. Backbone: ResNet"
         f" {backbone.depth}{part} from {origin},"
-        f" {'frozen' if backbone.frozen else 'trained along'}, photos cut to"
-        f" {config.photos.crop} px, maps of {side} x {side}; {config.train.steps:,} steps of"
+        f" {'frozen' if backbone.frozen else 'trained along'},"
+        f" {config.photos.summary()}, maps of {side} x {side}; {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )

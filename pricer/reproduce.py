@@ -210,8 +210,8 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" {config.reproduce.seeds} seeds of the heads; the gate is cut at the"
         " threshold fitted on validation (Table 3: at 0.5). The paper's figures come"
         " from its own data. Networks:"
-        f" {', '.join(found)}; ResNet {networks.depth} from {origin}, photos cut to"
-        f" {config.photos.crop} px, {networks.steps:,} steps of {networks.batch_size}."
+        f" {', '.join(found)}; ResNet {networks.depth} from {origin},"
+        f" {config.photos.summary()}, {networks.steps:,} steps of {networks.batch_size}."
         f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )

@@ -40,6 +40,11 @@ class PhotosConfig:
         """What features of photos depend on, as it stands in the key of a store."""
         return json.dumps([self.fit, self.resize, self.crop, self.count])
 
+    def summary(self) -> str:
+        """What a network saw, for the notes of a table."""
+        seen = "photos" if self.fit == "crop" else "whole photos, squeezed and"
+        return f"{seen} cut to {self.crop} px"
+
     def describe_cut(self) -> str:
         """How a program that serves has to cut a photo, in words."""
         resized = (

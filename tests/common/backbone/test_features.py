@@ -61,7 +61,9 @@ def test_rows_and_what_the_network_sees_in_their_photos(
     wrapped = {name: {"backbone": tree} for name, tree in variables.items()}
     wanted = []
     for name in names:
-        cut, _ = cut_photos([(photos / name).read_bytes()], PhotosConfig(resize=32, crop=32), None)
+        cut, _ = cut_photos(
+            [(photos / name).read_bytes()], PhotosConfig(resize=32, crop=32), None
+        )
         wanted.append(network.apply(wrapped, cut, method="extract")[0])
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-3)

@@ -98,7 +98,9 @@ def test_the_cut_is_told_in_words():
         "scale the shorter side to 70 pixels (bilinear, antialiased) and cut the 64 x 64"
         " square in the middle; RGB"
     )
+    assert PhotosConfig(resize=70, crop=64).summary() == "photos cut to 64 px"
     squeezed = PhotosConfig(fit="squeeze", resize=70, crop=64)
+    assert squeezed.summary() == "whole photos, squeezed and cut to 64 px"
     assert squeezed.describe_cut().startswith("scale to 70 x 70 pixels (bilinear,")
 
 
