@@ -57,7 +57,7 @@ def extract(
         folder,
         {
             "weights": feature_extraction.hash_weights(wrapped),
-            "photos": photos.cut,
+            "photos": photos.key,
             "precision": precision,
             "data": listings.fingerprint,
         },

@@ -49,7 +49,7 @@ def cache(
     shape = (side * side, resnet.width(sizes))
     key = {
         "weights": feature_extraction.hash_weights(variables),
-        "photos": config.photos.cut,
+        "photos": config.photos.key,
         "pool": str(config.backbone.pool),
         "precision": config.precision,
         "data": examples.listings.fingerprint,

@@ -85,10 +85,12 @@ def branch_needs(
 
     Returns:
       The mean over users of the mean over their lists; those without a list are left
-      out.
+      out, and NaN where nobody has one.
     """
     planted = dataclasses.replace(config, user_side=True, hierarchy=True)
     rows, places = np.nonzero(lists[:, :length] >= 0)
+    if not len(rows):
+        return math.nan
     items = closet_latents.sample_items(planted, lists[rows, places])
     parts = closet_latents.item_parts(planted, items)
     branches = {name: parts[name] for name in LEVELS[:-1]}

@@ -87,13 +87,14 @@ def write_tables(
             result_tables.write_table(found, folder / name, title=title, notes=notes)
             written.append(name)
     verdicts = tables.verdicts(results)
+    planted = "" if config.data.interactions else f", of needs in {tables.PLANTED}"
     if verdicts:
         result_tables.write_table(
             claims.rows_of(verdicts),
             folder / "claims",
             title="Claims of section 4.4",
-            notes=f"Differences in {tables.JUDGED}, for branches in {tables.PLANTED}. Held:"
-            f" the paired 95 % interval over seeds lies above 0. {notes}",
+            notes=f"Differences in {tables.JUDGED}{planted}. Held: the paired 95 %"
+            f" interval over seeds lies above 0. {notes}",
         )
         written.append("claims")
     return written

@@ -150,7 +150,7 @@ def verdicts(results: Results) -> list[claims.Verdict]:
     for metric, where, compared in (
         (JUDGED, "all items", pairs),
         (f"unseen/{JUDGED}", "unseen items", pairs),
-        (PLANTED, "branches that users need", second_task),
+        (PLANTED, "needs of branches", second_task),
     ):
         for better, worse in compared:
             found = [results.get(better, ()), results.get(worse, ())]

@@ -36,7 +36,7 @@ class PhotosConfig:
             )
 
     @property
-    def cut(self) -> str:
+    def key(self) -> str:
         """What features of photos depend on, as it stands in the key of a store."""
         return json.dumps([self.fit, self.resize, self.crop, self.count])
 

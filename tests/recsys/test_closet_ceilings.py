@@ -97,6 +97,8 @@ def test_branch_needs_written_out():
         turned = np.cos(angle[item]) * now + np.sin(angle[item]) * later
         return turned @ stands_for[item] / np.sqrt(8)  # a standard normal over users
 
+    nobody = np.full((3, 2), -1)
+    assert np.isnan(closet.branch_needs(MEN, users, nobody, 2))
     for length, mine in ((2, [5, 9]), (3, [5, 9, 11])):
         wanted = [
             np.mean([need(4, item) for item in (3, 8)]),

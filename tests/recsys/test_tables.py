@@ -280,7 +280,7 @@ def test_claims_are_judged_over_the_same_seeds(finished):
     assert list(table.index) == [
         "VBPR-II > VBPR-I, all items",
         "VBPR-II > VBPR-I, unseen items",
-        "VBPR-II > VBPR-I, branches that users need",
+        "VBPR-II > VBPR-I, needs of branches",
     ]
     names = "test/ndcg@10", "test/unseen/ndcg@10", "test/branch_need@10"
     for claim, name in zip(table.index, names, strict=True):

@@ -86,10 +86,10 @@ def test_features_depend_on_all_that_changes_the_cut():
         PhotosConfig(resize=10, crop=9),
         PhotosConfig(resize=10, crop=8, count=2),
     )
-    assert len({config.cut for config in (base, *others)}) == 5
+    assert len({config.key for config in (base, *others)}) == 5
     # Augmentation is for training alone; features are of the centre.
     assert (
-        PhotosConfig(resize=10, crop=8, flip=False, random_crop=False).cut == base.cut
+        PhotosConfig(resize=10, crop=8, flip=False, random_crop=False).key == base.key
     )
 
 
