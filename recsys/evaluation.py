@@ -76,8 +76,8 @@ def judge(
     vectors = ranker.user_vectors(params, users)
     found = ranker.rank(index, vectors, length, left_out)
     judged = judge_lists(config, corpus, users, found.items, split)
-    judged.values.update(planted(config, users, found.items))
-    return judged
+    truth = planted(config, users, found.items)
+    return dataclasses.replace(judged, values=judged.values | truth)
 
 
 def planted(config: Config, users: np.ndarray, lists: np.ndarray) -> dict[str, float]:
