@@ -161,6 +161,27 @@ def _assign_by_time(
     return _cut(place, fractions)
 
 
+def name_groups(
+    frame: pd.DataFrame, schema: Schema, photo_hashes: Sequence[Sequence[str]] | None
+) -> np.ndarray:
+    """What names the group of near-copies that each row is in, see `assign`.
+
+    Args:
+      frame: N rows as `tables.check_rows` returns them.
+      schema: names the group columns.
+      photo_hashes: the hashes of each row's photos; None where there are none.
+
+    Returns:
+      [N] of str, the least of the texts and hashes that connect the group: it depends
+      on the group's content alone.
+    """
+    tokens = _tokens(frame, schema, photo_hashes)
+    names = np.empty(len(frame), object)
+    for group in _groups(tokens):
+        names[group] = min(token for row in group for token in tokens[row])
+    return names
+
+
 def _assign_by_group(
     frame: pd.DataFrame,
     schema: Schema,
@@ -168,14 +189,10 @@ def _assign_by_group(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> np.ndarray:
-    tokens = _tokens(frame, schema, photo_hashes)
-    place = {}
-    for group in _groups(tokens):
-        content = min(token for row in group for token in tokens[row])
-        digest = hashlib.sha256(f"{seed}\n{content}".encode()).digest()
-        number = int.from_bytes(digest[:8]) / 2**64
-        place.update(dict.fromkeys(group, number))
-    return _cut(np.array([place[row] for row in range(len(frame))]), fractions)
+    codes, names = pd.factorize(name_groups(frame, schema, photo_hashes))
+    digests = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names]
+    place = np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])
+    return _cut(place[codes], fractions)
 
 
 def _cut(place: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:

@@ -26,7 +26,7 @@ from common.parallel import Execution
 from common.photo_training import PhotoRows
 from common.report import Section
 from common.splits import SPLITS
-from pricer import data, labels, networks, sales, train, trimming
+from pricer import comparables, data, labels, networks, sales, train, trimming
 from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.labels import Labels
@@ -209,9 +209,15 @@ def describe_statistics(run: Prepared) -> Part:
     rows within them.
     """
     config, examples, title = run.config, run.examples, "Statistics of earlier prices"
+    count = config.comparables.count
+    alike = report.Text(
+        f"Comparables: the prices of the {count:,} most alike training photos."
+        if count
+        else "The heads get no comparables (--comparables.count)."
+    )
     if not config.statistics.use:
         text = report.Text("The heads get no statistics (--statistics.use).")
-        return {"statistics of earlier prices": 0}, Section(title, [text])
+        return {"statistics of earlier prices": 0}, Section(title, [text, alike])
     history, sold = examples.history, examples.rows("train")
     times = sale_times(examples)
     summary: dict[str, Any] = {"statistics of earlier prices": len(history.available)}
@@ -234,7 +240,7 @@ def describe_statistics(run: Prepared) -> Part:
         f" copies of those of all sales. Keys: {keys}. {_about_times(examples, times)}"
     )
     shown = report.Table(table, caption="Rows within the price limits.")
-    return summary, Section(title, [text, shown])
+    return summary, Section(title, [text, alike, shown])
 
 
 def sale_times(examples: Examples) -> np.ndarray | None:
@@ -337,7 +343,10 @@ def measure_heads(run: Prepared) -> Cost:
     """What a step of the heads costs, on features that are all zero."""
     config, examples, execution = run.config, run.examples, run.execution
     width = len(run.networks) * resnet.width(config.networks.depth)
-    statistics = examples.statistics
+    statistics = examples.context.statistics
+    if config.comparables.count:
+        more = np.zeros((len(statistics), len(comparables.NAMES)), np.float32)
+        statistics = np.concatenate([statistics, more], axis=1)
     task = Task(config, width, statistics.shape[1], devices=execution.devices)
     size = config.train.batch_size // jax.process_count()
     rows = np.resize(examples.rows("train"), size)

@@ -6,6 +6,7 @@ from typing import Literal
 from common.config import check_bounds, knob
 from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
+from common.errors import UserError
 from common.loop_config import LoopConfig
 from common.optim import OptimizerConfig
 from common.parallel import ParallelConfig
@@ -76,6 +77,24 @@ class StatisticsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ComparablesConfig:
+    """Prices of the most alike training photos, as inputs of the heads; ours."""
+
+    count: int = knob(
+        0, "most alike training items whose prices count; 0 = none", low=0, high=1024
+    )
+    sharpness: float = knob(
+        20.0, "items are weighted by softmax(sharpness * cosine)", low=0.0
+    )
+    dimensions: int = knob(
+        512, "whitened components of the features that photos are compared by", low=1
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class NetworksConfig:
     """The single-task networks that features are taken from (paper, Figure 4)."""
 
@@ -102,6 +121,11 @@ class ModelConfig:
         "multiple",
         "vectors of the networks for category, brand, attribute and specification"
         " (MSTFE), or of one trained on the price (STFE)",
+    )
+    inputs: Literal["all", "statistics"] = knob(
+        "all",
+        "what regression and gate see: features and statistics, or the statistics and"
+        " comparables alone",
     )
     hidden: tuple[int, ...] = knob(
         (512, 512), "widths of the hidden layers, of each of the two networks", low=1
@@ -218,6 +242,9 @@ class Config:
     labels: LabelsConfig = dataclasses.field(default_factory=LabelsConfig)
     prices: PricesConfig = dataclasses.field(default_factory=PricesConfig)
     statistics: StatisticsConfig = dataclasses.field(default_factory=StatisticsConfig)
+    comparables: ComparablesConfig = dataclasses.field(
+        default_factory=ComparablesConfig
+    )
     photos: PhotosConfig = dataclasses.field(default_factory=PhotosConfig)
     networks: NetworksConfig = dataclasses.field(default_factory=NetworksConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -244,3 +271,9 @@ class Config:
 
     def __post_init__(self):
         check_bounds(self)
+        something = self.statistics.use or self.comparables.count
+        if self.model.inputs == "statistics" and not something:
+            raise UserError(
+                "--model.inputs=statistics leaves regression and gate nothing to see:"
+                " there are neither --statistics.use nor --comparables.count"
+            )

@@ -2,18 +2,19 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
 
-from common import splits
+from common import data_checks, splits
 from common.data import array_batches, ingest
 from common.data.listings import Listings
 from common.data.pipeline import Batch
 from common.errors import UserError
 from common.loop_config import LoopConfig
-from pricer import bazaar, labels, trimming
+from pricer import bazaar, comparables, labels, trimming
 from pricer.config import Config
 from pricer.features import Features
 from pricer.labels import Labels
@@ -40,6 +41,27 @@ def load_listings(config: Config) -> Listings:
     )
 
 
+class Context(NamedTuple):
+    """What is known of n rows beside their photos.
+
+    Attributes:
+      statistics: float32 [n, S] of earlier prices, standardised; S = 0 where they are
+        not used.
+      groups: int32 [n], of near-copies in training, see `comparables`.
+    """
+
+    statistics: np.ndarray
+    groups: np.ndarray
+
+    def rows(self, places: Any) -> "Context":
+        """That of some of the rows; of one, without the axis of rows."""
+        return Context(self.statistics[places], self.groups[places])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As it stands in a batch."""
+        return {"statistics": self.statistics, "group": self.groups}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
     """All that training and evaluation read of N rows, but the photos' features.
@@ -51,7 +73,7 @@ class Examples:
       limits: fitted on the training rows, beyond which a price is an outlier.
       kept: bool [N], whether a price lies within them.
       history: price statistics, fitted on the kept training rows.
-      statistics: float32 [N, S], standardised; S = 0 where they are not used.
+      context: statistics and groups of all rows.
       labels: of the single-task networks, by task.
     """
 
@@ -61,7 +83,7 @@ class Examples:
     limits: PriceLimits
     kept: np.ndarray
     history: PriceHistory
-    statistics: np.ndarray
+    context: Context
     labels: Mapping[str, Labels]
 
     def rows(self, split: str, *, whole: bool = False) -> np.ndarray:
@@ -101,9 +123,21 @@ def make_examples(config: Config, listings: Listings) -> Examples:
         limits,
         kept,
         history,
-        statistics,
+        Context(statistics, _groups(config, listings)),
         labels.make_labels(listings, config.labels),
     )
+
+
+def _groups(config: Config, listings: Listings) -> np.ndarray:
+    """Numbers int32 [N] of the groups of training rows, where anything needs them."""
+    groups = np.full(len(listings.frame), comparables.NO_GROUP, np.int32)
+    if config.comparables.count:
+        photos = data_checks.hash_photos(listings)
+        names = splits.name_groups(listings.frame, listings.schema, photos)
+        train = listings.indices("train")
+        # By content, so that a table with further rows gives the others their numbers.
+        groups[train] = pd.util.hash_array(names[train]) >> np.uint64(33)
+    return groups
 
 
 def _statistics(
@@ -156,7 +190,7 @@ class HeadRows:
 
     Attributes:
       features: of all N rows.
-      statistics: float32 [N, S].
+      statistics: float32 [N, S], of earlier prices and, behind them, of comparables.
       log_prices: [N].
     """
 

@@ -14,6 +14,7 @@ import numpy as np
 from common import figures, photo_figures
 from common.data.crops import cut_photos
 from common.data.listings import Source
+from pricer.data import Context
 
 if TYPE_CHECKING:
     from pricer.predictor import Model
@@ -65,7 +66,7 @@ def draw_rows(
     source: Source,
     rows: np.ndarray,
     model: "Model",
-    statistics: np.ndarray,
+    context: Context,
     folder: pathlib.Path,
 ) -> None:
     """Writes row_<n>.png for some rows: photo, what told the price, what the gate.
@@ -74,13 +75,13 @@ def draw_rows(
       source: of the photos.
       rows: int [n] of the source.
       model: that looks at them.
-      statistics: [n, S] of these rows.
+      context: of these rows.
       folder: for the figures.
     """
-    for row, own in zip(rows, statistics, strict=True):
+    for place, row in enumerate(rows):
         images = source[int(row)]["images"]
         photos, mask = cut_photos(images, model.config.photos, None)
-        log_price, logit, maps = look(model, photos, mask, own)
+        log_price, logit, maps = look(model, photos, mask, context.rows([place]))
         accepted = model.trained.calibration.threshold.accepts(np.array([logit]))[0]
         figure = photo_figures.overlays(
             photos[0],
@@ -92,7 +93,7 @@ def draw_rows(
 
 
 def look(
-    model: "Model", photos: np.ndarray, mask: np.ndarray, statistics: np.ndarray
+    model: "Model", photos: np.ndarray, mask: np.ndarray, context: Context
 ) -> tuple[float, float, Maps]:
     """What the first photo of a row tells, place by place.
 
@@ -100,7 +101,7 @@ def look(
       model: that looks.
       photos: uint8 [M, H, W, 3].
       mask: [M].
-      statistics: [S].
+      context: of the row, n = 1.
 
     Returns:
       (log price, gate logit, maps).
@@ -111,7 +112,7 @@ def look(
     said = model.see_photos(
         covered,
         np.repeat(mask[None], count, axis=0),
-        np.repeat(statistics[None], count, axis=0),
+        context.rows(np.zeros(count, int)),
     )
     price = (said.log_price[0] - said.log_price[1:]).reshape(PLACES, PLACES)
     gate = (said.gate_logit[0] - said.gate_logit[1:]).reshape(PLACES, PLACES)

@@ -10,6 +10,7 @@ import numpy as np
 from common import export
 from common.encoders import RESERVED, Encoders, Vocabulary
 from common.schema import Attribute
+from pricer.comparables import Comparables
 from pricer.task import Scales, State
 from pricer.trained import Trained
 
@@ -71,6 +72,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
       directory: made where absent.
     """
     encoders, fitted = encoders_of(trained), trained.calibration
+    compared = trained.comparables
     order = [vocabulary.attribute.name for vocabulary in encoders.attributes]
     photos, transform = trained.config.photos, trained.config.prices.transform
     side, count = photos.crop, photos.count
@@ -88,10 +90,14 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
         )
         for place, key in enumerate(order):
             statistics = statistics + tables[key][batch["categorical"][:, place]]
-        head = weights["heads"]
+        head, items = weights["heads"], weights["comparables"]
         state = State(head["params"], Scales(**head["scales"]), None, None)
         said, _ = trained.see(
-            {"networks": tuple(weights["networks"].values()), "heads": state},
+            {
+                "networks": tuple(weights["networks"].values()),
+                "heads": state,
+                "comparables": Comparables(**items) if items else None,
+            },
             {**batch, "statistics": statistics},
         )
         point = said.log_price
@@ -127,6 +133,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
                 "params": trained.state.params,
                 "scales": trained.state.scales._asdict(),
             },
+            "comparables": compared._asdict() if compared else {},
         },
         inputs,
         directory,

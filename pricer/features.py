@@ -5,7 +5,7 @@ photo is the networks' vectors side by side (MSTFE), or that of one alone (STFE)
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -39,12 +39,17 @@ class Features:
         parts = [store.rows(indices) for store in self.stores]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
+    def chunks(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows, in the order asked for, as many at a time as memory holds easily."""
+        for first in range(0, len(indices), _CHUNK):
+            yield self.rows(indices[first : first + _CHUNK])
+
     def moments(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [F] over rows; the deviation of constants is 1."""
         total = np.zeros(self.width)
         squares = np.zeros(self.width)
-        for first in range(0, len(indices), _CHUNK):
-            part = self.rows(indices[first : first + _CHUNK]).astype(np.float64)
+        for part in self.chunks(indices):
+            part = part.astype(np.float64)
             total += part.sum(0)
             squares += (part**2).sum(0)
         mean = total / len(indices)

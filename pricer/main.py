@@ -46,9 +46,8 @@ def run_evaluate(config: Config, run: Run) -> None:
     model, listings = Model(run.workdir, config), data.load_listings(config)
     examples = data.make_examples(config, listings)
     rows = examples.rows(run.split)
-    said, _ = model.see(
-        listings.frame, listings.source, rows, examples.statistics[rows]
-    )
+    context = examples.context.rows(rows)
+    said, _ = model.see(listings.frame, listings.source, rows, context)
     measured = evaluation.measure(
         said, examples.log_prices[rows], model.trained.calibration, config.loss.band
     )
@@ -77,8 +76,8 @@ def run_explain(config: Config, run: Run) -> None:
     if run.input is None:
         listings = data.load_listings(config)
         rows = listings.indices(run.split)[:EXPLAINED]
-        own = data.make_examples(config, listings).statistics[rows]
-        explain.draw_rows(listings.source, rows, model, own, folder)
+        context = data.make_examples(config, listings).context.rows(rows)
+        explain.draw_rows(listings.source, rows, model, context, folder)
     else:
         new = model.read(run.input, run.images or "")
         with contextlib.closing(new.source):
@@ -86,8 +85,8 @@ def run_explain(config: Config, run: Run) -> None:
             rows = new.usable
             if not len(rows):
                 raise UserError(f"{run.input}: no row that can be read")
-            own = model.statistics(new.frame.iloc[rows])
-            explain.draw_rows(new.source, rows, model, own, folder)
+            context = model.context(new.frame.iloc[rows])
+            explain.draw_rows(new.source, rows, model, context, folder)
     run.show(f"{len(rows)} rows drawn: {folder}")
 
 

@@ -19,7 +19,9 @@ from common.data.images import decode
 from common.data.listings import NewRows, Record, Source, Subset
 from common.schema import Schema
 from pricer import photo_quality, trained, trimming
+from pricer.comparables import NO_GROUP
 from pricer.config import Config
+from pricer.data import Context
 from pricer.model import Suggestion
 
 Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
@@ -102,7 +104,7 @@ class Model:
         frame: pd.DataFrame,
         source: Source,
         rows: np.ndarray,
-        statistics: np.ndarray | None = None,
+        context: Context | None = None,
     ) -> tuple[Suggestion, np.ndarray]:
         """What is said of some rows of typed cells and photos, in their order.
 
@@ -110,19 +112,18 @@ class Model:
           frame: typed rows.
           source: their photos.
           rows: int [n] positions in both.
-          statistics: [n, S] of these rows; None for those of all training sales.
+          context: of these rows; None for new ones, see `context`.
 
         Returns:
           (suggestions [n], standardised features [n, F] of length 1).
         """
-        if statistics is None:
-            statistics = self.statistics(frame.iloc[rows])
+        known = self.context(frame.iloc[rows]) if context is None else context
         place = {int(row): index for index, row in enumerate(rows)}
         photos = self.config.photos
 
         def load(record: Record) -> dict[str, np.ndarray]:
-            own = statistics[place[record["row"]]]
-            return {**photo_features.load(photos, record), "statistics": own}
+            own = known.rows(place[record["row"]])
+            return {**photo_features.load(photos, record), **own.arrays()}
 
         with pipeline.eval_batches(
             Subset(source, rows), load, batch_size=self.config.networks.batch_size
@@ -131,16 +132,16 @@ class Model:
             return trained.see_rows(self._look, self._weights, put, len(rows))
 
     def see_photos(
-        self, photos: np.ndarray, mask: np.ndarray, statistics: np.ndarray
+        self, photos: np.ndarray, mask: np.ndarray, context: Context
     ) -> Suggestion:
         """What is said of photos that are cut already.
 
         Args:
           photos: uint8 [n, M, H, W, 3].
           mask: [n, M], 1 for a photo.
-          statistics: [n, S].
+          context: of the n rows.
         """
-        arrays = {"photos": photos, "photo_mask": mask, "statistics": statistics}
+        arrays = {"photos": photos, "photo_mask": mask, **context.arrays()}
         batches = array_batches.eval_batches(
             len(photos),
             lambda rows: {name: array[rows] for name, array in arrays.items()},
@@ -167,10 +168,11 @@ class Model:
             schema, attributes=attributes, group=None, split=None
         )
 
-    def statistics(self, frame: pd.DataFrame) -> np.ndarray:
-        """Price statistics [n, S] of new rows: all training sales are their history."""
+    def context(self, frame: pd.DataFrame) -> Context:
+        """That of new rows: all training sales are their history and comparables."""
+        groups = np.full(len(frame), NO_GROUP, np.int32)
         if not self.config.statistics.use:
-            return np.zeros((len(frame), 0), np.float32)
+            return Context(np.zeros((len(frame), 0), np.float32), groups)
         columns = {a.name: a.columns[0] for a in self.trained.schema.attributes}
 
         def cells(name: str) -> np.ndarray | None:
@@ -180,9 +182,10 @@ class Model:
             return found.astype(object).where(found.notna(), None).to_numpy()
 
         labels = self.config.labels
-        return self.trained.history.features(
+        statistics = self.trained.history.features(
             cells(labels.category), cells(labels.seller), rows=len(frame)
         )
+        return Context(statistics, groups)
 
     def _table(self, new: NewRows) -> pd.DataFrame:
         frame, usable = new.frame, new.usable

@@ -48,7 +48,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
             workdirs.start_record(folder, "pricer", wanted, train.FREE)
             if not (folder / workdirs.METRICS).exists():
                 say(f"{row.name}, seed {seed}")
-                key = wanted.model.features, wanted.labels
+                key = wanted.model.features, wanted.labels, wanted.comparables
                 if key not in prepared:
                     prepared[key] = train.prepare(wanted, workdir / "networks", say)
                 run = with_config(prepared[key], wanted)

@@ -28,7 +28,7 @@ class Columns:
     """What boosting reads and learns, row for row.
 
     Attributes:
-      values: float32 [n, F + S], features and statistics.
+      values: float32 [n, D], what the heads see of each row.
       log_prices: [n].
       rows: positions in these arrays of the "train", "validation" and "test" rows.
     """
@@ -39,7 +39,7 @@ class Columns:
 
 
 def columns_of(heads: Heads, test: np.ndarray) -> Columns:
-    """Lays out features and statistics of the rows that the heads read.
+    """Lays out what the heads see of the rows that they read.
 
     Args:
       heads: with features, statistics and rows.
@@ -52,11 +52,12 @@ def columns_of(heads: Heads, test: np.ndarray) -> Columns:
     }
     ends = np.cumsum([0, *map(len, splits.values())])
     source = heads.rows
-    width = source.features.width
+    width = source.features.width if heads.config.model.inputs == "all" else 0
     values = np.empty((ends[-1], width + source.statistics.shape[1]), np.float32)
     places = {}
     for start, end, (split, rows) in zip(ends, ends[1:], splits.items(), strict=False):
-        values[start:end, :width] = source.features.rows(rows)
+        if width:
+            values[start:end, :width] = source.features.rows(rows)
         values[start:end, width:] = source.statistics[rows]
         places[split] = np.arange(start, end)
     wanted = np.concatenate(list(splits.values()))

@@ -1,6 +1,7 @@
 """Tables 2 to 5 of the paper: their rows, its figures, and what it claims of them.
 
-Two tables are ours: the gate against its rivals, and what prices of the seller add.
+Three tables are ours: the gate against its rivals, and what prices of the seller and of
+the most alike photos add.
 Which switch of the built-in bazaar must undo which claim is told in `pricer.bazaar`.
 """
 
@@ -60,7 +61,7 @@ def _percentile(percent: int, paper: tuple[float, float, float]) -> Row:
     changes = {"gate.constraint": "percentile", "gate.percentile": percent / 100}
     tables: tuple[str, ...] = ("table2",)
     if percent == 50:
-        tables += ("table4", "table5", "statistics")
+        tables += ("table4", "table5", "statistics", "comparables")
     if percent in COVERAGES:
         tables += ("rivals",)
     return Row(f"p{percent}", f"percentile {percent} %", tables, changes, paper)
@@ -116,6 +117,13 @@ ROWS = (
         "statistics",
         {"labels.seller": ""},
     ),
+    _variant(
+        _P50,
+        "no_comparables",
+        "no comparables",
+        "comparables",
+        {"comparables.count": 0, "model.inputs": "all"},
+    ),
     Row("variance", "predicted variance", ("rivals",), _VARIANCE),
     Row("boosting", "boosting, predicted error", ("rivals",), {}, boosting=True),
 )
@@ -128,6 +136,7 @@ TITLES = {
     "table4": "Table 4: features of four networks (MSTFE) and of one (STFE)",
     "table5": "Table 5: with warm-up and without",
     "statistics": "With price statistics of the seller and without",
+    "comparables": "With prices of the most alike photos and without",
     RIVALS: "The gate and its rivals at equal coverage",
 }
 
@@ -137,7 +146,8 @@ def choose_rows(names: Sequence[str], config: Config) -> tuple[Row, ...]:
 
     Args:
       names: of rows; () for all that make sense with the config: gradient boosting is
-        left out, for it takes long, and what is about sellers where there are none.
+        left out, for it takes long, and what is about sellers or comparables where
+        there are none.
       config: of the runs.
 
     Raises:
@@ -149,8 +159,11 @@ def choose_rows(names: Sequence[str], config: Config) -> tuple[Row, ...]:
         if all(row.boosting for row in chosen):
             raise UserError("--reproduce.rows: name a row to hold boosting against")
         return chosen
-    senseless = () if config.labels.seller else ("p50_no_seller",)
-    return tuple(r for r in ROWS if not r.boosting and r.name not in senseless)
+    senseless = {
+        "p50_no_seller": not config.labels.seller,
+        "p50_no_comparables": not config.comparables.count,
+    }
+    return tuple(r for r in ROWS if not r.boosting and not senseless.get(r.name))
 
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -190,6 +203,7 @@ def verdicts(results: Results) -> list[claims.Verdict]:
         )
         judged += _less(results, f"the warm-up helps ({kind})", kind, f"{kind}_cold")
     judged += _less(results, "prices of the seller help", "p50", "p50_no_seller")
+    judged += _less(results, "comparables help", "p50", "p50_no_comparables")
     return judged + _against_rivals(results) + _against_truth(results)
 
 

@@ -90,7 +90,7 @@ class Task:
         features, statistics = (
             jnp.zeros((1, size)) for size in (self.features, self.statistics)
         )
-        inputs = make_inputs(scales, features, statistics)
+        inputs = self._inputs(scales, features, statistics)
         params = self.network.init(key, inputs)["params"]
         beta = jnp.asarray(self.config.gate.beta, jnp.float32)
         return State(params, scales, beta, self._optimizer.init(params))
@@ -128,7 +128,7 @@ class Task:
     ) -> Suggestion:
         """Log price and gate logit of every row; with a key, as dropout leaves them."""
         scales = state.scales
-        inputs = make_inputs(scales, batch["features"], batch["statistics"])
+        inputs = self._inputs(scales, batch["features"], batch["statistics"])
         said: Any = self.network.apply(
             {"params": state.params},
             inputs,
@@ -203,6 +203,12 @@ class Task:
         total, weight = squared
         return jax.lax.stop_gradient(2.0 * total / weight)
 
+    def _inputs(
+        self, scales: Scales, features: jax.Array, statistics: jax.Array
+    ) -> jax.Array:
+        seen = features if self.config.model.inputs == "all" else None
+        return make_inputs(scales, seen, statistics)
+
     @property
     def _optimizer(self) -> optax.GradientTransformation:
         config = self.config
@@ -211,18 +217,19 @@ class Task:
 
 
 def make_inputs(
-    scales: Scales, features: jax.Array, statistics: jax.Array
+    scales: Scales, features: jax.Array | None, statistics: jax.Array
 ) -> jax.Array:
     """What the networks read of each row: float32 [B, F + S + S T].
 
     Args:
       scales: of the training rows.
-      features: float [B, F], as they are stored.
+      features: float [B, F], as they are stored; None leaves them out.
       statistics: float32 [B, S], standardised.
     """
-    features = features.astype(jnp.float32)
-    features = (features - scales.feature_mean[None]) / scales.feature_scale[None]
-    parts = [features, statistics]
+    parts = [statistics]
+    if features is not None:
+        away = features.astype(jnp.float32) - scales.feature_mean[None]
+        parts.insert(0, away / scales.feature_scale[None])
     if scales.statistic_edges is not None:
         parts.append(encode_pieces(statistics, scales.statistic_edges))
     return jnp.concatenate(parts, axis=1)

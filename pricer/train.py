@@ -14,6 +14,7 @@ from common.data.images import decode
 from common.parallel import Execution
 from pricer import (
     bazaar,
+    comparables,
     data,
     evaluation,
     features,
@@ -25,6 +26,7 @@ from pricer import (
     trimming,
 )
 from pricer import metrics as measures
+from pricer.comparables import Comparables
 from pricer.config import TASKS, Config
 from pricer.data import Examples, HeadRows
 from pricer.evaluation import Calibration
@@ -51,6 +53,7 @@ class Prepared:
       execution: what it runs on.
       examples: rows and what was fitted on them.
       networks: that the features come from.
+      comparables: training items that photos are compared with, if any.
       heads: regression and gate.
     """
 
@@ -58,6 +61,7 @@ class Prepared:
     execution: Execution
     examples: Examples
     networks: Sequence[TrainedNetwork]
+    comparables: Comparables | None
     heads: Heads
 
 
@@ -81,9 +85,22 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Prepared:
         say(f"network for {wanted.task}: {int(wanted.usable.sum()):,} labelled rows")
         found.append(train_network(config, wanted, examples, execution, folder))
     stored = features.extract(config, found, examples.listings, execution)
+    statistics, compared = examples.context.statistics, None
+    if config.comparables.count:
+        say(f"comparing {len(statistics):,} photos with those of training")
+        compared, columns = comparables.fit(
+            config.comparables,
+            stored,
+            examples.rows("train"),
+            examples.log_prices,
+            examples.context.groups,
+            execution=execution,
+            batch_size=config.networks.batch_size,
+        )
+        statistics = np.concatenate([statistics, columns], axis=1)
     heads = Heads(
         config,
-        HeadRows(stored, examples.statistics, examples.log_prices),
+        HeadRows(stored, statistics, examples.log_prices),
         examples.rows("train"),
         examples.rows("validation"),
         execution,
@@ -92,7 +109,7 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Prepared:
             "features": [store.key["weights"] for store in stored.stores],
         },
     )
-    return Prepared(config, execution, examples, found, heads)
+    return Prepared(config, execution, examples, found, compared, heads)
 
 
 def wanted_labels(config: Config, examples: Examples) -> list[Labels]:
@@ -229,6 +246,7 @@ def save(
             outcome.calibration,
             quality,
             like,
+            run.comparables,
         )
         page.write(run, workdir, outcome, values, quality)
 

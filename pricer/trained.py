@@ -4,6 +4,7 @@ workdir/model.json                         all that was fitted, and what it was 
 workdir/networks/<task>/network.safetensors   what features come from
 workdir/checkpoints/                       regression and gate
 workdir/examples.npz                       accepted training items, to point at
+workdir/comparables.npz                    training items to compare with, if any
 """
 
 import dataclasses
@@ -21,7 +22,8 @@ from common import schema as schemas
 from common.devices import SINGLE, Devices
 from common.errors import UserError
 from common.schema import Schema
-from pricer import networks
+from pricer import comparables, networks
+from pricer.comparables import Comparables
 from pricer.config import Config
 from pricer.evaluation import Calibration
 from pricer.heads import JOINT
@@ -34,6 +36,7 @@ from pricer.trimming import PriceLimits
 
 FILE = "model.json"
 EXAMPLES = "examples.npz"
+COMPARABLES = "comparables.npz"
 NETWORKS = "networks"
 
 
@@ -71,6 +74,7 @@ class Trained:
       calibration: threshold of the gate, radius of the interval.
       quality: what the photos that it can price look like.
       examples: accepted training items.
+      comparables: training items that photos are compared with, if any.
     """
 
     config: Config
@@ -82,12 +86,17 @@ class Trained:
     calibration: Calibration
     quality: Limits
     examples: Examples
+    comparables: Comparables | None
 
     @property
     def weights(self) -> dict[str, Any]:
         """What `see` computes with."""
         # No dict: jax sorts the keys of one, and the order is that of the features.
-        return {"networks": tuple(self.networks.values()), "heads": self.state}
+        return {
+            "networks": tuple(self.networks.values()),
+            "heads": self.state,
+            "comparables": self.comparables,
+        }
 
     def see(
         self, weights: Any, batch: Mapping[str, Any], devices: Devices = SINGLE
@@ -97,7 +106,8 @@ class Trained:
         Args:
           weights: see there.
           batch: "photos" uint8 [B, M, H, W, 3], "photo_mask" [B, M], "statistics"
-            float32 [B, S].
+            float32 [B, S] of earlier prices; "group" int32 [B] where rows may be
+            training items, see `comparables.compare`.
           devices: what the batch is spread over.
 
         Returns:
@@ -114,10 +124,17 @@ class Trained:
         # Stored features are kept so; the heads have seen no others.
         vectors = vectors.astype(jnp.float16)
         head: State = weights["heads"]
-        task = Task(
-            self.config, vectors.shape[1], batch["statistics"].shape[1], False, devices
-        )
-        said = task.see(head, {"features": vectors, "statistics": batch["statistics"]})
+        statistics = batch["statistics"]
+        if weights["comparables"] is not None:
+            columns = comparables.compare(
+                weights["comparables"],
+                self.config.comparables,
+                vectors,
+                batch.get("group"),
+            )
+            statistics = jnp.concatenate([statistics, columns], axis=1)
+        task = Task(self.config, vectors.shape[1], statistics.shape[1], False, devices)
+        said = task.see(head, {"features": vectors, "statistics": statistics})
         return said, unit_features(vectors, head.scales)
 
 
@@ -140,6 +157,7 @@ def save(
     calibration: Calibration,
     quality: Limits,
     examples: Examples,
+    compared: Comparables | None,
 ) -> None:
     """Writes all that stands beside the checkpoints."""
     for network in trained:
@@ -150,6 +168,9 @@ def save(
         )
     with open(workdir / EXAMPLES, "wb") as file:
         np.savez(file, ids=examples.ids.astype(str), features=examples.features)
+    if compared is not None:
+        with open(workdir / COMPARABLES, "wb") as file:
+            np.savez(file, **compared._asdict())
     contents = {
         "schema": json.loads(schemas.dumps(schema)),
         "networks": [network.task for network in trained],
@@ -184,6 +205,10 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         tasks = [str(task) for task in contents["networks"]]
         with np.load(workdir / EXAMPLES, allow_pickle=False) as saved:
             examples = Examples(saved["ids"], saved["features"])
+        compared = None
+        if config.comparables.count:
+            with np.load(workdir / COMPARABLES, allow_pickle=False) as saved:
+                compared = Comparables(*(saved[name] for name in Comparables._fields))
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing: run --mode=train there to its end first"
@@ -198,7 +223,9 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         task: {name: {"backbone": tree} for name, tree in found.items()}
         for task, found in variables.items()
     }
-    return Trained(config, _load_state(workdir), wrapped, schema, *fitted, examples)
+    return Trained(
+        config, _load_state(workdir), wrapped, schema, *fitted, examples, compared
+    )
 
 
 def _load_state(workdir: pathlib.Path) -> State:

@@ -87,6 +87,19 @@ def test_groups_are_the_connected_components(rows):
     }
 
 
+def test_groups_are_named_by_their_content():
+    frame = frame_of(title=["Ring 7", "lamp", "ring, 8", "chair", None])
+    hashes = [["p"], ["q"], ["r"], ["q"], []]
+    names = splits.name_groups(frame, TITLED, hashes)
+    # By title rows 0 and 2 belong together, by photo rows 1 and 3.
+    assert [list(names).index(name) for name in names] == [0, 1, 0, 1, 4]
+    assert list(names[:2]) == ["photo p", "photo q"]  # the least of each group
+    order = [3, 0, 4, 2, 1]
+    shuffled = frame.iloc[order].reset_index(drop=True)
+    again = splits.name_groups(shuffled, TITLED, [hashes[row] for row in order])
+    np.testing.assert_array_equal(again, names[order])
+
+
 def test_near_copies_never_straddle_and_order_does_not_matter():
     rng = np.random.default_rng(1)
     base = words(400)

@@ -32,6 +32,7 @@ TINY = {
     "networks.optimizer.learning_rate": 0.05,
     "model.hidden": (8,),
     "statistics.bins": 3,
+    "comparables.count": 3,
     "optimizer.learning_rate": 0.01,
     "optimizer.warmup_steps": 0,
     "warm_up.steps": 4,

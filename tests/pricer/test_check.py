@@ -190,7 +190,8 @@ def test_many_rare_classes_are_cut_short(run, monkeypatch):
 
 def test_rows_without_an_earlier_sale_are_counted(run):
     summary, section = check.describe_statistics(run)
-    text, table = section.blocks
+    text, alike, table = section.blocks
+    assert "3 most alike training photos" in alike.text
     found = {
         (row["of"], row["split"]): [
             row[name] for name in ("rows", "empty", "not in training", "none before")
@@ -223,10 +224,10 @@ def test_the_rows_counted_are_those_whose_statistics_stand_on_no_sale(shop):
     examples = data.make_examples(config, data.load_listings(config))
     history = examples.history
     counts = np.expm1(
-        examples.statistics[:, -2:] * history.scale[-2:] + history.center[-2:]
+        examples.context.statistics[:, -2:] * history.scale[-2:] + history.center[-2:]
     )
     run = types.SimpleNamespace(config=config, examples=examples)
-    for row in check.describe_statistics(run)[1].blocks[1].rows:
+    for row in check.describe_statistics(run)[1].blocks[-1].rows:
         column = ["category", "seller"].index(row["of"])
         none = int((counts[examples.rows(row["split"]), column] < 0.5).sum())
         assert none == row["empty"] + row["not in training"] + row["none before"]
@@ -242,7 +243,8 @@ def test_without_times_and_seller_nothing_comes_too_early(run, small):
     )
     found = types.SimpleNamespace(config=config, examples=examples)
     summary, section = check.describe_statistics(found)
-    text, table = section.blocks
+    text, alike, table = section.blocks
+    assert "3 most alike training photos" in alike.text
     assert "Without times" in text.text and "Keys: category." in text.text
     assert [row["none before"] for row in table.rows] == [0, 0]
     assert summary["test rows without a sale of their category"] == "0.0%"
@@ -311,7 +313,8 @@ def test_minutes_are_steps_looks_and_rows_times_seconds(run):
 
 
 def test_parameters_are_those_of_the_sizes(run):
-    inputs = 2 * 128 + 14 * (1 + 3)  # a statistic and its three pieces
+    # A statistic, or what comparables tell, and its three pieces.
+    inputs = 2 * 128 + (14 + 8) * (1 + 3)
     assert check.measure_heads(run).parameters == 2 * (inputs * 8 + 8 + 8 + 1)
     # Convolutions without bias, two numbers a channel of each normalisation.
     backbone = 7 * 7 * 3 * 16 + 2 * 16 + 2 * (9 * 16 * 16 + 2 * 16)
@@ -335,7 +338,7 @@ def test_the_verb_writes_a_page_and_sums_it_up(small, run, tmp_path, capsys):
         "| rows beyond the price limits | 4 |",
         "| networks | 2 |",
         "| test rows without a sale of their seller | 75.0% |",
-        "| parameters of the heads | 5,026 |",
+        "| parameters of the heads | 5,538 |",
         f"1 rejected rows: {run.examples.listings.directory / 'rejected.csv'}",
         f"1 dropped photos: {run.examples.listings.directory / 'dropped_photos.csv'}",
         f"report: {tmp_path / 'check.html'}",

@@ -43,14 +43,14 @@ def test_statistics_are_of_kept_training_rows_sold_before(examples, shop):
     history, own = PriceHistory.fit(
         logs[train], of("category", train), of("seller", train), times[train]
     )
-    np.testing.assert_allclose(examples.statistics[train], own, atol=1e-5)
+    np.testing.assert_allclose(examples.context.statistics[train], own, atol=1e-5)
     test = examples.rows("test")
     sales = Sales(logs[train], of("category", train), of("seller", train), times[train])
     wanted = history.features(
         of("category", test), of("seller", test), times[test], sales=sales
     )
-    np.testing.assert_allclose(examples.statistics[test], wanted, atol=1e-5)
-    assert examples.statistics.shape == (149, 14)
+    np.testing.assert_allclose(examples.context.statistics[test], wanted, atol=1e-5)
+    assert examples.context.statistics.shape == (149, 14)
 
 
 def test_an_own_price_is_not_in_the_own_statistics(shop):
@@ -64,7 +64,7 @@ def test_an_own_price_is_not_in_the_own_statistics(shop):
         frame = listings.frame.copy()
         frame.loc[last, "price"] *= factor
         changed = dataclasses.replace(listings, frame=frame)
-        found.append(data.make_examples(config, changed).statistics[last])
+        found.append(data.make_examples(config, changed).context.statistics[last])
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 
@@ -75,7 +75,10 @@ def test_the_paper_has_twelve_and_none_is_possible(shop):
         (0, {"statistics__use": False}),
     ):
         config = shop.config(**changes)
-        assert data.make_examples(config, listings).statistics.shape == (149, width)
+        assert data.make_examples(config, listings).context.statistics.shape == (
+            149,
+            width,
+        )
 
 
 def test_a_table_without_prices_photos_or_seller_is_told(shop):
@@ -99,7 +102,7 @@ def test_without_seller_and_time_their_statistics_are_blank(shop):
     names = examples.history.names
     seller = [index for index, name in enumerate(names) if name.startswith("seller")]
     assert not any(name.startswith("seller") for name in examples.history.available)
-    assert len(set(map(tuple, examples.statistics[:, seller]))) == 1
+    assert len(set(map(tuple, examples.context.statistics[:, seller]))) == 1
 
 
 def test_fine_pieces_without_times_would_show_a_row_its_own_price(shop):
@@ -110,7 +113,7 @@ def test_fine_pieces_without_times_would_show_a_row_its_own_price(shop):
     with pytest.raises(UserError, match="--statistics.bins=3: .* no times of sale"):
         data.make_examples(config, undated)
     unused = shop.config(statistics__use=False)
-    assert data.make_examples(unused, undated).statistics.shape[1] == 0
+    assert data.make_examples(unused, undated).context.statistics.shape[1] == 0
 
 
 def test_the_bazaar_is_drawn_where_no_path_is_given(shop, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pricer import explain
+from pricer.data import Context
 from pricer.model import Suggestion
 
 
@@ -31,8 +32,9 @@ def test_wider_squares_end_at_the_edge():
 def test_what_is_covered_is_what_told():
     """A model whose price is the brightness of the upper left quarter."""
 
-    def see_photos(photos, mask, statistics):
-        assert (statistics == 7).all() and (mask == 1).all()
+    def see_photos(photos, mask, context):
+        assert (context.statistics == 7).all() and (context.groups == 5).all()
+        assert context.statistics.shape == (len(photos), 3) and (mask == 1).all()
         quarter = photos[:, 0, :16, :16].astype(np.float64).mean((1, 2, 3))
         lower = photos[:, 0, 16:, 16:].astype(np.float64).mean((1, 2, 3))
         return Suggestion(quarter, -lower)
@@ -41,7 +43,8 @@ def test_what_is_covered_is_what_told():
     photo = np.zeros((1, 32, 32, 3), np.uint8)
     photo[0, :16, :16] = 200
     photo[0, 16:, 16:] = 100
-    price, gate, maps = explain.look(model, photo, np.ones(1), np.full(3, 7.0))
+    known = Context(np.full((1, 3), 7.0), np.array([5], np.int32))
+    price, gate, maps = explain.look(model, photo, np.ones(1), known)
     assert (price, gate) == (200, -100)
     assert maps.price.shape == (explain.PLACES, explain.PLACES)
     # Covering it with the darker mean lowers it: the place has raised the price.

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from pricer import photo_quality
+from pricer import photo_quality, train
+from pricer.comparables import NO_GROUP
 from pricer.gate import Threshold
 from pricer.predictor import TOO_LITTLE, Model
 
@@ -39,6 +40,20 @@ def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
         np.log(judged["suggested_price"][accepted]),
         atol=5e-3,
     )
+
+
+def test_training_rows_are_compared_with_others_only(model, run):
+    """Seen again from their photos, as `evaluate --split=train` does."""
+    stored = train.prepare(run.config, run.workdir / "networks", lambda text: None)
+    examples, heads = stored.examples, stored.heads
+    rows = examples.rows("train")[:20]
+    wanted = heads.see(stored.execution.replicate(model.trained.state), rows)
+    listings, known = examples.listings, examples.context.rows(rows)
+    said, _ = model.see(listings.frame, listings.source, rows, known)
+    np.testing.assert_allclose(said.log_price, wanted.log_price, atol=5e-3)
+    alone = known._replace(groups=np.full(20, NO_GROUP, np.int32))
+    said, _ = model.see(listings.frame, listings.source, rows, alone)
+    assert abs(said.log_price - wanted.log_price).max() > 0.02
 
 
 def test_rows_keep_their_order_and_their_ids(table, shop):

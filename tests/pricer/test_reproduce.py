@@ -16,7 +16,8 @@ def finished(run, shop, tmp_path_factory):
     """Two rows with two seeds, on the networks of the run."""
     workdir = tmp_path_factory.mktemp("reproduce")
     (workdir / "networks").symlink_to(run.workdir / "networks")
-    rows = ("p50", "e50", "p50_no_seller", "variance", "boosting")
+    rows = ("p50", "e50", "p50_no_seller", "p50_no_comparables", "variance")
+    rows += ("boosting",)
     config = shop.config(reproduce__rows=rows, reproduce__seeds=2)
     with compiling_quickly():
         reproduce.reproduce(config, workdir, lambda text: None)
@@ -76,6 +77,15 @@ def test_without_sellers_their_prices_are_those_of_all(finished):
     assert figures(workdir, "p50", "test/male") != figures(
         workdir, "p50_no_seller", "test/male"
     )
+
+
+def test_without_comparables_the_heads_see_less(finished):
+    _, workdir = finished
+    assert figures(workdir, "p50", "test/male") != figures(
+        workdir, "p50_no_comparables", "test/male"
+    )
+    claims = (workdir / "tables" / "claims.md").read_text()
+    assert "comparables help" in claims
 
 
 def test_nothing_runs_twice(finished, monkeypatch):

@@ -3,6 +3,7 @@ import pytest
 
 from pricer import rivals
 from pricer.rivals import Columns
+from tests.pricer.test_heads import make_heads
 
 SETTINGS = {"learning_rate": 0.1, "num_leaves": 8, "min_data_in_leaf": 20}
 SPLITS = {"train": 3000, "validation": 1000, "test": 2000}
@@ -29,6 +30,21 @@ def test_boosting_keeps_the_items_whose_price_is_known(columns):
     assert found["test/acceptance"] == pytest.approx(0.5, abs=0.03)
     assert found["test/male"] == pytest.approx(0.080, abs=0.03)
     assert not any(name.endswith("_at_half") for name in found)
+
+
+@pytest.mark.parametrize("inputs", ["all", "statistics"])
+def test_boosting_sees_what_the_heads_see(inputs, tmp_path):
+    made = make_heads(tmp_path, model__inputs=inputs)
+    test = np.array([43, 60])
+    found = rivals.columns_of(made, test)
+    wanted = made.rows.statistics[test]
+    if inputs == "all":
+        wanted = np.hstack([made.rows.features.rows(test), wanted])
+    np.testing.assert_array_equal(found.values[found.rows["test"]], wanted)
+    np.testing.assert_array_equal(
+        found.log_prices[found.rows["test"]], made.rows.log_prices[test]
+    )
+    assert [len(found.rows[split]) for split in SPLITS] == [43, 18, 2]
 
 
 def test_errors_are_of_rows_that_were_not_seen(columns):

@@ -39,6 +39,10 @@ def test_rows_without_a_name_are_those_that_make_sense():
     assert set(names) - {row.name for row in tables.choose_rows((), bare)} == {
         "p50_no_seller"
     }
+    compared = configs.replace(Config(), {"comparables.count": 9})
+    assert {row.name for row in tables.choose_rows((), compared)} - set(names) == {
+        "p50_no_comparables"
+    }
 
 
 def test_boosting_alone_is_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from common import config as configs
+from common.errors import UserError
 from pricer import losses
 from pricer.config import Config
 from pricer.losses import GateTerms
@@ -68,6 +69,26 @@ def test_pieces_stand_beside_the_statistics():
     state = task.init(SCALES._replace(statistic_edges=edges))
     kernel = state.params["gate"]["hidden_0"]["kernel"]
     assert kernel.shape == (FEATURES + 3 * STATISTICS, 4)
+
+
+def test_features_may_be_left_out():
+    """Then nothing hangs on them, and the networks have no weights for them."""
+    task, batch = make_task(model__inputs="statistics"), make_batch()
+    state = task.init(SCALES)
+    assert state.params["gate"]["hidden_0"]["kernel"].shape == (STATISTICS, 4)
+    other = {**batch, "features": batch["features"] + 1}
+    said, again = (np.asarray(task.see(state, b)) for b in (batch, other))
+    np.testing.assert_array_equal(said, again)
+    moved = {**batch, "statistics": batch["statistics"] + 1}
+    assert (np.asarray(task.see(state, moved)) != said).any()
+
+
+def test_something_must_be_left_to_see():
+    nothing = {"model.inputs": "statistics", "statistics.use": False}
+    with pytest.raises(UserError, match="leaves regression and gate nothing to see"):
+        configs.replace(Config(), nothing)
+    config = configs.replace(Config(), {**nothing, "comparables.count": 2})
+    assert config.comparables.count == 2
 
 
 @pytest.mark.parametrize("constraint", ["percentile", "threshold"])

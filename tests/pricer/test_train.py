@@ -251,7 +251,11 @@ def test_what_nobody_sold_before_falls_back_to_all_sales(examples):
     for row, wanted in raw.items():
         standard = (np.array(wanted) - history.center) / history.scale
         np.testing.assert_allclose(
-            examples.statistics[row], standard, rtol=1e-5, atol=1e-5, err_msg=str(row)
+            examples.context.statistics[row],
+            standard,
+            rtol=1e-5,
+            atol=1e-5,
+            err_msg=str(row),
         )
 
 
