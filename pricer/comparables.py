@@ -14,6 +14,7 @@ A training row is never compared with itself, nor with rows of its group of near
 (`common.splits`): a row of another split finds none of its own group either.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -50,7 +51,7 @@ class Comparables(NamedTuple):
       places: float16 [n, D], the items' z of length 1.
       log_prices: float32 [n].
       groups: int32 [n], of near-copies.
-      center: float32 [K] mean of the training rows' columns, see `compare`.
+      center: float32 [K] mean of the training rows' columns, see `describe`.
       scale: float32 [K] their standard deviation, 1 where that is 0.
     """
 
@@ -63,11 +64,34 @@ class Comparables(NamedTuple):
     scale: Any
 
 
-def compare(
+def find(
     items: Comparables,
-    config: ComparablesConfig,
+    count: int,
     features: jax.Array,
     groups: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """The most alike items, the nearest first: a pure function.
+
+    Args:
+      items: to compare with.
+      count: k.
+      features: [B, F].
+      groups: int32 [B], of near-copies, whose items are passed over; NO_GROUP for none.
+        None where no row is in any.
+
+    Returns:
+      (similarities float32 [B, k], their places among the items int32 [B, k]).
+    """
+    similarity = place(items, features) @ items.places.astype(jnp.float32).T  # [B, n]
+    if groups is not None:
+        own = (groups[:, None] == items.groups[None]) & (groups[:, None] != NO_GROUP)
+        similarity = jnp.where(own, -2.0, similarity)  # below every cosine
+    near, rows = lax.top_k(similarity, count)
+    return near, rows
+
+
+def describe(
+    items: Comparables, sharpness: float, near: jax.Array, rows: jax.Array
 ) -> jax.Array:
     """What the most alike items cost: a pure function.
 
@@ -78,22 +102,16 @@ def compare(
     divided by its deviation there.
 
     Args:
-      items: to compare with.
-      config: k and sharpness.
-      features: [B, F].
-      groups: int32 [B], of near-copies, whose items are passed over; NO_GROUP for none.
-        None where no row is in any.
+      items: that were compared.
+      sharpness: of the weights.
+      near: [B, k] similarities, as `find` gives them.
+      rows: int32 [B, k], whose they are.
 
     Returns:
       float32 [B, K], K = len(NAMES).
     """
-    similarity = place(items, features) @ items.places.astype(jnp.float32).T  # [B, n]
-    if groups is not None:
-        own = (groups[:, None] == items.groups[None]) & (groups[:, None] != NO_GROUP)
-        similarity = jnp.where(own, -2.0, similarity)  # below every cosine
-    near, rows = lax.top_k(similarity, config.count)  # [B, k]
     prices = items.log_prices[rows]
-    weights = jax.nn.softmax(config.sharpness * near, axis=1)
+    weights = jax.nn.softmax(sharpness * near, axis=1)
     mean = jnp.sum(weights * prices, axis=1)
     spread = jnp.sum(weights * (prices - mean[:, None]) ** 2, axis=1)
     quartiles = jnp.quantile(prices, jnp.array([0.25, 0.5, 0.75]), axis=1)  # [3, B]
@@ -162,9 +180,12 @@ def fit(
     for part in features.chunks(rows):
         items.places[done : done + len(part)] = place(items, part)
         done += len(part)
-    look = execution.compile_predict(
-        lambda items, batch: compare(items, config, batch["features"], batch["group"])
-    )
+
+    def compare(items: Comparables, batch: Mapping[str, jax.Array]) -> jax.Array:
+        found = find(items, config.count, batch["features"], batch["group"])
+        return describe(items, config.sharpness, *found)
+
+    look = execution.compile_predict(compare)
     weights = execution.replicate(items)
     batches = array_batches.eval_batches(
         len(log_prices),

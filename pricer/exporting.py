@@ -92,14 +92,14 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
             statistics = statistics + tables[key][batch["categorical"][:, place]]
         head, items = weights["heads"], weights["comparables"]
         state = State(head["params"], Scales(**head["scales"]), None, None)
-        said, _ = trained.see(
+        said = trained.see(
             {
                 "networks": tuple(weights["networks"].values()),
                 "heads": state,
                 "comparables": Comparables(**items) if items else None,
             },
             {**batch, "statistics": statistics},
-        )
+        ).said
         point = said.log_price
         return {
             "price": undo(point),

@@ -47,7 +47,7 @@ def run_evaluate(config: Config, run: Run) -> None:
     examples = data.make_examples(config, listings)
     rows = examples.rows(run.split)
     context = examples.context.rows(rows)
-    said, _ = model.see(listings.frame, listings.source, rows, context)
+    said = model.see(listings.frame, listings.source, rows, context).said
     measured = evaluation.measure(
         said, examples.log_prices[rows], model.trained.calibration, config.loss.band
     )

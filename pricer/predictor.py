@@ -23,8 +23,11 @@ from pricer.comparables import NO_GROUP
 from pricer.config import Config
 from pricer.data import Context
 from pricer.model import Suggestion
+from pricer.trained import Seen
 
 Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
+
+NAMED = 3  # comparables of a row
 
 # Said where a photo is refused and nothing is wrong with it.
 TOO_LITTLE = (
@@ -79,6 +82,8 @@ class Model:
             reason: why the photo is refused, for the seller; "" where it is accepted.
             like: id of the training item, accepted, whose photo is nearest to a refused
               one.
+            comparables: ids of the three training items whose photos are most alike,
+              the nearest first, where the model was trained with comparables.
             error: "" or why there is nothing; the others are empty then.
 
         Raises:
@@ -105,17 +110,14 @@ class Model:
         source: Source,
         rows: np.ndarray,
         context: Context | None = None,
-    ) -> tuple[Suggestion, np.ndarray]:
-        """What is said of some rows of typed cells and photos, in their order.
+    ) -> Seen:
+        """What is seen in some rows of typed cells and photos, in their order.
 
         Args:
           frame: typed rows.
           source: their photos.
           rows: int [n] positions in both.
           context: of these rows; None for new ones, see `context`.
-
-        Returns:
-          (suggestions [n], standardised features [n, F] of length 1).
         """
         known = self.context(frame.iloc[rows]) if context is None else context
         place = {int(row): index for index, row in enumerate(rows)}
@@ -148,8 +150,7 @@ class Model:
             batch_size=self.config.networks.batch_size,
         )
         put = (self._execution.put(batch) for batch in batches)
-        said, _ = trained.see_rows(self._look, self._weights, put, len(photos))
-        return said
+        return trained.see_rows(self._look, self._weights, put, len(photos)).said
 
     def price_of(self, log_price: float) -> float:
         """A price in the currency of the training table."""
@@ -191,13 +192,14 @@ class Model:
         frame, usable = new.frame, new.usable
         key = self.trained.schema.id or "line"
         columns: dict[str, Any] = {key: frame[key].to_numpy()}
+        texts = ["reason", "like"]
+        if self.trained.comparables is not None:
+            texts.append("comparables")
         empty = ("accepted", "price", "price_low", "price_high", "gate")
         columns |= {name: np.full(len(frame), None) for name in empty}
-        columns |= {
-            name: np.full(len(frame), "", object) for name in ("reason", "like")
-        }
+        columns |= {name: np.full(len(frame), "", object) for name in texts}
         if len(usable):
-            said, vectors = self.see(frame, new.source, usable)
+            said, vectors, alike = self.see(frame, new.source, usable)
             # The gate has seen no photo that shows nothing, and may think anything.
             shows = [self._shows_something(new.source[int(row)]) for row in usable]
             accepted = self.trained.calibration.threshold.accepts(said.gate_logit)
@@ -212,6 +214,9 @@ class Model:
             columns["like"][usable[refused]] = self.trained.examples.nearest(
                 vectors[refused]
             )
+            if self.trained.comparables is not None:
+                ids = self.trained.compared_ids[alike[:, :NAMED]]
+                columns["comparables"][usable] = [", ".join(row) for row in ids]
         table = pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
         return table.astype({name: float for name in empty[1:]})
 

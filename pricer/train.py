@@ -247,6 +247,7 @@ def save(
             quality,
             like,
             run.comparables,
+            name_rows(run.examples, run.examples.rows("train")),
         )
         page.write(run, workdir, outcome, values, quality)
 
@@ -311,12 +312,16 @@ def describe_accepted(
     vectors = trained.unit_features(
         run.heads.rows.features.rows(some), run.heads.scales()
     )
-    column = examples.listings.schema.id
-    ids = examples.listings.frame[column].to_numpy()[some] if column else some
     return (
         photo_quality.Limits.fit(measured),
-        trained.Examples(ids, np.asarray(vectors, np.float16)),
+        trained.Examples(name_rows(examples, some), np.asarray(vectors, np.float16)),
     )
+
+
+def name_rows(examples: Examples, rows: np.ndarray) -> np.ndarray:
+    """What names rows of the table: their ids, or else their numbers."""
+    column = examples.listings.schema.id
+    return examples.listings.frame[column].to_numpy()[rows] if column else rows
 
 
 def _baselines(examples: Examples, rows: Mapping[str, np.ndarray]) -> dict[str, float]:

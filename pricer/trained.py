@@ -11,7 +11,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,21 @@ FILE = "model.json"
 EXAMPLES = "examples.npz"
 COMPARABLES = "comparables.npz"
 NETWORKS = "networks"
+
+
+class Seen(NamedTuple):
+    """What is seen in a batch of photos, on device or host.
+
+    Attributes:
+      said: the suggestions.
+      vectors: [B, F], standardised features of length 1.
+      alike: int32 [B, k], the most alike items among the comparables, the nearest
+        first; k = 0 without comparables.
+    """
+
+    said: Suggestion
+    vectors: Any
+    alike: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +90,7 @@ class Trained:
       quality: what the photos that it can price look like.
       examples: accepted training items.
       comparables: training items that photos are compared with, if any.
+      compared_ids: [n] what names a row of the training table, of these.
     """
 
     config: Config
@@ -87,6 +103,7 @@ class Trained:
     quality: Limits
     examples: Examples
     comparables: Comparables | None
+    compared_ids: np.ndarray
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -100,18 +117,15 @@ class Trained:
 
     def see(
         self, weights: Any, batch: Mapping[str, Any], devices: Devices = SINGLE
-    ) -> tuple[Suggestion, jax.Array]:
+    ) -> Seen:
         """What is suggested for photos: a pure function.
 
         Args:
           weights: see there.
           batch: "photos" uint8 [B, M, H, W, 3], "photo_mask" [B, M], "statistics"
             float32 [B, S] of earlier prices; "group" int32 [B] where rows may be
-            training items, see `comparables.compare`.
+            training items, see `comparables.find`.
           devices: what the batch is spread over.
-
-        Returns:
-          (suggestion, standardised features [B, F] of length 1).
         """
         network = networks.make_network(self.config, 1, devices)
         vectors = jnp.concatenate(
@@ -125,17 +139,17 @@ class Trained:
         vectors = vectors.astype(jnp.float16)
         head: State = weights["heads"]
         statistics = batch["statistics"]
-        if weights["comparables"] is not None:
-            columns = comparables.compare(
-                weights["comparables"],
-                self.config.comparables,
-                vectors,
-                batch.get("group"),
+        alike = jnp.zeros((statistics.shape[0], 0), jnp.int32)
+        if (items := weights["comparables"]) is not None:
+            wanted = self.config.comparables
+            near, alike = comparables.find(
+                items, wanted.count, vectors, batch.get("group")
             )
+            columns = comparables.describe(items, wanted.sharpness, near, alike)
             statistics = jnp.concatenate([statistics, columns], axis=1)
         task = Task(self.config, vectors.shape[1], statistics.shape[1], False, devices)
         said = task.see(head, {"features": vectors, "statistics": statistics})
-        return said, unit_features(vectors, head.scales)
+        return Seen(said, unit_features(vectors, head.scales), alike)
 
 
 def unit_features(vectors: Any, scales: Scales) -> jax.Array:
@@ -158,6 +172,7 @@ def save(
     quality: Limits,
     examples: Examples,
     compared: Comparables | None,
+    compared_ids: np.ndarray,
 ) -> None:
     """Writes all that stands beside the checkpoints."""
     for network in trained:
@@ -170,7 +185,7 @@ def save(
         np.savez(file, ids=examples.ids.astype(str), features=examples.features)
     if compared is not None:
         with open(workdir / COMPARABLES, "wb") as file:
-            np.savez(file, **compared._asdict())
+            np.savez(file, ids=compared_ids.astype(str), **compared._asdict())
     contents = {
         "schema": json.loads(schemas.dumps(schema)),
         "networks": [network.task for network in trained],
@@ -205,10 +220,11 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         tasks = [str(task) for task in contents["networks"]]
         with np.load(workdir / EXAMPLES, allow_pickle=False) as saved:
             examples = Examples(saved["ids"], saved["features"])
-        compared = None
+        compared, compared_ids = None, np.zeros(0, str)
         if config.comparables.count:
             with np.load(workdir / COMPARABLES, allow_pickle=False) as saved:
                 compared = Comparables(*(saved[name] for name in Comparables._fields))
+                compared_ids = saved["ids"]
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing: run --mode=train there to its end first"
@@ -224,7 +240,14 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         for task, found in variables.items()
     }
     return Trained(
-        config, _load_state(workdir), wrapped, schema, *fitted, examples, compared
+        config,
+        _load_state(workdir),
+        wrapped,
+        schema,
+        *fitted,
+        examples,
+        compared,
+        compared_ids,
     )
 
 
@@ -241,9 +264,7 @@ def _load_state(workdir: pathlib.Path) -> State:
 Look = Callable[[Any, Any], Any]
 
 
-def see_rows(
-    look: Look, weights: Any, batches: Iterable[Any], rows: int
-) -> tuple[Suggestion, np.ndarray]:
+def see_rows(look: Look, weights: Any, batches: Iterable[Any], rows: int) -> Seen:
     """Runs a compiled `Trained.see` over padded batches: host arrays of `rows` rows."""
     parts = [look(weights, batch) for batch in batches]
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)

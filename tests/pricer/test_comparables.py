@@ -21,6 +21,11 @@ def raw(items):
     )
 
 
+def compare(items, config, photos, groups=None):
+    found = comparables.find(items, config.count, photos, groups)
+    return comparables.describe(items, config.sharpness, *found)
+
+
 def test_columns_by_hand():
     """Four items in the plane at 0, 60, 90 and 180 degrees from the photo."""
     root = np.sqrt(3) / 2
@@ -38,7 +43,7 @@ def test_columns_by_hand():
     # z = ((2.5 - 1) * 2, (1 - 1) * 4) = (3, 0): along the first axis.
     photo = jnp.array([[2.5, 1.0]])
     config = ComparablesConfig(count=3, sharpness=2.0)
-    (found,) = comparables.compare(items, config, photo)
+    (found,) = compare(items, config, photo)
     # Similarities 1, 1/2, 0 of the prices 4, 5, 7.
     weights = np.exp([2.0, 1.0, 0.0]) / np.exp([2.0, 1.0, 0.0]).sum()
     mean = weights @ [4, 5, 7]
@@ -46,13 +51,11 @@ def test_columns_by_hand():
     wanted = [4.5, 5, 6, 16 / 3, mean, deviation, 1, 0.5]
     np.testing.assert_allclose(found, wanted, atol=1e-3)  # float16 places
     standard = items._replace(center=np.full(8, 2.0), scale=np.full(8, 4.0))
-    (found,) = comparables.compare(standard, config, photo)
+    (found,) = compare(standard, config, photo)
     np.testing.assert_allclose(found, (np.array(wanted) - 2) / 4, atol=1e-3)
     # In the group of the nearest item the next ones have 5, 7, 9 at 1/2, 0, -1.
     config = ComparablesConfig(count=3, sharpness=0.0)
-    found = comparables.compare(
-        items, config, jnp.tile(photo, (2, 1)), jnp.array([1, NO_GROUP])
-    )
+    found = compare(items, config, jnp.tile(photo, (2, 1)), jnp.array([1, NO_GROUP]))
     spread = np.std([5, 7, 9])
     np.testing.assert_allclose(
         found[0], [6, 7, 8, 7, 7, spread, 0.5, -1 / 6], atol=1e-3
@@ -92,12 +95,17 @@ def test_whitened_features_are_uncorrelated_and_of_variance_one(tmp_path, monkey
     assert few.shape == (7, 4)
 
 
-def shop(seed=0):
-    """Lines of goods: photos of a line lie close together and cost about the same."""
+def shop(seed=0, *, lines=True):
+    """Lines of goods: photos of a line lie close together and cost about the same.
+
+    Without `lines` every item has a price of its own.
+    """
     rng = np.random.default_rng(seed)
     line = np.arange(LINES * EACH) % LINES
     values = rng.normal(size=(LINES, 6))[line] + 0.05 * rng.normal(size=(len(line), 6))
     prices = rng.normal(5, 1, LINES)[line] + 0.01 * rng.normal(size=len(line))
+    if not lines:
+        prices = rng.permutation(prices)
     train = np.arange(len(line)) < LINES * (EACH - 1)
     groups = np.where(train, np.arange(len(line)), NO_GROUP).astype(np.int32)
     return values, prices, np.flatnonzero(train), np.flatnonzero(~train), groups
@@ -131,8 +139,17 @@ def test_an_unseen_item_costs_what_its_line_costs(tmp_path):
         assert abs(found - prices)[test].max() < 0.03, name
     # As what is said of photos that come later, without groups.
     read = make_features(tmp_path, values).rows(test)
-    again = comparables.compare(items, ComparablesConfig(count=5), read)
+    again = compare(items, ComparablesConfig(count=5), read)
     np.testing.assert_allclose(again, columns[test], atol=1e-4)
+
+
+def test_without_lines_the_most_alike_items_tell_nothing(tmp_path):
+    values, prices, train, test, groups = shop(lines=False)
+    items, columns = fit(tmp_path, values, prices, train, groups)
+    found = in_log_price(items, columns, "weighted_mean")
+    assert (
+        abs(found - prices)[test].mean() > abs(np.median(prices) - prices[test]).mean()
+    )
 
 
 def test_no_price_of_the_own_group_counts(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from pricer import photo_quality, train
+from pricer import data, photo_quality, train
 from pricer.comparables import NO_GROUP
 from pricer.gate import Threshold
 from pricer.predictor import TOO_LITTLE, Model
@@ -49,11 +49,25 @@ def test_training_rows_are_compared_with_others_only(model, run):
     rows = examples.rows("train")[:20]
     wanted = heads.see(stored.execution.replicate(model.trained.state), rows)
     listings, known = examples.listings, examples.context.rows(rows)
-    said, _ = model.see(listings.frame, listings.source, rows, known)
+    said = model.see(listings.frame, listings.source, rows, known).said
     np.testing.assert_allclose(said.log_price, wanted.log_price, atol=5e-3)
     alone = known._replace(groups=np.full(20, NO_GROUP, np.int32))
-    said, _ = model.see(listings.frame, listings.source, rows, alone)
+    seen = model.see(listings.frame, listings.source, rows, alone)
+    # Else each is nearest to itself.
+    np.testing.assert_array_equal(seen.alike[:, 0], np.arange(20))
+    said = seen.said
     assert abs(said.log_price - wanted.log_price).max() > 0.02
+
+
+def test_the_items_compared_with_are_named(table, run, shop):
+    """A kept training item, come back as a new row, is most like itself."""
+    examples = data.make_examples(run.config, data.load_listings(run.config))
+    train = examples.rows("train")
+    ids = shop.table["item"].astype(str).to_numpy()
+    named = table["comparables"].str.split(", ")
+    assert (named.str.len() == 3).all()
+    assert [named[row][0] for row in train] == ids[train].tolist()
+    assert set(named.explode()) <= set(ids[train])
 
 
 def test_rows_keep_their_order_and_their_ids(table, shop):
