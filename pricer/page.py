@@ -115,8 +115,7 @@ def write(
         f"{values['train/n']:,} training and {values['test/n']:,.0f} test rows without"
         f" outliers; {values['train/trimmed']:,} training rows trimmed,"
         f" {values['rejected']:,} rejected; {len(run.networks)} networks,"
-        f" {len(examples.history.available)} of {len(examples.history.names)} statistics"
-        " of the prices sold before.",
+        f" {_about_inputs(run)}.",
         report.Table(
             short_table(values, "test"),
             caption="Mean absolute and root mean square error of the log price",
@@ -126,6 +125,20 @@ def write(
     path = workdir / FILE
     path.write_text(html, encoding="utf-8")
     return path
+
+
+def _about_inputs(run: "Prepared") -> str:
+    """What regression and gate see beside the features."""
+    config, history = run.config, run.examples.history
+    seen = "no statistics of the prices sold before"
+    if config.statistics.use:
+        seen = (
+            f"{len(history.available)} of {len(history.names)} statistics of the prices"
+            " sold before"
+        )
+    if config.comparables.count:
+        seen += f", and what the {config.comparables.count} most alike items cost"
+    return seen
 
 
 def _about_gate(values: Mapping[str, Any]) -> str:

@@ -212,6 +212,7 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         " from its own data. Networks:"
         f" {', '.join(found)}; ResNet {networks.depth} from {origin},"
         f" {config.photos.summary()}, {networks.steps:,} steps of {networks.batch_size}."
+        f" Comparables: {config.comparables.count or 'none'}."
         f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )

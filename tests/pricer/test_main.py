@@ -23,6 +23,8 @@ def test_training_prints_a_short_table(run, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"{run.values['test/male']:.3f}" in out
     assert "median price of the category" in out
+    page = (run.workdir / "report.html").read_text()
+    assert "14 of 14 statistics of the prices sold before, and what the 3 most" in page
 
 
 def test_evaluation_gives_the_figures_of_training(run, capsys):

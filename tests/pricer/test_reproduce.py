@@ -41,6 +41,7 @@ def test_tables_hold_means_and_errors_over_seeds(finished):
     assert f"{np.mean(males):.3f} ± {error:.3f}" in text
     assert "0.386" in text and "ResNet tiny from random weights" in text
     assert "attribute, brand, category, specification" in text
+    assert "Comparables: 3." in text
     names = sorted(path.name for path in (workdir / "tables").glob("*.md"))
     assert names == sorted(f"{name}.md" for name in [*tables.TITLES, "claims"])
     claims = (workdir / "tables" / "claims.md").read_text()
