@@ -9,9 +9,12 @@ import pathlib
 import platform
 import subprocess
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
+
+import numpy as np
 
 from common import config as configs
 from common.errors import UserError
@@ -73,6 +76,20 @@ def read_signed(path: pathlib.Path) -> dict[str, Any]:
     if checksum is not None and checksum != _checksum(contents):
         raise ValueError("not what was written")
     return contents
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the arrays of a .npz file.
+
+    Raises:
+      OSError: it can't be read.
+      ValueError: no whole .npz file.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            return dict(saved)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 def _checksum(contents: Mapping[str, Any]) -> int:

@@ -133,6 +133,24 @@ def place(items: Comparables, features: jax.Array | np.ndarray) -> jax.Array:
     return z / jnp.maximum(length, 1e-12)
 
 
+def check_count(count: int, groups: np.ndarray) -> None:
+    """Sees to it that every training item has others to be compared with.
+
+    Args:
+      count: k.
+      groups: int32 [n], of the training items.
+
+    Raises:
+      UserError: fewer than k training items outside the largest group.
+    """
+    largest = np.unique(groups, return_counts=True)[1].max()
+    if len(groups) - largest < count:
+        raise UserError(
+            f"--comparables.count={count}: {len(groups):,} training items, less"
+            f" {largest:,} that are near-copies, leave too few to compare with"
+        )
+
+
 def fit(
     config: ComparablesConfig,
     features: Features,
@@ -146,7 +164,7 @@ def fit(
     """Lays out the training items, and compares all rows with them.
 
     Args:
-      config: k, D and sharpness.
+      config: k, D and sharpness; see `check_count`.
       features: of all N rows.
       rows: int64 [n], of the training items.
       log_prices: [N].
@@ -156,16 +174,7 @@ def fit(
 
     Returns:
       (items on the host, columns float32 [N, K]).
-
-    Raises:
-      UserError: fewer than k training items outside the largest group.
     """
-    largest = np.unique(groups[rows], return_counts=True)[1].max()
-    if len(rows) - largest < config.count:
-        raise UserError(
-            f"--comparables.count={config.count}: {len(rows):,} training items, less"
-            f" {largest:,} that are near-copies, leave too few to compare with"
-        )
     mean, projection = whiten(features, rows, config.dimensions)
     items = Comparables(
         mean,

@@ -97,7 +97,7 @@ def make_examples(config: Config, listings: Listings) -> Examples:
 
     Raises:
       UserError: a schema without photos or a price, or without the attributes that the
-        config names; no training rows.
+        config names; no training rows, or too few to compare with.
     """
     if listings.schema.images is None:
         raise UserError(
@@ -115,7 +115,11 @@ def make_examples(config: Config, listings: Listings) -> Examples:
     train = listings.indices("train")
     limits = PriceLimits.fit(log_prices[train], config.prices.trim)
     kept = limits.keep(log_prices)
-    history, statistics = _statistics(config, listings, log_prices, train[kept[train]])
+    sold = train[kept[train]]
+    history, statistics = _statistics(config, listings, log_prices, sold)
+    groups = _groups(config, listings)
+    if config.comparables.count:
+        comparables.check_count(config.comparables.count, groups[sold])
     return Examples(
         listings,
         prices,
@@ -123,7 +127,7 @@ def make_examples(config: Config, listings: Listings) -> Examples:
         limits,
         kept,
         history,
-        Context(statistics, _groups(config, listings)),
+        Context(statistics, groups),
         labels.make_labels(listings, config.labels),
     )
 

@@ -218,13 +218,13 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
             Limits.from_json(contents["quality"]),
         )
         tasks = [str(task) for task in contents["networks"]]
-        with np.load(workdir / EXAMPLES, allow_pickle=False) as saved:
-            examples = Examples(saved["ids"], saved["features"])
+        saved = workdirs.read_arrays(workdir / EXAMPLES)
+        examples = Examples(saved["ids"], saved["features"])
         compared, compared_ids = None, np.zeros(0, str)
         if config.comparables.count:
-            with np.load(workdir / COMPARABLES, allow_pickle=False) as saved:
-                compared = Comparables(*(saved[name] for name in Comparables._fields))
-                compared_ids = saved["ids"]
+            saved = workdirs.read_arrays(workdir / COMPARABLES)
+            compared_ids = saved.pop("ids")
+            compared = Comparables(**saved)
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing: run --mode=train there to its end first"

@@ -7,7 +7,6 @@ workdir/params.npz    parameters
 
 import dataclasses
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -130,10 +129,10 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         encoder = contents["encoder"] and AttributeEncoder.from_json(
             contents["encoder"]
         )
-        arrays = _read_arrays(workdir / ARRAYS)
+        arrays = workdirs.read_arrays(workdir / ARRAYS)
         users, items = arrays["user_ids"], arrays["item_ids"]
         taken = UserItems(arrays["starts"], arrays["items"])
-        params = _read_arrays(workdir / PARAMS)
+        params = workdirs.read_arrays(workdir / PARAMS)
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing: run --mode=train there to its end first"
@@ -148,11 +147,3 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
             " damaged, or an earlier version wrote it; train again"
         )
     return found
-
-
-def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
-            return dict(saved)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path.name}: {error}") from None

@@ -4,6 +4,7 @@ import math
 import pathlib
 import subprocess
 
+import numpy as np
 import pytest
 
 from common import workdirs
@@ -147,6 +148,18 @@ def test_git_commit_is_that_of_the_checkout():
 def test_a_knob_that_is_free_must_exist(tmp_path):
     with pytest.raises(ValueError, match="'step'"):
         workdirs.start_record(tmp_path, "toy", Config(), ("step",))
+
+
+def test_arrays_come_back_and_damage_is_found(tmp_path):
+    path = tmp_path / "some.npz"
+    np.savez(path, a=np.arange(3), b=np.array(["x", "yz"]))
+    found = workdirs.read_arrays(path)
+    assert found["a"].tolist() == [0, 1, 2] and found["b"].tolist() == ["x", "yz"]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="some.npz: File is not a zip file"):
+        workdirs.read_arrays(path)
+    with pytest.raises(FileNotFoundError):
+        workdirs.read_arrays(tmp_path / "none.npz")
 
 
 def test_signed_contents_come_back_and_damage_is_found(tmp_path):

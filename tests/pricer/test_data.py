@@ -6,7 +6,7 @@ import pytest
 
 from common import schema as schemas
 from common.errors import UserError
-from pricer import bazaar, data
+from pricer import bazaar, comparables, data
 from pricer.price_history import PriceHistory
 from pricer.sales import Sales
 
@@ -103,6 +103,20 @@ def test_without_seller_and_time_their_statistics_are_blank(shop):
     seller = [index for index, name in enumerate(names) if name.startswith("seller")]
     assert not any(name.startswith("seller") for name in examples.history.available)
     assert len(set(map(tuple, examples.context.statistics[:, seller]))) == 1
+
+
+def test_groups_of_training_rows_are_those_of_the_split(examples, shop):
+    """Nothing groups the bazaar but its photos: each row is a group of its own."""
+    train, groups = examples.listings.indices("train"), examples.context.groups
+    assert len(set(groups[train])) == len(train) and (groups[train] >= 0).all()
+    others = np.setdiff1d(np.arange(149), train)
+    assert (groups[others] == comparables.NO_GROUP).all()
+    unused = shop.config(comparables__count=0)
+    found = data.make_examples(unused, examples.listings)
+    assert (found.context.groups == comparables.NO_GROUP).all()
+    # Known before any network is trained.
+    with pytest.raises(UserError, match="--comparables.count=100: .* training items"):
+        data.make_examples(shop.config(comparables__count=100), examples.listings)
 
 
 def test_fine_pieces_without_times_would_show_a_row_its_own_price(shop):

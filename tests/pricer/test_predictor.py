@@ -164,8 +164,16 @@ def test_an_unfinished_run_is_told(tmp_path, run):
 
 
 def test_a_damaged_model_is_told(tmp_path, run):
-    for name in ("config.json", "examples.npz", "model.json"):
+    names = ("config.json", "examples.npz", "model.json", "comparables.npz")
+    for name in names[:3]:
         (tmp_path / name).write_bytes((run.workdir / name).read_bytes())
+    with pytest.raises(UserError, match="comparables.npz is missing: run --mode=train"):
+        Model(tmp_path)
+    whole = (run.workdir / names[3]).read_bytes()
+    (tmp_path / names[3]).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"is damaged .comparables.npz: .*train again"):
+        Model(tmp_path)
+    (tmp_path / names[3]).write_bytes(whole)
     text = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(text.replace('"threshold"', '"treshold"'))
     with pytest.raises(UserError, match="is damaged"):
