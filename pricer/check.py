@@ -340,24 +340,23 @@ def measure_look(run: Prepared) -> float:
 
 
 def measure_heads(run: Prepared) -> Cost:
-    """What a step of the heads costs, on features that are all zero."""
+    """What a step of the heads costs, on inputs that are all zero."""
     config, examples, execution = run.config, run.examples, run.execution
     width = len(run.networks) * resnet.width(config.networks.depth)
-    statistics = examples.context.statistics
+    statistics = examples.context.statistics.shape[1]
     if config.comparables.count:
-        more = np.zeros((len(statistics), len(comparables.NAMES)), np.float32)
-        statistics = np.concatenate([statistics, more], axis=1)
-    task = Task(config, width, statistics.shape[1], devices=execution.devices)
+        statistics += len(comparables.NAMES)
+    task = Task(config, width, statistics, devices=execution.devices)
     size = config.train.batch_size // jax.process_count()
     rows = np.resize(examples.rows("train"), size)
     batch = {
         "features": np.zeros((size, width), np.float16),
-        "statistics": statistics[rows],
+        "statistics": np.zeros((size, statistics), np.float32),
         "log_price": examples.log_prices[rows].astype(np.float32),
     }
     zero, one = np.float32(0), np.float32(1)
     bins = config.statistics.bins
-    edges = np.zeros((statistics.shape[1], bins + 1), np.float32) if bins else None
+    edges = np.zeros((statistics, bins + 1), np.float32) if bins else None
     scales = Scales(np.full(width, zero), np.full(width, one), zero, one, edges)
     again = itertools.repeat(batch)
     return data_checks.measure_steps(execution, task.init, task.step, scales, again)

@@ -129,8 +129,13 @@ def describe(
 def place(items: Comparables, features: jax.Array | np.ndarray) -> jax.Array:
     """Where features [B, F] lie: float32 [B, D] of length 1."""
     z = (jnp.asarray(features, jnp.float32) - items.mean[None]) @ items.projection
-    length = jnp.sqrt(jnp.sum(z**2, axis=1, keepdims=True))
-    return z / jnp.maximum(length, 1e-12)
+    return to_unit_length(z)
+
+
+def to_unit_length(vectors: jax.Array) -> jax.Array:
+    """Vectors [B, D] scaled to length 1; zeros stay zeros."""
+    length = jnp.sqrt(jnp.sum(vectors**2, axis=1, keepdims=True))
+    return vectors / jnp.maximum(length, 1e-12)
 
 
 def check_count(count: int, groups: np.ndarray) -> None:

@@ -72,7 +72,6 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
       directory: made where absent.
     """
     encoders, fitted = encoders_of(trained), trained.calibration
-    compared = trained.comparables
     order = [vocabulary.attribute.name for vocabulary in encoders.attributes]
     photos, transform = trained.config.photos, trained.config.prices.transform
     side, count = photos.crop, photos.count
@@ -133,7 +132,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
                 "params": trained.state.params,
                 "scales": trained.state.scales._asdict(),
             },
-            "comparables": compared._asdict() if compared else {},
+            "comparables": trained.compared.items._asdict() if trained.compared else {},
         },
         inputs,
         directory,

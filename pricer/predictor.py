@@ -193,7 +193,7 @@ class Model:
         key = self.trained.schema.id or "line"
         columns: dict[str, Any] = {key: frame[key].to_numpy()}
         texts = ["reason", "like"]
-        if self.trained.comparables is not None:
+        if self.trained.compared:
             texts.append("comparables")
         empty = ("accepted", "price", "price_low", "price_high", "gate")
         columns |= {name: np.full(len(frame), None) for name in empty}
@@ -214,9 +214,9 @@ class Model:
             columns["like"][usable[refused]] = self.trained.examples.nearest(
                 vectors[refused]
             )
-            if self.trained.comparables is not None:
-                ids = self.trained.compared_ids[alike[:, :NAMED]]
-                columns["comparables"][usable] = [", ".join(row) for row in ids]
+            if self.trained.compared:
+                names = self.trained.compared.names(alike[:, :NAMED])
+                columns["comparables"][usable] = names
         table = pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
         return table.astype({name: float for name in empty[1:]})
 

@@ -120,8 +120,9 @@ ROWS = (
     _variant(
         _P50,
         "no_comparables",
-        "no comparables",
+        "all features, no comparables",
         "comparables",
+        # Without either there might be nothing left to see.
         {"comparables.count": 0, "model.inputs": "all"},
     ),
     Row("variance", "predicted variance", ("rivals",), _VARIANCE),
@@ -136,7 +137,7 @@ TITLES = {
     "table4": "Table 4: features of four networks (MSTFE) and of one (STFE)",
     "table5": "Table 5: with warm-up and without",
     "statistics": "With price statistics of the seller and without",
-    "comparables": "With prices of the most alike photos and without",
+    "comparables": "With prices of the most alike photos, and with features alone",
     RIVALS: "The gate and its rivals at equal coverage",
 }
 

@@ -235,6 +235,10 @@ def save(
       outcome: on the test split.
     """
     quality, like = describe_accepted(run, state, outcome.calibration)
+    compared = None
+    if run.comparables is not None:
+        ids = name_rows(run.examples, run.examples.rows("train"))
+        compared = trained.Compared(ids, run.comparables)
     if jax.process_index() == 0:
         trained.save(
             workdir,
@@ -246,8 +250,7 @@ def save(
             outcome.calibration,
             quality,
             like,
-            run.comparables,
-            name_rows(run.examples, run.examples.rows("train")),
+            compared,
         )
         page.write(run, workdir, outcome, values, quality)
 

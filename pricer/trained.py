@@ -76,6 +76,23 @@ class Examples:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Compared:
+    """Training items that every photo is compared with.
+
+    Attributes:
+      ids: [n] what names a row of the training table.
+      items: the same items, as `comparables` reads them.
+    """
+
+    ids: np.ndarray
+    items: Comparables
+
+    def names(self, alike: np.ndarray) -> list[str]:
+        """Ids of items int [B, k], joined by commas."""
+        return [", ".join(row) for row in self.ids[alike]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
     """A trained pricer with everything around it.
 
@@ -89,8 +106,7 @@ class Trained:
       calibration: threshold of the gate, radius of the interval.
       quality: what the photos that it can price look like.
       examples: accepted training items.
-      comparables: training items that photos are compared with, if any.
-      compared_ids: [n] what names a row of the training table, of these.
+      compared: training items that photos are compared with, if any.
     """
 
     config: Config
@@ -102,8 +118,7 @@ class Trained:
     calibration: Calibration
     quality: Limits
     examples: Examples
-    comparables: Comparables | None
-    compared_ids: np.ndarray
+    compared: Compared | None
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -112,7 +127,7 @@ class Trained:
         return {
             "networks": tuple(self.networks.values()),
             "heads": self.state,
-            "comparables": self.comparables,
+            "comparables": self.compared.items if self.compared else None,
         }
 
     def see(
@@ -157,8 +172,7 @@ def unit_features(vectors: Any, scales: Scales) -> jax.Array:
     standard = (vectors.astype(jnp.float32) - scales.feature_mean[None]) / (
         scales.feature_scale[None]
     )
-    length = jnp.sqrt(jnp.sum(standard**2, axis=1, keepdims=True))
-    return standard / jnp.maximum(length, 1e-12)
+    return comparables.to_unit_length(standard)
 
 
 def save(
@@ -171,8 +185,7 @@ def save(
     calibration: Calibration,
     quality: Limits,
     examples: Examples,
-    compared: Comparables | None,
-    compared_ids: np.ndarray,
+    compared: Compared | None,
 ) -> None:
     """Writes all that stands beside the checkpoints."""
     for network in trained:
@@ -185,7 +198,7 @@ def save(
         np.savez(file, ids=examples.ids.astype(str), features=examples.features)
     if compared is not None:
         with open(workdir / COMPARABLES, "wb") as file:
-            np.savez(file, ids=compared_ids.astype(str), **compared._asdict())
+            np.savez(file, ids=compared.ids.astype(str), **compared.items._asdict())
     contents = {
         "schema": json.loads(schemas.dumps(schema)),
         "networks": [network.task for network in trained],
@@ -220,11 +233,10 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         tasks = [str(task) for task in contents["networks"]]
         saved = workdirs.read_arrays(workdir / EXAMPLES)
         examples = Examples(saved["ids"], saved["features"])
-        compared, compared_ids = None, np.zeros(0, str)
+        compared = None
         if config.comparables.count:
             saved = workdirs.read_arrays(workdir / COMPARABLES)
-            compared_ids = saved.pop("ids")
-            compared = Comparables(**saved)
+            compared = Compared(saved.pop("ids"), Comparables(**saved))
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} is missing: run --mode=train there to its end first"
@@ -247,7 +259,6 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         *fitted,
         examples,
         compared,
-        compared_ids,
     )
 
 

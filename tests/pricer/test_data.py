@@ -6,6 +6,7 @@ import pytest
 
 from common import schema as schemas
 from common.errors import UserError
+from common.schema import Group
 from pricer import bazaar, comparables, data
 from pricer.price_history import PriceHistory
 from pricer.sales import Sales
@@ -106,11 +107,19 @@ def test_without_seller_and_time_their_statistics_are_blank(shop):
 
 
 def test_groups_of_training_rows_are_those_of_the_split(examples, shop):
-    """Nothing groups the bazaar but its photos: each row is a group of its own."""
+    """Nothing groups the bazaar but its photos, all different; then its categories."""
     train, groups = examples.listings.indices("train"), examples.context.groups
     assert len(set(groups[train])) == len(train) and (groups[train] >= 0).all()
     others = np.setdiff1d(np.arange(149), train)
     assert (groups[others] == comparables.NO_GROUP).all()
+    schema = dataclasses.replace(examples.listings.schema, group=Group(("category",)))
+    listings = dataclasses.replace(examples.listings, schema=schema)
+    config = shop.config(comparables__count=1)
+    found = data.make_examples(config, listings).context.groups[train]
+    categories = listings.frame["category"].iloc[train]
+    known = categories.notna().to_numpy()
+    sizes = pd.Series(found[known]).groupby(categories[known].to_numpy()).nunique()
+    assert (sizes == 1).all() and len(sizes) < known.sum()
     unused = shop.config(comparables__count=0)
     found = data.make_examples(unused, examples.listings)
     assert (found.context.groups == comparables.NO_GROUP).all()
