@@ -17,7 +17,9 @@ setuptools.setup(
             "ican",
             "ican.*",
             "pricer",
+            "pricer.*",
             "recsys",
+            "recsys.*",
             "experiments",
         ]
     ),

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.huge_pages import use_huge_pages
+from common.cli.startup import use_huge_pages
 
 COMPARISONS = ("block", "mfb", "head", "step", "resnet", "pipeline")
 PARTS = (*COMPARISONS, "gpu")
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
     timing.pin(options.threads)
     import jax
 
-    from common.result_tables import to_markdown
+    from common.reports.result_tables import to_markdown
 
     gpu = jax.default_backend() == "gpu"
     # On a GPU the sides of PyTorch, on the processor, are no measure.

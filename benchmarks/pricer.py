@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.huge_pages import use_huge_pages
+from common.cli.startup import use_huge_pages
 
 ROWS, WIDTH, STATISTICS = 892_414, 8192, 12  # the paper's training set
 SPARE = 2**30  # bytes of disk that must be left
@@ -75,11 +75,11 @@ class Training:
         import jax
         import numpy as np
 
-        from common import config as configs
+        from common.config import configs
         from pricer.config import Config
         from pricer.data import HeadRows
         from pricer.features import Features
-        from pricer.task import Scales, Task
+        from pricer.step import Scales, Task
 
         rng = np.random.default_rng(1)
         rows, width = store.shape
@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> None:
     timing.pin(options.threads)
     import jax
 
-    from common.result_tables import to_markdown
+    from common.reports.result_tables import to_markdown
 
     folder = tempfile.mkdtemp(prefix="pricer_store_", dir=options.folder)
     try:

@@ -13,19 +13,18 @@ import numpy as np
 from jax import lax
 
 from benchmarks.timing import Comparison
-from common import config as configs
-from common import parallel
-from recsys import task
+from common.config import configs
+from common.parallel.execution import ParallelConfig, make_execution
 from recsys.batches import Batches
 from recsys.config import Config
-from recsys.corpus import Catalogue, Corpus
-from recsys.feature_files import ArrayFeatures, Scaling
-from recsys.interactions import Interactions, UserItems
-from recsys.item_index import ItemIndex
-from recsys.projection import project
-from recsys.task import Task
-from recsys.top_k import top_k
-from recsys.tree import CategoryTree
+from recsys.corpus.corpus import Catalogue, Corpus
+from recsys.corpus.feature_files import ArrayFeatures, Scaling
+from recsys.corpus.interactions import Interactions, UserItems
+from recsys.corpus.tree import CategoryTree
+from recsys.models.projection import project
+from recsys.ranking.item_index import ItemIndex
+from recsys.ranking.top_k import top_k
+from recsys.step import Task, model_for
 
 LEAVES = 1233
 _HALF = 64  # dimensions of factors, and of the visual part
@@ -109,10 +108,10 @@ def train_epoch(corpus: Corpus) -> Callable[[], Any]:
             "train.batch_size": 256,
         },
     )
-    model = task.model_for(config, corpus, "tiles")
+    model = model_for(config, corpus, "tiles")
     own = Task(config, model)
     batches = Batches(config, corpus, model)
-    execution = parallel.make_execution(parallel.ParallelConfig(devices=1))
+    execution = make_execution(ParallelConfig(devices=1))
     step = execution.compile_step(own.step)
     key = jax.random.key(0)
     count = len(corpus.splits["train"]) // config.train.batch_size

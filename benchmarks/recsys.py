@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.huge_pages import use_huge_pages
+from common.cli.startup import use_huge_pages
 
 PARTS = ("epoch", "ranking", "leaf", "projection")
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     """Prints a table of comparisons."""
     options = parse(arguments)
     timing.pin(1)
-    from common.result_tables import to_markdown
+    from common.reports.result_tables import to_markdown
 
     rows: list[dict[str, Any]] = []
     for part in options.parts:

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.huge_pages import use_huge_pages
+from common.cli.startup import use_huge_pages
 
 USERS, INTERACTIONS, WIDTH = 509_838, 2_000_000, 2048
 ITEMS = (625_000, 1_250_000, 2_500_000, 5_000_000)
@@ -72,9 +72,9 @@ def make_corpus(options: argparse.Namespace) -> Any:
     import numpy as np
 
     from benchmarks.recommenders import LEAVES, make_tree
-    from recsys.corpus import Catalogue, Corpus
-    from recsys.feature_files import Scaling
-    from recsys.interactions import Interactions
+    from recsys.corpus.corpus import Catalogue, Corpus
+    from recsys.corpus.feature_files import Scaling
+    from recsys.corpus.interactions import Interactions
 
     rng, items = np.random.default_rng(1), options.items[-1]
     drawn = Interactions(
@@ -105,16 +105,16 @@ def train(options: argparse.Namespace, corpus: Any) -> tuple[Any, list[dict[str,
 
     import jax
 
-    from common import config as configs
-    from common import parallel
-    from recsys import task
+    from common.config import configs
+    from common.parallel.execution import ParallelConfig, make_execution
     from recsys.batches import Batches
     from recsys.config import Config
+    from recsys.step import Task, model_for
 
     config = configs.replace(Config(), {"rows": "lazy", "train.steps": options.steps})
-    model = task.model_for(config, corpus, "tiles")
-    own = task.Task(config, model)
-    execution = parallel.make_execution(parallel.ParallelConfig(devices=1))
+    model = model_for(config, corpus, "tiles")
+    own = Task(config, model)
+    execution = make_execution(ParallelConfig(devices=1))
     step = execution.compile_step(own.step)
     state = execution.init(own.init, None)
     key, times = jax.random.key(0), []
@@ -148,7 +148,7 @@ def rank(
 
     import numpy as np
 
-    from recsys.ranker import Ranker
+    from recsys.ranking.ranker import Ranker
 
     own, params, execution = trained
     users, rows = np.arange(min(1000, options.users)), []
@@ -189,7 +189,7 @@ def main(arguments: list[str]) -> None:
     """Prints a table."""
     options = parse(arguments)
     timing.pin(options.threads)
-    from common.result_tables import to_markdown
+    from common.reports.result_tables import to_markdown
 
     corpus = make_corpus(options)
     trained, rows = train(options, corpus)

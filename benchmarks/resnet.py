@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from benchmarks import timing
-from common import resnet
-from common.huge_pages import use_huge_pages
+from common.cli.startup import use_huge_pages
+from common.layers import resnet
 
 LEARNING_RATE = 1e-3
 Step = Callable[[], object]
@@ -111,7 +111,7 @@ def torch_step(depth: str, pixels: int, batch: int) -> Step:
 
 
 class TorchResNet(nn.Sequential):
-    """The network of `common.resnet` in PyTorch."""
+    """The network of `common.layers.resnet` in PyTorch."""
 
     def __init__(self, sizes: resnet.Sizes):
         layers: list[nn.Module] = [
@@ -131,7 +131,7 @@ class TorchResNet(nn.Sequential):
 
 
 class TorchBlock(nn.Module):
-    """The residual block of `common.resnet` in PyTorch."""
+    """The residual block of `common.layers.resnet` in PyTorch."""
 
     def __init__(self, channels: int, width: int, stride: int, bottleneck: bool):
         super().__init__()

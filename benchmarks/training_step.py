@@ -9,13 +9,13 @@ import numpy as np
 from benchmarks import operations
 from benchmarks.weights import draw
 from common.data.crops import PhotosConfig
-from common.devices import SINGLE
-from common.encoders import RESERVED, AttributeSize, AttributeSpec
+from common.parallel.devices import SINGLE
+from common.tables.encoders import RESERVED, AttributeSize, AttributeSpec
 from ican import ensemble as ensembles
 from ican import zones
 from ican.config import BackboneConfig, Config
 from ican.model_config import IcanConfig, ModelConfig
-from ican.task import State, Task
+from ican.step import State, Task
 
 _CATEGORIES = RESERVED + 13
 

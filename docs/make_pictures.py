@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT))  # docs is no package
 
-from ican import rings
+from ican.generated import rings
 
 _SIDE, _CAPTION, _ACROSS, _DOWN = 176, 40, 4, 2
 _COLOURS = 256  # of the palette: keeps the file small

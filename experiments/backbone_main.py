@@ -1,6 +1,6 @@
 """An own image backbone; see `--help`."""
 
-from common.huge_pages import use_huge_pages
+from common.cli.startup import use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages()

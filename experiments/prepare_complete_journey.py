@@ -12,7 +12,7 @@ import sys
 
 import pandas as pd
 
-from common.app import mistakes_in_one_line
+from common.cli.app import mistakes_in_one_line
 from common.errors import UserError
 
 _MAKER = "manufacturer_id"

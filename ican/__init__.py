@@ -14,19 +14,19 @@ Multi-modal Deep Model with Iterative Co-Attention". From the command line:
 
 from typing import TYPE_CHECKING
 
-from common import late_imports
+from common.cli import late_imports
 
 if TYPE_CHECKING:
     from ican.config import Config
-    from ican.predictor import Model
     from ican.train import train_and_evaluate
+    from ican.verbs.predict import Model
 
 __all__ = ["Config", "Model", "load", "train_and_evaluate"]
 
 
 def load(workdir: str) -> "Model":
     """Loads the model of a finished training run; see `Model.predict`."""
-    from ican.predictor import Model
+    from ican.verbs.predict import Model
 
     return Model(workdir)
 
@@ -35,7 +35,7 @@ __getattr__ = late_imports.of(
     __name__,
     {
         "Config": "ican.config",
-        "Model": "ican.predictor",
+        "Model": "ican.verbs.predict",
         "train_and_evaluate": "ican.train",
     },
 )

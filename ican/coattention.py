@@ -26,11 +26,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from common.attention import glimpse_weights, pool_positions
-from common.devices import SINGLE, Devices
-from common.dropout import Dropout
 from common.fusion.mfb import MFB
 from common.fusion.norms import power_normalise
+from common.layers.attention import glimpse_weights, pool_positions
+from common.layers.dropout import Dropout
+from common.parallel.devices import SINGLE, Devices
 from ican.model_config import IcanConfig
 
 

@@ -2,19 +2,19 @@
 
 import dataclasses
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.optim import OptimizerConfig
-from common.parallel import ParallelConfig
-from common.precision import PRECISIONS
-from common.resnet import SIZES, Sizes
+from common.layers.resnet import SIZES, Sizes
+from common.parallel.execution import ParallelConfig
+from common.parallel.precision import PRECISIONS
+from common.training.loop_config import LoopConfig
+from common.training.optim import OptimizerConfig
 from ican.ensemble import EnsembleConfig
+from ican.generated.rings import RingsConfig
 from ican.losses import Weighting
 from ican.model_config import KINDS, ModelConfig
-from ican.rings import RingsConfig
 from ican.zones import ZonesConfig
 
 

@@ -7,20 +7,20 @@ import jax
 import numpy as np
 import pandas as pd
 
-from common import splits
 from common.data import ingest, pipeline
 from common.data.crops import PhotosConfig, cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
-from common.encoders import AttributeSpec, Encoders, replace_unseen
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.schema import Schema
+from common.tables import splits
+from common.tables.encoders import AttributeSpec, Encoders, replace_unseen
+from common.tables.schema import Schema
+from common.training.loop_config import LoopConfig
 from ican import ensemble as ensembles
-from ican import rings
 from ican import zones as price_zones
 from ican.config import Config
 from ican.ensemble import Ensemble
+from ican.generated import rings
 
 Arrays = Mapping[str, np.ndarray]
 

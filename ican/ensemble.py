@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.errors import UserError
 from ican.zones import Zones
 

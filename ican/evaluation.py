@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from common import calibration
-from common.metrics import Pair, label_rank
+from common.reports import calibration
+from common.training.metrics import Pair, label_rank
 from ican import metrics
 from ican.zones import Zones
 

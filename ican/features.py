@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 
-from common import feature_extraction, pretrained, resnet
-from common.parallel import Execution
-from common.precision import compute_dtype
-from ican import model, trained
+from common import pretrained
+from common.backbone import extraction
+from common.layers import resnet
+from common.parallel.execution import Execution
+from common.parallel.precision import compute_dtype
+from ican import model, saved_model
 from ican.config import Config
 from ican.data import Examples
 
@@ -48,7 +50,7 @@ def cache(
     side = config.backbone.side(config.photos.crop)
     shape = (side * side, resnet.width(sizes))
     key = {
-        "weights": feature_extraction.hash_weights(variables),
+        "weights": extraction.hash_weights(variables),
         "photos": config.photos.key,
         "pool": str(config.backbone.pool),
         "precision": config.precision,
@@ -63,7 +65,7 @@ def cache(
             look, batch["photos"], batch["photo_mask"], config.backbone.pool, dtype
         )
 
-    store = feature_extraction.extract(
+    store = extraction.extract(
         config.backbone.cache,
         key,
         (len(examples.prices), *shape),
@@ -75,5 +77,5 @@ def cache(
         execution=execution,
     )
     if jax.process_index() == 0:
-        pretrained.save_resnet(workdir / trained.BACKBONE, sizes, variables)
+        pretrained.save_resnet(workdir / saved_model.BACKBONE, sizes, variables)
     return examples.with_features(store, config.photos.count), shape

@@ -14,7 +14,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from common.devices import SINGLE, Devices
+from common.parallel.devices import SINGLE, Devices
 
 Weighting = Literal["batch", "dataset", "none"]
 

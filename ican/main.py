@@ -4,22 +4,15 @@ import contextlib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common import app, result_tables, verbs, workdirs
-from common.app import Run
+from common.cli import app, verbs
+from common.cli.app import Run
 from common.errors import UserError
-from ican import (
-    check,
-    data,
-    evaluation,
-    explain,
-    exporting,
-    page,
-    reproduce,
-    train,
-    trained,
-)
+from common.reports import result_tables
+from common.training import workdirs
+from ican import data, evaluation, report, saved_model, train
 from ican.config import Config
-from ican.predictor import Model
+from ican.verbs import check, explain, export, reproduce
+from ican.verbs.predict import Model
 
 
 def run_train(config: Config, run: Run) -> None:
@@ -44,8 +37,8 @@ def run_train(config: Config, run: Run) -> None:
             f"{kind} minus {config.compare}, paired over {values['test/n']:,} test"
             f" rows: {gain:+.3f} ± {error:.3f}."
         )
-    run.show(result_tables.to_markdown(page.short_table(kind, values, beside)))
-    run.show("\n".join([*notes, f"report: {run.workdir / page.FILE}"]))
+    run.show(result_tables.to_markdown(report.short_table(kind, values, beside)))
+    run.show("\n".join([*notes, f"report: {run.workdir / report.FILE}"]))
 
 
 def run_evaluate(config: Config, run: Run) -> None:
@@ -97,7 +90,7 @@ def run_explain(config: Config, run: Run) -> None:
 def run_export(config: Config, run: Run) -> None:
     """Writes the program that serves without this repository."""
     directory = run.output or run.workdir / "export"
-    exporting.write(trained.load(run.workdir, config), directory)
+    export.write(saved_model.load(run.workdir, config), directory)
     run.show(f"exported: {directory}; see serve.py there")
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from common import metrics
-from common.metrics import Pair
+from common.training import metrics
+from common.training.metrics import Pair
 
 TOP = (1, 3, 5, 7)
 

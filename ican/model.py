@@ -11,11 +11,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from common import resnet
-from common.devices import SINGLE, Devices
-from common.dropout import Dropout
-from common.embeddings import AttributeEmbedding, AttributeVector
-from common.encoders import AttributeSpec
 from common.fusion.block import Block
 from common.fusion.concatenation import Concatenation, ConcatenationMLP
 from common.fusion.linear_sum import Addition
@@ -24,6 +19,11 @@ from common.fusion.mfh import MFH
 from common.fusion.mutan import Mutan
 from common.fusion.operator import Fusion
 from common.fusion.product import Product
+from common.layers import resnet
+from common.layers.dropout import Dropout
+from common.layers.embeddings import AttributeEmbedding, AttributeVector
+from common.parallel.devices import SINGLE, Devices
+from common.tables.encoders import AttributeSpec
 from ican.coattention import CoAttention
 from ican.model_config import ModelConfig
 
@@ -131,7 +131,7 @@ class Head(nn.Module):
 
         Args:
           positions: [B, P, C] feature map; not read by the kind "attributes".
-          batch: the arrays that `common.embeddings` reads; not read by "visual".
+          batch: the arrays that `common.layers.embeddings` reads; not read by "visual".
           train: whether dropout is on.
         """
         kind = self.config.kind
@@ -203,7 +203,7 @@ class Network(nn.Module):
     Attributes:
       config: kind and knobs of the head.
       spec: the attributes.
-      depth: of the ResNet, see `common.resnet`.
+      depth: of the ResNet, see `common.layers.resnet`.
       pool: the map is averaged over squares of so many by so many positions.
       frozen: whether the backbone and its batch statistics stay as they are.
       classifiers: N_c.
@@ -227,7 +227,7 @@ class Network(nn.Module):
         """Computes logits and, for ican, what every cell attended to.
 
         Args:
-          batch: attributes as `common.embeddings` reads them and, unless the kind is
+          batch: attributes as `common.layers.embeddings` reads them and, unless the kind is
             "attributes", photo_mask [B, M] with 1 for a photo and 0 for none, and
             either photos uint8 [B, M, H, W, 3] or features [B, P, C], the mean of
             the photos' feature maps.

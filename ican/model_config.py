@@ -7,7 +7,7 @@ that the help texts name.
 import dataclasses
 from typing import Literal
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.errors import UserError
 
 KINDS = (

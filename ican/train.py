@@ -10,22 +10,19 @@ import jax
 import numpy as np
 import pandas as pd
 
-from common import (
-    loop_config,
-    metrics,
-    parallel,
-    pretrained,
-    train_loop,
-    workdirs,
-)
+from common import pretrained
 from common.data import pipeline
 from common.errors import UserError
-from common.parallel import Execution
-from ican import data, evaluation, explain, features, page, pointing, trained
+from common.parallel import execution as parallel
+from common.parallel.execution import Execution
+from common.training import loop_config, metrics, train_loop, workdirs
+from ican import data, evaluation, features, report, saved_model
 from ican.config import BackboneConfig, Config
 from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
-from ican.task import Seen, Task
+from ican.generated import pointing
+from ican.step import Seen, Task
+from ican.verbs import explain
 
 PREDICTIONS = "predictions_test.csv"
 
@@ -53,7 +50,7 @@ class Prepared:
     examples: Examples
     task: Task
     start: Mapping[str, Any]
-    look: trained.Look
+    look: saved_model.Look
 
 
 def prepare(
@@ -101,7 +98,7 @@ def _starting_weights(
     start: dict[str, Any] = {}
     origin = ""
     if init_from is not None:
-        start, origin = trained.load_weights(init_from), str(init_from)
+        start, origin = saved_model.load_weights(init_from), str(init_from)
     elif config.backbone.weights and config.model.sees_photos:
         start, origin = _backbone_weights(config.backbone), config.backbone.weights
     random = "backbone" not in start.get("params", {})
@@ -137,7 +134,7 @@ def make_phase(run: Prepared) -> train_loop.Phase:
             return metrics.sum_over(judge, state, rows).means()
 
     return train_loop.Phase(
-        trained.PHASE, config.train.steps, task.init, task.step, batches, evaluate
+        saved_model.PHASE, config.train.steps, task.init, task.step, batches, evaluate
     )
 
 
@@ -192,7 +189,7 @@ def train_and_evaluate(
         folder = compared_folder(config, workdir)
         beside[config.compare] = train_and_evaluate(_compared(config), folder)
     if jax.process_index() == 0:
-        trained.save(
+        saved_model.save(
             workdir,
             run.task,
             run.examples.listings.schema,
@@ -200,7 +197,7 @@ def train_and_evaluate(
             calibration,
         )
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
-        page.write(run, workdir, outcomes["test"], seen, values, beside, seconds)
+        report.write(run, workdir, outcomes["test"], seen, values, beside, seconds)
         # Last: it says that the run has ended.
         workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return values
@@ -242,7 +239,7 @@ def see_split(run: Prepared, state: Any, split: str) -> Seen:
     """Scores and attention of the rows of a split, in order."""
     rows = run.examples.listings.indices(split)
     with run.examples.eval_batches(rows, run.config.train.batch_size) as batches:
-        return trained.see(run.look, state, batches, len(rows))
+        return saved_model.see(run.look, state, batches, len(rows))
 
 
 def _point(run: Prepared, seen: Seen) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.errors import UserError
 
 

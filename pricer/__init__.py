@@ -13,19 +13,19 @@ command line: `python -m experiments.pricer_main --help`. From Python:
 
 from typing import TYPE_CHECKING
 
-from common import late_imports
+from common.cli import late_imports
 
 if TYPE_CHECKING:
     from pricer.config import Config
-    from pricer.predictor import Model
     from pricer.train import train_and_evaluate
+    from pricer.verbs.predict import Model
 
 __all__ = ["Config", "Model", "load", "train_and_evaluate"]
 
 
 def load(workdir: str) -> "Model":
     """Loads the model of a finished training run; see `Model.predict`."""
-    from pricer.predictor import Model
+    from pricer.verbs.predict import Model
 
     return Model(workdir)
 
@@ -34,7 +34,7 @@ __getattr__ = late_imports.of(
     __name__,
     {
         "Config": "pricer.config",
-        "Model": "pricer.predictor",
+        "Model": "pricer.verbs.predict",
         "train_and_evaluate": "pricer.train",
     },
 )

@@ -11,7 +11,7 @@ correlation and variance 1 (whitened principal components):
     z = W^T (x - mean),  W = V diag(eigenvalues)^(-1/2),  similarity = cos(z, z').
 
 A training row is never compared with itself, nor with rows of its group of near-copies
-(`common.splits`): a row of another split finds none of its own group either.
+(`common.tables.splits`): a row of another split finds none of its own group either.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from jax import lax
 
 from common.data import array_batches
 from common.errors import UserError
-from common.parallel import Execution
+from common.parallel.execution import Execution
 from pricer.config import ComparablesConfig
 from pricer.features import Features
 

@@ -3,16 +3,16 @@
 import dataclasses
 from typing import Literal
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.optim import OptimizerConfig
-from common.parallel import ParallelConfig
-from common.precision import PRECISIONS
-from common.resnet import SIZES
-from pricer.bazaar_parameters import BazaarConfig
+from common.layers.resnet import SIZES
+from common.parallel.execution import ParallelConfig
+from common.parallel.precision import PRECISIONS
+from common.training.loop_config import LoopConfig
+from common.training.optim import OptimizerConfig
+from pricer.generated.parameters import BazaarConfig
 from pricer.losses import Constraint, ErrorLoss, GateForm
 
 TASKS = ("category", "brand", "attribute", "specification")

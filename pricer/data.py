@@ -8,19 +8,22 @@ import jax
 import numpy as np
 import pandas as pd
 
-from common import data_checks, splits
 from common.data import array_batches, ingest
 from common.data.listings import Listings
 from common.data.pipeline import Batch
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from pricer import bazaar, comparables, labels, trimming
+from common.reports import data_checks
+from common.tables import splits
+from common.training.loop_config import LoopConfig
+from pricer import comparables
 from pricer.config import Config
 from pricer.features import Features
-from pricer.labels import Labels
-from pricer.price_history import PriceHistory
-from pricer.sales import Sales
-from pricer.trimming import PriceLimits
+from pricer.generated import bazaar
+from pricer.inputs import labels, trimming
+from pricer.inputs.history import PriceHistory
+from pricer.inputs.labels import Labels
+from pricer.inputs.sales import Sales
+from pricer.inputs.trimming import PriceLimits
 
 
 def load_listings(config: Config) -> Listings:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from common import calibration
+from common.reports import calibration
 from pricer import metrics
 from pricer.gate import SHORTFALL, Threshold
 from pricer.metrics import RiskCoverage

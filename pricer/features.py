@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from common import photo_features
+from common.backbone import photo_features
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings
-from common.parallel import Execution
+from common.parallel.execution import Execution
 from pricer.config import Config
 from pricer.networks import Trained
 

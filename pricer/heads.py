@@ -9,14 +9,14 @@ import jax
 import numpy as np
 from absl import logging
 
-from common import checkpointing, metrics, train_loop
 from common.data import pipeline
-from common.parallel import Execution
+from common.parallel.execution import Execution
+from common.training import checkpointing, metrics, train_loop
 from pricer import gate
 from pricer.config import Config
 from pricer.data import HeadRows
 from pricer.model import Suggestion
-from pricer.task import Scales, Task
+from pricer.step import Scales, Task
 
 WARM_UP, JOINT = "warm_up", "joint"
 

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from common.devices import SINGLE, Devices
-from common.metrics import Pair, weighted
+from common.parallel.devices import SINGLE, Devices
+from common.training.metrics import Pair, weighted
 
 Constraint = Literal["percentile", "threshold", "variance"]
 GateForm = Literal["straight-through", "soft"]

@@ -4,22 +4,15 @@ import contextlib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common import app, result_tables, verbs, workdirs
-from common.app import Run
+from common.cli import app, verbs
+from common.cli.app import Run
 from common.errors import UserError
-from pricer import (
-    check,
-    data,
-    evaluation,
-    explain,
-    exporting,
-    page,
-    reproduce,
-    train,
-    trained,
-)
+from common.reports import result_tables
+from common.training import workdirs
+from pricer import data, evaluation, report, saved_model, train
 from pricer.config import Config
-from pricer.predictor import Model
+from pricer.verbs import check, explain, export, reproduce
+from pricer.verbs.predict import Model
 
 
 def run_train(config: Config, run: Run) -> None:
@@ -27,7 +20,7 @@ def run_train(config: Config, run: Run) -> None:
     if run.init_from is not None:
         raise UserError("--init_from: pricer starts from --networks.weights=FILE")
     values = train.train_and_evaluate(config, run.workdir, say=run.say)
-    run.show(result_tables.to_markdown(page.short_table(values, "test")))
+    run.show(result_tables.to_markdown(report.short_table(values, "test")))
     whole, area = values["test_whole/male"], values["test/aurc"]
     notes = [
         f"{values['test/n']:,.0f} test rows, outliers left out; with them MALE {whole:.3f}.",
@@ -38,7 +31,7 @@ def run_train(config: Config, run: Run) -> None:
         notes.append(
             f"the gate ranks readable photos first: AUC {values['test/gate_auc']:.3f}."
         )
-    run.show("\n".join([*notes, f"report: {run.workdir / page.FILE}"]))
+    run.show("\n".join([*notes, f"report: {run.workdir / report.FILE}"]))
 
 
 def run_evaluate(config: Config, run: Run) -> None:
@@ -53,7 +46,7 @@ def run_evaluate(config: Config, run: Run) -> None:
     )
     values = {f"{run.split}/{name}": value for name, value in measured.items()}
     workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
-    run.show(result_tables.to_markdown(page.short_table(values, run.split)))
+    run.show(result_tables.to_markdown(report.short_table(values, run.split)))
 
 
 def run_predict(config: Config, run: Run) -> None:
@@ -93,7 +86,7 @@ def run_explain(config: Config, run: Run) -> None:
 def run_export(config: Config, run: Run) -> None:
     """Writes the program that serves without this repository."""
     directory = run.output or run.workdir / "export"
-    exporting.write(trained.load(run.workdir, config), directory)
+    export.write(saved_model.load(run.workdir, config), directory)
     run.show(f"exported: {directory}; see serve.py there")
 
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from common.devices import SINGLE, Devices
-from common.dropout import Dropout
+from common.layers.dropout import Dropout
+from common.parallel.devices import SINGLE, Devices
 
 
 class Suggestion(NamedTuple):

@@ -14,19 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from common import photo_network, pretrained
+from common import pretrained
+from common.backbone import network
+from common.backbone.network import Batch, PhotoNetwork, PhotoTask
+from common.backbone.training import PhotoRows, Trainer
 from common.data.listings import Listings
-from common.devices import Devices
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.optim import make_optimizer
-from common.parallel import Execution
-from common.photo_network import Batch, PhotoNetwork, PhotoTask
-from common.photo_training import PhotoRows, Trainer
-from common.precision import compute_dtype
-from common.splits import SPLITS
+from common.parallel.devices import Devices
+from common.parallel.execution import Execution
+from common.parallel.precision import compute_dtype
+from common.tables.splits import SPLITS
+from common.training.loop_config import LoopConfig
+from common.training.optim import make_optimizer
 from pricer.config import Config
-from pricer.labels import Labels
+from pricer.inputs.labels import Labels
 
 Say = Callable[[str], None]
 
@@ -180,7 +181,7 @@ def make_network(config: Config, outputs: int, devices: Devices) -> PhotoNetwork
 
 def measure_one(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
     """Softmax cross-entropy of the right class, and whether it is the likeliest."""
-    return photo_network.measure_classes(logits, batch["target"])
+    return network.measure_classes(logits, batch["target"])
 
 
 def measure_several(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:

@@ -9,29 +9,29 @@ import jax
 import numpy as np
 import pandas as pd
 
-from common import loop_config, parallel, pretrained, workdirs
+from common import pretrained
 from common.data.images import decode
-from common.parallel import Execution
+from common.parallel import execution as parallel
+from common.parallel.execution import Execution
+from common.training import loop_config, workdirs
 from pricer import (
-    bazaar,
     comparables,
     data,
     evaluation,
     features,
-    labels,
     networks,
-    page,
-    photo_quality,
-    trained,
-    trimming,
+    report,
+    saved_model,
 )
 from pricer import metrics as measures
 from pricer.comparables import Comparables
 from pricer.config import TASKS, Config
 from pricer.data import Examples, HeadRows
 from pricer.evaluation import Calibration
+from pricer.generated import bazaar
 from pricer.heads import Heads
-from pricer.labels import Labels
+from pricer.inputs import labels, photo_quality, trimming
+from pricer.inputs.labels import Labels
 from pricer.model import Suggestion
 from pricer.networks import Trained as TrainedNetwork
 
@@ -171,7 +171,7 @@ def train_and_evaluate(
     parallel.start(config.parallel)
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "pricer", config, FREE)
-    run = prepare(config, workdir / trained.NETWORKS, say)
+    run = prepare(config, workdir / saved_model.NETWORKS, say)
     state, values, outcome = train_heads(run, workdir, say)
     save(run, workdir, state, values, outcome)
     if jax.process_index() == 0:
@@ -238,9 +238,9 @@ def save(
     compared = None
     if run.comparables is not None:
         ids = name_rows(run.examples, run.examples.rows("train"))
-        compared = trained.Compared(ids, run.comparables)
+        compared = saved_model.Compared(ids, run.comparables)
     if jax.process_index() == 0:
-        trained.save(
+        saved_model.save(
             workdir,
             run.config,
             run.networks,
@@ -252,7 +252,7 @@ def save(
             like,
             compared,
         )
-        page.write(run, workdir, outcome, values, quality)
+        report.write(run, workdir, outcome, values, quality)
 
 
 def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:
@@ -297,7 +297,7 @@ def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:
 
 def describe_accepted(
     run: Prepared, state: Any, fitted: Calibration
-) -> tuple[photo_quality.Limits, trained.Examples]:
+) -> tuple[photo_quality.Limits, saved_model.Examples]:
     """What accepted training photos look like, and some of them to point at."""
     examples = run.examples
     rows = examples.rows("train")
@@ -312,12 +312,14 @@ def describe_accepted(
         for record in (source[int(row)] for row in some)
         if record["images"]
     ]
-    vectors = trained.unit_features(
+    vectors = saved_model.unit_features(
         run.heads.rows.features.rows(some), run.heads.scales()
     )
     return (
         photo_quality.Limits.fit(measured),
-        trained.Examples(name_rows(examples, some), np.asarray(vectors, np.float16)),
+        saved_model.Examples(
+            name_rows(examples, some), np.asarray(vectors, np.float16)
+        ),
     )
 
 

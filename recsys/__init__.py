@@ -13,19 +13,19 @@ the command line: `python -m experiments.recsys_main --help`. From Python:
 
 from typing import TYPE_CHECKING
 
-from common import late_imports
+from common.cli import late_imports
 
 if TYPE_CHECKING:
     from recsys.config import Config
-    from recsys.predictor import Model
     from recsys.train import train_and_evaluate
+    from recsys.verbs.predict import Model
 
 __all__ = ["Config", "Model", "load", "train_and_evaluate"]
 
 
 def load(workdir: str) -> "Model":
     """Loads the model of a finished training run; see `Model.recommend`."""
-    from recsys.predictor import Model
+    from recsys.verbs.predict import Model
 
     return Model(workdir)
 
@@ -34,7 +34,7 @@ __getattr__ = late_imports.of(
     __name__,
     {
         "Config": "recsys.config",
-        "Model": "recsys.predictor",
+        "Model": "recsys.verbs.predict",
         "train_and_evaluate": "recsys.train",
     },
 )

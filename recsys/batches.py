@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from common.data.array_batches import read_ahead, shuffled_rows
+from common.data.generated import generator
 from common.data.pipeline import Batch
-from common.generated import generator
 from recsys.config import Config
-from recsys.corpus import Corpus
-from recsys.interactions import UserItems
+from recsys.corpus.corpus import Corpus
+from recsys.corpus.interactions import UserItems
+from recsys.models.recommender import Recommender, pad_ids
 from recsys.negatives import Negatives, NegativeSampler
-from recsys.recommender import Recommender, pad_ids
-from recsys.task import row_kinds
+from recsys.step import row_kinds
 
 _STREAM = int.from_bytes(b"recsys users", "big")
 

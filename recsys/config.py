@@ -3,20 +3,20 @@
 import dataclasses
 from typing import Literal
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.optim import OptimizerConfig
-from common.parallel import ParallelConfig
-from common.precision import PRECISIONS
-from recsys.closet_parameters import ClosetConfig
-from recsys.feature_files import Normalisation
+from common.parallel.execution import ParallelConfig
+from common.parallel.precision import PRECISIONS
+from common.training.loop_config import LoopConfig
+from common.training.optim import OptimizerConfig
+from recsys.corpus.feature_files import Normalisation
+from recsys.corpus.splits import Kind as SplitKind
+from recsys.corpus.tree import Uneven
+from recsys.generated.parameters import ClosetConfig
+from recsys.generated.simulated_users import SimulationConfig
 from recsys.losses import WEIGHTS, Reduction
 from recsys.negatives import Kind as NegativesKind
 from recsys.row_optimizer import Rule
-from recsys.simulated_users import SimulationConfig
-from recsys.splits import Kind as SplitKind
-from recsys.tree import Uneven
 
 OURS = "coarse-fine"
 MODELS = (

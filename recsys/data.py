@@ -9,23 +9,23 @@ import numpy as np
 
 from common.data import prepared
 from common.errors import UserError
-from common.tables import Rejection
-from recsys import (
-    closet,
+from common.tables.table import Rejection
+from recsys.config import Config
+from recsys.corpus import (
     feature_files,
     interaction_files,
     item_files,
     row_faults,
     splits,
 )
-from recsys.attribute_features import AttributeEncoder
-from recsys.config import Config
-from recsys.corpus import Catalogue, Corpus
-from recsys.feature_files import ArrayFeatures, Features, StoredFeatures
-from recsys.interactions import Interactions
-from recsys.item_files import ItemTable
-from recsys.trained import Trained
-from recsys.tree import CategoryTree
+from recsys.corpus.attribute_features import AttributeEncoder
+from recsys.corpus.corpus import Catalogue, Corpus
+from recsys.corpus.feature_files import ArrayFeatures, Features, StoredFeatures
+from recsys.corpus.interactions import Interactions
+from recsys.corpus.item_files import ItemTable
+from recsys.corpus.tree import CategoryTree
+from recsys.generated import closet
+from recsys.saved_model import Trained
 
 Say = Callable[[str], None]
 

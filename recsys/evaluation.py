@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from recsys import closet, metrics
+from recsys import metrics
 from recsys.config import Config
-from recsys.corpus import Corpus
-from recsys.interactions import UserItems
+from recsys.corpus.corpus import Corpus
+from recsys.corpus.interactions import UserItems
+from recsys.generated import closet
 from recsys.metrics import RankingSums
-from recsys.ranker import Ranker, select
+from recsys.ranking.ranker import Ranker, select
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

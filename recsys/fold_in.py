@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from recsys.config import FoldInConfig
-from recsys.recommender import Recommender, score_pairs
+from recsys.models.recommender import Recommender, score_pairs
 
 
 def is_user_table(name: str) -> bool:

@@ -19,8 +19,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from common.devices import SINGLE, Devices
-from common.metrics import Pair, weighted
+from common.parallel.devices import SINGLE, Devices
+from common.training.metrics import Pair, weighted
 from recsys.softmax import CHUNK, sampled_cross_entropy, user_cross_entropy
 
 Reduction = Literal["mean", "sum"]

@@ -7,25 +7,18 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
-from common import app, result_tables, verbs, workdirs
-from common.app import Run
+from common.cli import app, verbs
+from common.cli.app import Run
 from common.errors import UserError
-from recsys import (
-    atomic_files,
-    data,
-    evaluation,
-    explain,
-    exporting,
-    page,
-    reproduce,
-    row_faults,
-    simulated_users,
-    train,
-    trained,
-)
+from common.reports import result_tables
+from common.training import workdirs
+from recsys import data, evaluation, report, saved_model, train
 from recsys.config import Config
-from recsys.predictor import COLUMNS, Model
-from recsys.tree import CategoryTree
+from recsys.corpus import recbole, row_faults
+from recsys.corpus.tree import CategoryTree
+from recsys.generated import simulated_users
+from recsys.verbs import explain, export, reproduce
+from recsys.verbs.predict import COLUMNS, Model
 
 
 def run_train(config: Config, run: Run) -> None:
@@ -34,8 +27,8 @@ def run_train(config: Config, run: Run) -> None:
         raise UserError("--init_from: recsys has nothing to start from another run")
     values = train.train_and_evaluate(config, run.workdir, say=run.say)
     length = config.ranking.lengths[len(config.ranking.lengths) // 2]
-    run.show(result_tables.to_markdown(page.short_table(values, "test", length)))
-    run.show(f"report: {run.workdir / page.FILE}")
+    run.show(result_tables.to_markdown(report.short_table(values, "test", length)))
+    run.show(f"report: {run.workdir / report.FILE}")
 
 
 def run_evaluate(config: Config, run: Run) -> None:
@@ -43,7 +36,7 @@ def run_evaluate(config: Config, run: Run) -> None:
     if run.split == "train":
         raise UserError("--split=train: lists leave out what users have in training")
     corpus = data.load(config, run.say)
-    known = trained.load(run.workdir, config)
+    known = saved_model.load(run.workdir, config)
     if not known.is_of(corpus):
         raise UserError(
             "users, items or interactions are not those that"
@@ -55,7 +48,7 @@ def run_evaluate(config: Config, run: Run) -> None:
     values = {f"{run.split}/{name}": value for name, value in judged.values.items()}
     workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
     for length in config.ranking.lengths:
-        table = page.short_table(values, run.split, length)
+        table = report.short_table(values, run.split, length)
         run.show(result_tables.to_markdown(table))
 
 
@@ -154,7 +147,7 @@ EXPLAINED = 8  # users that are drawn where none are named: those who took most
 def run_import(config: Config, run: Run) -> None:
     """Turns RecBole's atomic files into tables of interactions and items."""
     atomic = config.atomic
-    found = atomic_files.import_atomic(
+    found = recbole.import_atomic(
         run.need("input"),
         run.need("output"),
         atomic.category,
@@ -198,7 +191,7 @@ def run_export(config: Config, run: Run) -> None:
     """Writes vectors of users and items, and a program for those of new items."""
     directory = run.output or run.workdir / "export"
     model = Model(run.workdir, config)
-    values = exporting.write(model, directory, config.export.indexes, run.say)
+    values = export.write(model, directory, config.export.indexes, run.say)
     _list_left_out(model, directory / "left_out_items.csv", run)
     for name, value in values.items():
         run.show(f"{name} against the exact lists: {value:.3f}")

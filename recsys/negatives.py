@@ -7,10 +7,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from common.data.generated import generator
 from common.errors import UserError
-from common.generated import generator
-from recsys.interactions import Interactions, UserItems, partition_points
-from recsys.tree import CategoryTree
+from recsys.corpus.interactions import Interactions, UserItems, partition_points
+from recsys.corpus.tree import CategoryTree
 
 Kind = Literal["hierarchical", "uniform"]
 

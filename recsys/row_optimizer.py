@@ -2,7 +2,7 @@
 
 Dense AdamW passes over every row of every table, in each step: half a million users and
 a matrix for each of 1,233 leaves cost more than the batch itself. Here gradients are
-taken with respect to rows (see `recsys.recommender`), and only these are updated.
+taken with respect to rows (see `recsys.models.recommender`), and only these are updated.
 
 With the gradient g_t of step t = 1, 2, ..., the rate l_t, decay d, eps = 1e-8 and
 
@@ -43,9 +43,14 @@ import optax
 from jax import lax
 
 from common.errors import UserError
-from common.optim import OptimizerConfig, decay_mask, make_optimizer, make_schedule
-from recsys import recommender
-from recsys.recommender import NO_ROW
+from common.training.optim import (
+    OptimizerConfig,
+    decay_mask,
+    make_optimizer,
+    make_schedule,
+)
+from recsys.models import recommender
+from recsys.models.recommender import NO_ROW
 
 Rule = Literal["dense", "lazy", "lazy_corrected", "row_adagrad"]
 Arrays = Mapping[str, jax.Array]

@@ -7,16 +7,17 @@ from typing import Any
 
 import jax
 
-from common import loop_config, parallel, train_loop, workdirs
-from common.parallel import Execution
-from recsys import data, evaluation, page, task, trained
+from common.parallel import execution as parallel
+from common.parallel.execution import Execution
+from common.training import loop_config, train_loop, workdirs
+from recsys import data, evaluation, report, saved_model, step
 from recsys.batches import Batches, HostBatch
 from recsys.config import Config
-from recsys.corpus import Corpus
+from recsys.corpus.corpus import Corpus
 from recsys.evaluation import Judged
-from recsys.projection import Form
-from recsys.ranker import Ranker
-from recsys.task import State, Task
+from recsys.models.projection import Form
+from recsys.ranking.ranker import Ranker
+from recsys.step import State, Task
 
 REJECTED = "rejected.csv"
 
@@ -48,7 +49,7 @@ class Run:
 def prepare(config: Config, corpus: Corpus) -> Run:
     """A run over a corpus, ready to be trained or judged."""
     execution = parallel.make_execution(config.parallel)
-    model = task.model_for(config, corpus, choose_form(config, execution))
+    model = step.model_for(config, corpus, choose_form(config, execution))
     own = Task(config, model, execution.devices)
     return Run(config, corpus, execution, own, Ranker(own, corpus.catalogue, execution))
 
@@ -116,9 +117,9 @@ def run_once(config: Config, corpus: Corpus, workdir: pathlib.Path) -> dict[str,
     values, judged = judge(run, params)
     host = run.execution.to_host(params)
     if jax.process_index() == 0:
-        trained.save(workdir, corpus, host)
+        saved_model.save(workdir, corpus, host)
         figures = evaluation.by_user(config, corpus, judged["test"])
-        page.write(run, workdir, judged["test"], figures, values)
+        report.write(run, workdir, judged["test"], figures, values)
     return values
 
 
@@ -147,7 +148,7 @@ def train(run: Run, workdir: pathlib.Path) -> Any:
         ).values
 
     phase = train_loop.Phase(
-        trained.PHASE,
+        saved_model.PHASE,
         run.config.train.steps,
         run.task.init,
         run.task.step,

@@ -6,16 +6,16 @@ import pathlib
 
 import numpy as np
 
-from common import schema as schemas
 from common.backbone.config import Config
+from common.backbone.training import PhotoRows
 from common.data import ingest
 from common.data.crops import PhotosConfig
 from common.data.listings import Listings, ListingsConfig
-from common.encoders import RESERVED, Encoders, Vocabulary
 from common.errors import UserError
-from common.photo_training import PhotoRows
-from common.schema import Attribute, Images, Schema
-from common.splits import SPLITS
+from common.tables import schema as schemas
+from common.tables.encoders import RESERVED, Encoders, Vocabulary
+from common.tables.schema import Attribute, Images, Schema
+from common.tables.splits import SPLITS
 
 FOLDER_LABEL = "class"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")

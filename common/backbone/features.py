@@ -5,11 +5,12 @@ import pathlib
 import jax
 import numpy as np
 
-from common import parallel, photo_features, pretrained
-from common.backbone import train
+from common import pretrained
+from common.backbone import photo_features, train
 from common.backbone.config import Config
 from common.data import ingest
 from common.errors import UserError
+from common.parallel import execution as parallel
 
 FEATURES, TABLE = "features.npy", "items.parquet"
 _CACHE = ".cache/photo_features"

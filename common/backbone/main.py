@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common import app, result_tables
-from common.app import Run
 from common.backbone import features, train
 from common.backbone.config import Config
+from common.cli import app
+from common.cli.app import Run
+from common.reports import result_tables
 
 
 def run_train(config: Config, run: Run) -> None:

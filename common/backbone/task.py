@@ -4,12 +4,12 @@ import functools
 
 import jax
 
-from common import photo_network
+from common.backbone import network
 from common.backbone.config import Config
-from common.devices import SINGLE, Devices
-from common.optim import make_optimizer
-from common.photo_network import Batch, PhotoNetwork, PhotoTask
-from common.precision import compute_dtype
+from common.backbone.network import Batch, PhotoNetwork, PhotoTask
+from common.parallel.devices import SINGLE, Devices
+from common.parallel.precision import compute_dtype
+from common.training.optim import make_optimizer
 
 
 def make_task(config: Config, classes: int, devices: Devices = SINGLE) -> PhotoTask:
@@ -26,4 +26,4 @@ def make_task(config: Config, classes: int, devices: Devices = SINGLE) -> PhotoT
 
 
 def _measure(smoothing: float, logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-    return photo_network.measure_classes(logits, batch["label"], smoothing)
+    return network.measure_classes(logits, batch["label"], smoothing)

@@ -6,11 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from common import loop_config, parallel, pretrained, workdirs
+from common import pretrained
 from common.backbone import data
 from common.backbone.config import Config
 from common.backbone.task import make_task
-from common.photo_training import Trainer
+from common.backbone.training import Trainer
+from common.parallel import execution as parallel
+from common.training import loop_config, workdirs
 
 PHASE = "train"
 WEIGHTS = "backbone.safetensors"

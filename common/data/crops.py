@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.data import images, transforms
 from common.errors import UserError
 

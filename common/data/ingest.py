@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from common import schema as schemas
-from common import splits, tables
-from common.app import is_first_process
+from common.cli.app import is_first_process
 from common.data import image_files, images, photos, prepared, records
 from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource
 from common.data.photos import RowPhotos
 from common.data.prepared import load_prepared
 from common.data.sources import Record
 from common.errors import UserError
-from common.schema import Schema
-from common.tables import Rejection
+from common.tables import schema as schemas
+from common.tables import splits
+from common.tables import table as tables
+from common.tables.schema import Schema
+from common.tables.table import Rejection
 
 __all__ = ["load", "load_prepared", "prepare_generated", "read_rows"]
 

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from common import splits
-from common.config import check_bounds, knob
+from common.config.configs import check_bounds, knob
 from common.data import image_files
 from common.data.images import MAX_PIXELS
 from common.data.sources import Record, Source, Subset
-from common.schema import Schema
+from common.tables import splits
+from common.tables.schema import Schema
 
 
 @dataclasses.dataclass(frozen=True)

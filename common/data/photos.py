@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import tqdm
 
-from common import schema as schemas
-from common.cells import quoted
 from common.data import images
 from common.data.image_files import ImageStore
+from common.tables import schema as schemas
+from common.tables.cells import quoted
 
 _CHUNK = 4096
 

@@ -24,11 +24,11 @@ from typing import Any
 
 import pandas as pd
 
-from common import schema as schemas
 from common.data import records
 from common.data.listings import Listings
 from common.errors import UserError
-from common.schema import Schema
+from common.tables import schema as schemas
+from common.tables.schema import Schema
 
 FORMAT = 1
 FACTS_FILE = "prepared.json"

@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from common import tables
 from common.errors import UserError
-from common.tables import Table
+from common.tables import table
+from common.tables.table import Table
 
 _INFO = "dataset_info.json"
 
@@ -52,7 +52,7 @@ def read_prepared(directory: pathlib.Path) -> Table:
             for example in source:
                 yield {name: _plain(example[name], f) for name, f in columns.items()}
 
-    return tables.from_rows(rows(), str(directory))
+    return table.from_rows(rows(), str(directory))
 
 
 def _plain(value: Any, feature: Any) -> Any:

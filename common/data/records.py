@@ -22,9 +22,9 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow_datasets as tfds
 
-from common import splits
 from common.data.sources import Record
 from common.errors import UserError
+from common.tables import splits
 
 NAME = "listings"
 VERSION = "1.0.0"

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
-from common.dropout import Dropout
 from common.fusion.operator import Fusion
 from common.fusion.projection import Activation, activate
+from common.layers.dropout import Dropout
 
 
 class Concatenation(Fusion):

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from common.dropout import Dropout
 from common.fusion.norms import power_normalise
 from common.fusion.projection import Activation, ProjectedFusion, activate
+from common.layers.dropout import Dropout
 
 
 class MFB(ProjectedFusion):

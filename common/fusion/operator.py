@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
-from common.devices import SINGLE, Devices
+from common.parallel.devices import SINGLE, Devices
 
 
 class Fusion(nn.Module, kw_only=True):

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from common.devices import SINGLE, Devices
-from common.dropout import Dropout
 from common.fusion.operator import Fusion
+from common.layers.dropout import Dropout
+from common.parallel.devices import SINGLE, Devices
 
 Activation = Literal["none", "relu", "tanh", "sigmoid"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from jax.tree_util import DictKey, tree_flatten_with_path, tree_unflatten
 
 from common.errors import UserError
+from common.layers.resnet import SIZES, ResNet, Sizes, sizes_of
 from common.pretrained import torch_files
-from common.resnet import SIZES, ResNet, Sizes, sizes_of
 
 Variables = dict[str, Any]
 Tensors = dict[str, np.ndarray]
@@ -46,7 +46,7 @@ def resnet_from_torch(
       stages: that are wanted, if the file has as many.
 
     Returns:
-      depth, a preset's name for `common.resnet.ResNet`; the variables of its first
+      depth, a preset's name for `common.layers.resnet.ResNet`; the variables of its first
       stages, "params" and "batch_stats", float32 in NumPy arrays.
 
     Raises:
@@ -100,7 +100,7 @@ def save_resnet(
     Args:
       path: of the file; its folder must exist.
       depth: the preset they belong to, or its sizes cut off after some stages.
-      variables: "params" and "batch_stats" of `common.resnet.ResNet(depth)`.
+      variables: "params" and "batch_stats" of `common.layers.resnet.ResNet(depth)`.
     """
     path = pathlib.Path(path)
     tensors = tensors_from_variables(sizes_of(depth), variables)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks import operations
-from common import resnet
+from common.layers import resnet
 
 
 def shape(*sizes):

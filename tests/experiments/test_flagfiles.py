@@ -8,12 +8,11 @@ import common.backbone.config
 import ican.config
 import pricer.config
 import recsys.config
-from common import command_line
-from common import config as configs
-from common.app import RunFlags
-from ican import tables
-from pricer import tables as pricer_tables
-from recsys import tables as recsys_tables
+from common.cli.app import RunFlags
+from common.config import command_line, configs
+from ican.paper import tables
+from pricer.paper import tables as pricer_tables
+from recsys.paper import tables as recsys_tables
 
 FOLDER = pathlib.Path("experiments/flagfiles")
 CONFIGS = {

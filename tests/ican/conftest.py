@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import config as configs
-from common import pretrained, resnet
-from common import schema as schemas
+from common import pretrained
+from common.config import configs
+from common.layers import resnet
+from common.tables import schema as schemas
 from ican import train
 from ican.config import Config
 from tests.quick_compilation import compiling_quickly

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from common import config as configs
+from common.config import configs
 from common.data import ingest
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.schema import Schema
+from common.tables.schema import Schema
+from common.training.loop_config import LoopConfig
 from ican import data
 from ican.config import Config
 

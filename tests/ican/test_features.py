@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import feature_extraction, parallel, pretrained, resnet
+from common import pretrained
+from common.backbone import extraction
 from common.data import transforms
 from common.data.feature_cache import FeatureCache
-from ican import data, features, train, trained
-from ican.predictor import Model
+from common.layers import resnet
+from common.parallel.execution import make_execution
+from ican import data, features, saved_model, train
+from ican.verbs.predict import Model
 from tests.ican.conftest import random_backbone
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -24,7 +27,7 @@ def fill(config, workdir):
     """Caches the feature maps of all rows."""
     _, variables = pretrained.resnet_from_torch(config.backbone.weights)
     start = {name: {"backbone": tree} for name, tree in variables.items()}
-    execution = parallel.make_execution(config.parallel)
+    execution = make_execution(config.parallel)
     return features.cache(config, make_examples(config), execution, start, workdir)
 
 
@@ -99,12 +102,12 @@ def test_trained_on_features_it_predicts_the_same_from_photos(cached_run, shop):
 
 def test_backbone_in_the_workdir_is_the_one_that_was_given(cached_run):
     depth, variables = pretrained.resnet_from_torch(
-        cached_run.workdir / trained.BACKBONE
+        cached_run.workdir / saved_model.BACKBONE
     )
     assert depth == "tiny"
-    assert feature_extraction.hash_weights(
-        variables
-    ) == feature_extraction.hash_weights(random_backbone())
+    assert extraction.hash_weights(variables) == extraction.hash_weights(
+        random_backbone()
+    )
 
 
 def test_a_cache_that_was_cut_off_is_completed(cached_run, shop, tmp_path, monkeypatch):
@@ -140,7 +143,7 @@ def test_a_cache_that_was_cut_off_is_completed(cached_run, shop, tmp_path, monke
 
 def test_other_crops_get_a_cache_of_their_own(cached_run, shop, tmp_path, monkeypatch):
     config = shop.cached_config(backbone__cache=str(tmp_path / "cache"))
-    monkeypatch.setattr(feature_extraction, "_fill", lambda *args: None)
+    monkeypatch.setattr(extraction, "_fill", lambda *args: None)
     folders = set()
     for changed in (
         config,
@@ -155,8 +158,8 @@ def test_other_crops_get_a_cache_of_their_own(cached_run, shop, tmp_path, monkey
 
 def test_the_hash_sees_one_bit(shop):
     variables = random_backbone()
-    before = feature_extraction.hash_weights(variables)
-    assert feature_extraction.hash_weights(random_backbone()) == before
+    before = extraction.hash_weights(variables)
+    assert extraction.hash_weights(random_backbone()) == before
     kernel = variables["params"]["stem"]["convolution"]["kernel"]
     kernel[0, 0, 0, 0] = np.nextafter(kernel[0, 0, 0, 0], np.float32(1))
-    assert feature_extraction.hash_weights(variables) != before
+    assert extraction.hash_weights(variables) != before

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.devices import Devices
+from common.parallel.devices import Devices
 from ican import losses
 
 PRESENT = np.ones((2, 3), bool)

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common import config as configs
-from common import schema as schemas
-from common import tables
+from common.config import configs
+from common.tables import schema as schemas
+from common.tables.table import read_table
 from ican import main as program
 from ican.main import main
-from ican.predictor import Model
+from ican.verbs.predict import Model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -157,7 +157,7 @@ def test_export_writes_a_folder(attributes_run, tmp_path, capsys):
 
 def test_schema_is_printed_or_written(shop, tmp_path, capsys):
     table = shop.folder / "table.csv"
-    wanted = schemas.infer(tables.read_table(table))
+    wanted = schemas.infer(read_table(table))
     assert call("--mode=schema", f"--data.path={table}") == 0
     assert schemas.loads(capsys.readouterr().out) == wanted
     output = tmp_path / "schema.json"

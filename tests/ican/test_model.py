@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common import resnet
-from common.devices import Devices
-from common.embeddings import AttributeEmbedding, AttributeVector
-from common.encoders import AttributeSize, AttributeSpec
 from common.errors import UserError
 from common.fusion.block import Block
 from common.fusion.mfb import MFB
 from common.fusion.mfh import MFH
 from common.fusion.mutan import Mutan
+from common.layers import resnet
+from common.layers.embeddings import AttributeEmbedding, AttributeVector
+from common.parallel.devices import Devices
+from common.tables.encoders import AttributeSize, AttributeSpec
 from ican.coattention import CoAttention
 from ican.model import (
     Head,

@@ -4,16 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from common import (
-    checkpointing,
-    metric_writer,
-    pretrained,
-    resnet,
-    tree_paths,
-)
-from common import config as configs
+from common import pretrained
+from common.config import configs
 from common.errors import UserError
-from ican import train, trained
+from common.layers import resnet
+from common.training import checkpointing, metric_writer, tree_paths
+from ican import saved_model, train
 from ican.config import Config
 from tests.ican.conftest import random_backbone
 
@@ -42,7 +38,7 @@ def test_curve_and_final_metrics_measure_the_same(cached_run):
 
 
 def test_the_majority_baseline_is_counted_on_training_rows(attributes_run, shop):
-    edges = trained.load(attributes_run.workdir, attributes_run.config)
+    edges = saved_model.load(attributes_run.workdir, attributes_run.config)
     zones = edges.ensemble.zones
     prices = {
         split: np.array([shop.rows[row]["price"] for row in shop.positions(split)])

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.checkpointing import DAMAGED, Checkpoints
+from common.training.checkpointing import DAMAGED, Checkpoints
 
 POLL = 0.002  # seconds
 SAVING = "*.orbax-checkpoint-tmp"

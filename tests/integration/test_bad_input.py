@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from common import schema as schemas
+from common.tables import schema as schemas
 from ican import main as ican_main
-from ican.predictor import Model
+from ican.verbs.predict import Model
 from tests.integration.bad_input import (
     archive_cases,
     command_cases,

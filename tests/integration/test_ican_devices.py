@@ -4,12 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from common import config as configs
-from common import metrics, parallel, resnet, tree_paths
-from common.encoders import AttributeSize, AttributeSpec
+from common.config import configs
+from common.layers import resnet
+from common.parallel.execution import SINGLE, ParallelConfig, make_execution
+from common.tables.encoders import AttributeSize, AttributeSpec
+from common.training import metrics, tree_paths
 from ican import ensemble, zones
 from ican.config import Config
-from ican.task import State, Task
+from ican.step import State, Task
 from tests.ican.conftest import TINY
 from tests.quick_compilation import compiling_quickly
 
@@ -92,9 +94,7 @@ def draw_state(task):
 
 def run(mode, devices):
     """Trains some steps, then judges all items: (losses, judged, state)."""
-    execution = parallel.make_execution(
-        parallel.ParallelConfig(mode=mode, devices=devices)
-    )
+    execution = make_execution(ParallelConfig(mode=mode, devices=devices))
     items, prices = make_items()
     counts = ensemble_of(prices).class_counts(prices)
     task = Task(CONFIG, SPEC, ensemble_of(prices), counts, None, execution.devices)
@@ -155,7 +155,7 @@ def test_training_moved_everything_that_is_compared(reference):
         ensemble_of(prices),
         ensemble_of(prices).class_counts(prices),
         None,
-        parallel.SINGLE,
+        SINGLE,
     )
     before = tree_paths.flatten(draw_state(task))
     after = tree_paths.flatten(reference[2])

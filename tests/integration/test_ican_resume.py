@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 import sys
 
-from common import config as configs
+from common.config import configs
 from tests.ican.conftest import open_shop
 from tests.integration import killing
 

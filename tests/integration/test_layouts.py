@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from common import checkpointing, metric_writer
+from common.training import checkpointing, metric_writer
 from tests.integration import killing, pair
 from tests.integration.toy_training import Toy, train
 

@@ -17,9 +17,10 @@ import jax
 import numpy as np
 import pytest
 
-from common import checkpointing, resnet, workdirs
-from common import config as configs
-from pricer import page, train, trained
+from common.config import configs
+from common.layers import resnet
+from common.training import checkpointing, workdirs
+from pricer import report, saved_model, train
 from pricer.config import Config
 from tests.integration import pair
 from tests.pricer.conftest import open_shop
@@ -49,7 +50,7 @@ def small_networks():
     with pytest.MonkeyPatch.context() as patch, compiling_quickly():
         sizes = resnet.Sizes((1,), widths=(4,), stem=4)
         patch.setitem(resnet.SIZES, "tiny", sizes)
-        patch.setattr(page, "write", lambda *args: None)
+        patch.setattr(report, "write", lambda *args: None)
         yield
 
 
@@ -94,7 +95,7 @@ def assert_same_arrays(folder, reference):
 
 def assert_same_networks(folder, reference):
     for task in TASKS:
-        network = pathlib.Path(trained.NETWORKS, task)
+        network = pathlib.Path(saved_model.NETWORKS, task)
         assert_same_arrays(folder / network, reference / network)
 
 
@@ -147,7 +148,7 @@ def command(shop, folder, number, coordinator):
 def train_in_pair(folder, settings):
     """What each of the two processes does."""
     modes = {mode: configs.from_dict(Config, x) for mode, x in settings.items()}
-    networks = run(modes["jit"], folder / "jit") / trained.NETWORKS
+    networks = run(modes["jit"], folder / "jit") / saved_model.NETWORKS
     with small_networks():
         # Training the networks once more would take most of the time.
         prepared = train.prepare(modes["pmap"], networks, print)
@@ -174,7 +175,7 @@ def test_dropout_matters_here(shop, reference, tmp_path):
     config = make_config(shop, reference, dropout=0.0, devices=1)
     with small_networks():
         prepared = train.prepare(
-            config, reference / trained.NETWORKS, lambda text: None
+            config, reference / saved_model.NETWORKS, lambda text: None
         )
         prepared.heads.train(tmp_path)
     with pytest.raises(AssertionError, match="params"):

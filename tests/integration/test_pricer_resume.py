@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from common import config as configs
+from common.config import configs
 from tests.integration import killing
 from tests.pricer.conftest import open_shop
 

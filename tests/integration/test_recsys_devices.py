@@ -18,8 +18,9 @@ import jax
 import numpy as np
 import pytest
 
-from common import config as configs
-from common import metric_writer, parallel
+from common.config import configs
+from common.parallel import execution
+from common.training import metric_writer
 from recsys import data, train
 from recsys.config import Config
 from tests.integration import pair
@@ -84,7 +85,7 @@ def make_config(cache, kind="exact", **layout):
 
 def run(config, folder):
     """Trains, then judges the lists."""
-    parallel.start(config.parallel)
+    execution.start(config.parallel)
     ready = train.prepare(config, data.load(config))
     params = train.train(ready, folder)
     values, judged = train.judge(ready, params)
@@ -149,7 +150,7 @@ def test_tables_cut_over_devices_do_not_matter(
     cache, references, tmp_path, monkeypatch
 ):
     """Four copies of the tables, each on two devices; small ones are cut here, too."""
-    monkeypatch.setattr(parallel, "MIN_SHARDED_SIZE", 64)
+    monkeypatch.setattr(execution, "MIN_SHARDED_SIZE", 64)
     config = make_config(cache, "sampled", devices=8, model_axis=2)
     ready = train.prepare(config, data.load(config))
     params = jax.eval_shape(ready.task.init).params

@@ -7,8 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from common import checkpointing, metric_writer
 from common.errors import UserError
+from common.training import checkpointing, metric_writer
 from tests.integration.killing import fingerprint
 from tests.integration.toy_training import Toy, train
 

@@ -24,11 +24,13 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from common import metrics, optim, parallel, rng, train_loop
-from common.devices import Devices
-from common.dropout import Dropout
 from common.errors import UserError
-from common.loop_config import LoopConfig
+from common.layers.dropout import Dropout
+from common.parallel import execution as parallel
+from common.parallel import rng
+from common.parallel.devices import Devices
+from common.training import metrics, optim, train_loop
+from common.training.loop_config import LoopConfig
 
 ITEMS = 101
 VALIDATION_ITEMS = 23

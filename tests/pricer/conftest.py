@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common import config as configs
-from common import schema as schemas
-from pricer import bazaar, train
-from pricer.bazaar_parameters import BazaarConfig
+from common.config import configs
+from common.tables import schema as schemas
+from pricer import train
 from pricer.config import Config
+from pricer.generated import bazaar
+from pricer.generated.parameters import BazaarConfig
 from tests.quick_compilation import compiling_quickly
 
 # Prime numbers, so that the last batch of every split is a padded one.

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from pricer import bazaar, bazaar_latents, bazaar_values
-from pricer.bazaar_parameters import BazaarConfig
-from pricer.price_history import PriceHistory
-from pricer.sales import Sales
+from pricer.generated import bazaar, latents, values
+from pricer.generated.parameters import BazaarConfig
+from pricer.inputs.history import PriceHistory
+from pricer.inputs.sales import Sales
 
 SIZES = {"train_count": 12_000, "test_count": 4_000}
 RECENT = 14  # days
 
 
 def sample(config, split):
-    items = bazaar_latents.sample(config, bazaar.numbers(config, split))
-    return items, bazaar_values.log_prices(config, items)
+    items = latents.sample(config, bazaar.numbers(config, split))
+    return items, values.log_prices(config, items)
 
 
 def advantage(better, worse):

@@ -6,7 +6,7 @@ import pytest
 
 from common.data.feature_cache import FeatureCache
 from common.errors import UserError
-from common.parallel import ParallelConfig, make_execution
+from common.parallel.execution import ParallelConfig, make_execution
 from pricer import comparables, features
 from pricer.comparables import NAMES, NO_GROUP, Comparables
 from pricer.config import ComparablesConfig

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import schema as schemas
 from common.errors import UserError
-from common.schema import Group
-from pricer import bazaar, comparables, data
-from pricer.price_history import PriceHistory
-from pricer.sales import Sales
+from common.tables import schema as schemas
+from common.tables.schema import Group
+from pricer import comparables, data
+from pricer.generated import bazaar
+from pricer.inputs.history import PriceHistory
+from pricer.inputs.sales import Sales
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common import parallel, resnet
 from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.images import decode
 from common.errors import UserError
+from common.layers import resnet
+from common.parallel.execution import make_execution
 from pricer import data, features, networks, train
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -53,7 +54,7 @@ def prepared(run):
     """The run's data and its networks, read back."""
     listings = data.load_listings(run.config)
     examples = data.make_examples(run.config, listings)
-    execution = parallel.make_execution(run.config.parallel)
+    execution = make_execution(run.config.parallel)
     found = [
         train.train_network(
             run.config, wanted, examples, execution, run.workdir / "networks"

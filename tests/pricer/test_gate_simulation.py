@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common import config as configs
+from common.config import configs
 from pricer import gate as gates
 from pricer.config import Config
-from pricer.task import Scales, Task
+from pricer.step import Scales, Task
 
 ITEMS = 16_384
 SEED = 0

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from common import checkpointing, loop_config
-from common import config as configs
+from common.config import configs
 from common.data.feature_cache import FeatureCache
-from common.parallel import ParallelConfig, make_execution
+from common.parallel.execution import ParallelConfig, make_execution
+from common.training import checkpointing, loop_config
 from pricer import gate, heads
 from pricer.config import Config
 from pricer.data import HeadRows

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.devices import Devices
+from common.parallel.devices import Devices
 from pricer import losses
 from pricer.losses import GateTerms
 

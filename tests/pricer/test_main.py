@@ -3,8 +3,8 @@ import json
 import pandas as pd
 import pytest
 
-from common import config as configs
-from common import schema as schemas
+from common.config import configs
+from common.tables import schema as schemas
 from pricer.main import main
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

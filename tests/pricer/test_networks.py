@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common import config as configs
 from common import pretrained
+from common.config import configs
 from common.errors import UserError
 from pricer import networks
 from pricer.config import Config

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common import config as configs
-from common import resnet, workdirs
-from common import schema as schemas
+from common.config import configs
 from common.data import prepared
 from common.errors import UserError
-from common.schema import Attribute, Images, Schema, Target
+from common.layers import resnet
+from common.tables import schema as schemas
+from common.tables.schema import Attribute, Images, Schema, Target
+from common.training import workdirs
 from pricer import data, networks, train
 from pricer.config import Config
 from tests.pricer.conftest import TINY

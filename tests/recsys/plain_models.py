@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
-from recsys.baselines import DeepStyle, Sherlock, Vbpr
-from recsys.model import CoarseFine
-from recsys.tree import CategoryTree
+from recsys.corpus.tree import CategoryTree
+from recsys.models.baselines import DeepStyle, Sherlock, Vbpr
+from recsys.models.coarse_fine import CoarseFine
 
 PATHS = [
     ("men", "shoes", "boots"),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common import config as configs
-from common import workdirs
-from recsys import data, task, train, trained
+from common.config import configs
+from common.training import workdirs
+from recsys import data, saved_model, step, train
 from recsys.config import Config
 from tests.recsys import plain_models as plain
 
@@ -65,11 +65,11 @@ class Shop:
         """Saves a model with weights from N(0, 1) as a run that has ended."""
         config = self.config(model__name=name, **changes)
         corpus = data.load(config)
-        network = task.model_for(config, corpus, "tiles")
+        network = step.model_for(config, corpus, "tiles")
         drawn = plain.draw_params(network, seed)
         params = {key: value.astype(np.float32) for key, value in drawn.items()}
         workdirs.start_record(workdir, "recsys", config, train.FREE)
-        trained.save(workdir, corpus, params)
+        saved_model.save(workdir, corpus, params)
         return workdir
 
 

@@ -5,13 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from common import config as configs
-from recsys import data, task
+from common.config import configs
+from recsys import data
 from recsys.batches import Batches
 from recsys.config import Config
-from recsys.feature_files import ArrayFeatures
-from recsys.interactions import Interactions
-from recsys.recommender import NO_ROW
+from recsys.corpus.feature_files import ArrayFeatures
+from recsys.corpus.interactions import Interactions
+from recsys.models.recommender import NO_ROW
+from recsys.step import make_model
 from tests.recsys import plain_models as plain
 
 USERS, ITEMS, BATCH, NEGATIVES = 11, 37, 8, 3
@@ -50,7 +51,7 @@ def make_batches(**changes):
     """(batches, corpus); changes by dotted name, "." as "__"."""
     config = make_config({k.replace("__", "."): v for k, v in changes.items()})
     corpus = make_corpus(config)
-    model = task.make_model(config, plain.TREE, USERS, ITEMS, 2, 1.0, "gather")
+    model = make_model(config, plain.TREE, USERS, ITEMS, 2, 1.0, "gather")
     return Batches(config, corpus, model), corpus
 
 

@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import config as configs
+from common.config import configs
 from common.errors import UserError
-from recsys import closet, data
+from recsys import data
 from recsys.config import Config
-from recsys.trained import Trained
+from recsys.generated import closet
+from recsys.saved_model import Trained
 
 ITEMS = [
     ("m1", "men", "boots", 3),

@@ -4,17 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from common import config as configs
-from common import parallel
+from common.config import configs
+from common.parallel.execution import ParallelConfig, make_execution
 from recsys import evaluation, metrics
-from recsys import task as tasks
+from recsys import step as tasks
 from recsys.config import Config
-from recsys.corpus import Catalogue, Corpus
-from recsys.feature_files import ArrayFeatures, fit_normalisation
-from recsys.interactions import Interactions
-from recsys.ranker import Ranker, select
-from recsys.task import Task
-from recsys.tree import CategoryTree
+from recsys.corpus.corpus import Catalogue, Corpus
+from recsys.corpus.feature_files import ArrayFeatures, fit_normalisation
+from recsys.corpus.interactions import Interactions
+from recsys.corpus.tree import CategoryTree
+from recsys.ranking.ranker import Ranker, select
+from recsys.step import Task
 from tests.quick_compilation import compiling_quickly
 
 # One user for each way in which a list can come out; items 0 to 9 score 9 to 0 for
@@ -93,9 +93,7 @@ def make_config(**changes):
 
 
 def make_ranker(config, corpus):
-    execution = parallel.make_execution(
-        parallel.ParallelConfig(devices=1, compilation_cache="")
-    )
+    execution = make_execution(ParallelConfig(devices=1, compilation_cache=""))
     model = tasks.make_model(config, TREE, USERS, ITEMS, 2, 1.0, "gather")
     return Ranker(Task(config, model), corpus.catalogue, execution), execution
 

@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from recsys.baselines import DeepStyle, Sherlock, Vbpr
 from recsys.config import FoldInConfig
 from recsys.fold_in import fold_in
-from recsys.model import CoarseFine
+from recsys.models.baselines import DeepStyle, Sherlock, Vbpr
+from recsys.models.coarse_fine import CoarseFine
 from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 

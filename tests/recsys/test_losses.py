@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.devices import Devices
+from common.parallel.devices import Devices
 from recsys import losses
 from tests.quick_compilation import compiling_quickly
 

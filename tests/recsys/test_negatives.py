@@ -5,9 +5,9 @@ import scipy.stats
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from recsys.interactions import Interactions
+from recsys.corpus.interactions import Interactions
+from recsys.corpus.tree import CategoryTree
 from recsys.negatives import POOLS, NegativeSampler
-from recsys.tree import CategoryTree
 
 # Items by leaf. The leaves under the tops are mixed up on purpose.
 PATHS = {

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 from common.errors import UserError
-from common.optim import OptimizerConfig, make_optimizer
-from recsys.recommender import NO_ROW, pad_ids
+from common.training.optim import OptimizerConfig, make_optimizer
+from recsys.models.recommender import NO_ROW, pad_ids
 from recsys.row_optimizer import RowOptimizer
 from tests.quick_compilation import compiling_quickly
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import config as configs
-from common import metric_writer
+from common.config import configs
+from common.training import metric_writer
 from recsys import data, evaluation, train
 from recsys.config import Config
 from tests.quick_compilation import compiling_quickly

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import config as configs
 from common.backbone import train
 from common.backbone.config import Config
+from common.config import configs
 from tests.quick_compilation import compiling_quickly
 
 COUNTS = {"blue": 24, "red": 41, "rare": 3}

@@ -1,7 +1,7 @@
 import pytest
 
-from common import config as configs
 from common.backbone.config import Config
+from common.config import configs
 from common.errors import UserError
 
 

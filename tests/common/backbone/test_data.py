@@ -4,11 +4,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from common import schema as schemas
 from common.backbone import data
 from common.errors import UserError
-from common.loop_config import LoopConfig
-from common.schema import Attribute, Images, Schema
+from common.tables import schema as schemas
+from common.tables.schema import Attribute, Images, Schema
+from common.training.loop_config import LoopConfig
 from tests.common.backbone.conftest import COUNTS, tiny_config
 
 

@@ -7,8 +7,8 @@ import pytest
 from common import pretrained
 from common.backbone import train
 from common.backbone.main import main
+from common.backbone.network import PhotoNetwork
 from common.data.crops import PhotosConfig, cut_photos
-from common.photo_network import PhotoNetwork
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -1,8 +1,8 @@
 import pytest
 
-from common import config as configs
 from common.backbone import train
 from common.backbone.main import main
+from common.config import configs
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -4,11 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from common import checkpointing, pretrained, tree_paths
-from common import config as configs
+from common import pretrained
 from common.backbone import data, train
+from common.backbone.network import PhotoTask
+from common.config import configs
 from common.errors import UserError
-from common.photo_network import PhotoTask
+from common.training import checkpointing, tree_paths
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

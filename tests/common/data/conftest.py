@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import schema as schemas
 from common.data.listings import ListingsConfig
+from common.tables import schema as schemas
 
 COLUMNS = ("id", "photo", "kind", "carat", "price", "title")
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import schema as schemas
-from common import tables
 from common.data import ingest, prepared
 from common.errors import UserError
+from common.tables import schema as schemas
+from common.tables.table import from_rows
 
 BROKEN = b"\xff\xd8\xff\xe0 cut off"
 
@@ -401,7 +401,7 @@ class TestReadRows:
             {"id": 7, "photo": "1.jpg", "kind": "a", "carat": 1.5},
             {"id": 8, "photo": "2.jpg", "kind": None, "carat": None},
         ]
-        rows = self.read(market, tables.from_rows(given))
+        rows = self.read(market, from_rows(given))
         np.testing.assert_array_equal(rows.usable, [0, 1])
         assert rows.source[1]["images"] == [market.jpeg(2)]
 

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from common.data.prepared_tables import is_prepared, read_prepared
 from common.errors import UserError
-from recsys.interaction_files import read_interactions
+from recsys.corpus.interaction_files import read_interactions
 
 
 def prepare(folder, features, splits):

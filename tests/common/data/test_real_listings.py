@@ -9,9 +9,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from common import schema as schemas
-from common import splits
 from common.data import images, ingest, pipeline, transforms
+from common.tables import schema as schemas
+from common.tables import splits
 
 DATA = pathlib.Path(__file__).parents[4] / "shared" / "data"
 SALES = DATA / "ebay_antiquities"

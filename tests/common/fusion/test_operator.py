@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from common import fusion
-from common.devices import SINGLE, Devices
-from common.dropout import Dropout
+from common.layers.dropout import Dropout
+from common.parallel.devices import SINGLE, Devices
 
 B, P, DX, DY = 4, 5, 7, 11
 KEY = jax.random.key(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from common import resnet
 from common.errors import UserError
+from common.layers import resnet
 from common.pretrained import resnet_from_torch, save_resnet, torch_files
 from common.pretrained.resnet import tensors_from_variables
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import cells, encoders, json_sets, tables
-from common.schema import Attribute, Schema
 from common.serving import standalone
+from common.tables import cells, encoders, set_cells, table
+from common.tables.schema import Attribute, Schema
 
 SCHEMA = Schema(
     (
@@ -29,8 +29,8 @@ TRAIN = [
 
 def frame_of(records):
     whole = [{name: None for name in SCHEMA.input_columns()} | r for r in records]
-    frame, rejected = tables.check_rows(
-        tables.from_rows(whole), SCHEMA, need_target=False
+    frame, rejected = table.check_rows(
+        table.from_rows(whole), SCHEMA, need_target=False
     )
     assert not rejected
     return frame
@@ -165,7 +165,7 @@ def test_json_sets_are_encoded_or_refused_as_in_training(value):
     ]
 
     def check(rows):
-        return tables.check_rows(tables.from_rows(rows), DETAILS, need_target=False)
+        return table.check_rows(table.from_rows(rows), DETAILS, need_target=False)
 
     fitted = encoders.Encoders.fit(check(known)[0], DETAILS)
     encoder = standalone.AttributeEncoder(json.loads(json.dumps(fitted.to_json())))
@@ -179,7 +179,7 @@ def test_json_sets_are_encoded_or_refused_as_in_training(value):
 
 
 def test_json_sets_by_hand():
-    assert standalone.JSON == json_sets.SEPARATOR
+    assert standalone.JSON == set_cells.SEPARATOR
     item = {"attribute": dataclasses.asdict(DETAILS.attributes[0])}
     item["categories"] = ["Fit: Slim", "2", "Neck: V"]
     encoder = standalone.AttributeEncoder({"attributes": [item]})

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from common import app
+from common.cli import app
 from ican import main as ican_main
-from ican.predictor import Model
+from ican.verbs.predict import Model
 
 WORKS = "works"
 REJECTED = "rows rejected"

@@ -4,8 +4,8 @@ import dataclasses
 import random
 from collections.abc import Iterator
 
-from common import app
-from common import config as configs
+from common.cli import app
+from common.config import configs
 from ican.config import Config
 from tests.integration.bad_input import damage, tables
 from tests.integration.bad_input.bench import REFUSED, WORKS, Bench, Case, expect

@@ -7,8 +7,8 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
-from common import schema as schemas
 from common.data import ingest
+from common.tables import schema as schemas
 from tests.integration.bad_input import photo_files, tables
 from tests.integration.bad_input.bench import REFUSED, WORKS, Bench, Case
 

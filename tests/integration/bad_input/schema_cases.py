@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from common import schema as schemas
+from common.tables import schema as schemas
 from tests.integration.bad_input import damage, tables
 from tests.integration.bad_input.bench import REFUSED, REJECTED, WORKS, Bench, Case
 

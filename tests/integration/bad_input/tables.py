@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common import schema as schemas
 from common.data import ingest
 from common.data.listings import Listings, ListingsConfig
+from common.tables import schema as schemas
 from tests.integration.bad_input.bench import (
     REFUSED,
     REJECTED,

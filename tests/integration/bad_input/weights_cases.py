@@ -14,7 +14,8 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from common import pretrained, resnet
+from common import pretrained
+from common.layers import resnet
 from common.pretrained import torch_files
 from tests.integration.bad_input import damage
 from tests.integration.bad_input.bench import REFUSED, WORKS, Bench, Case, expect

@@ -1,0 +1,269 @@
+"""The door of every system: from the command line to one of its verbs.
+
+    def main(argv=None):
+        app.main("ican", IcanConfig(), VERBS, argv, summary="Price zones …")
+
+A user's mistake ends with one line on stderr and exit code 2. Results go to stdout,
+progress and errors to stderr.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NoReturn
+
+from absl import flags
+
+from common.config import command_line, configs
+from common.config.configs import knob
+from common.errors import UserError
+from common.training import workdirs
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFlags:
+    """The flags of a run that are no part of its config."""
+
+    workdir: str = knob("", "folder of the run: checkpoints, metrics, report")
+    mode: str = knob("train", "what to do; see above")
+    input: str = knob("", "table of new rows (CSV or Parquet); predict, explain")
+    images: str = knob("", "folder or tar archive with the photos of --input")
+    output: str = knob("", "file or folder to write; predict, schema, export")
+    split: Literal["train", "validation", "test"] = knob(
+        "test", "rows to look at; evaluate, explain"
+    )
+    init_from: str = knob("", "workdir whose weights training starts from")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """What a mode does and what it needs.
+
+    Attributes:
+      about: one line for `--help`.
+      needs: run-level flags that must be given.
+      trained: whether the config comes from the workdir; flags given override it.
+    """
+
+    about: str
+    needs: tuple[str, ...] = ("workdir",)
+    trained: bool = False
+
+
+MODES = {
+    "train": Mode("train, keep the best on validation, evaluate it on test"),
+    "evaluate": Mode("metrics of the trained model on a --split", trained=True),
+    "predict": Mode(
+        "predictions for the rows of --input, order kept, into --output",
+        needs=("workdir", "input", "output"),
+        trained=True,
+    ),
+    "explain": Mode("draw what the model looked at", trained=True),
+    "export": Mode("write a program that serves without this code", trained=True),
+    "features": Mode(
+        "what the network sees in the photos of a table, into the folder --output",
+        needs=("workdir", "output"),
+        trained=True,
+    ),
+    "schema": Mode("infer the schema file of a table", needs=()),
+    "import": Mode(
+        "turn files of another library, --input, into tables in the folder --output",
+        needs=("input", "output"),
+    ),
+    "simulate": Mode(
+        "make up users for a catalogue: interactions into the table --output",
+        needs=("output",),
+    ),
+    "check": Mode("report on the data before training"),
+    "reproduce": Mode("a table of the paper, several seeds"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One call of the program: the run-level flags, as a verb gets them.
+
+    Attributes:
+      system: name of the system.
+      mode: the verb's name.
+      workdir: folder of the run; the current folder in a mode that needs none.
+      input: table of new rows, where given.
+      images: photos of these rows, where given.
+      output: what to write, where given.
+      split: "train", "validation" or "test".
+      init_from: workdir to take the first weights from, where given.
+    """
+
+    system: str
+    mode: str
+    workdir: pathlib.Path = pathlib.Path()
+    input: pathlib.Path | None = None
+    images: pathlib.Path | None = None
+    output: pathlib.Path | None = None
+    split: str = "test"
+    init_from: pathlib.Path | None = None
+
+    def need(self, name: str) -> pathlib.Path:
+        """Returns the path under `name` ("input"), or says which flag is missing."""
+        path = getattr(self, name)
+        if path is None:
+            raise UserError(f"--mode={self.mode} needs --{name}=PATH")
+        return path
+
+    def say(self, text: str) -> None:
+        """Prints progress: to stderr, on the first process."""
+        if is_first_process():
+            print(text, file=sys.stderr, flush=True)
+
+    def show(self, text: str) -> None:
+        """Prints a result: to stdout, on the first process."""
+        if is_first_process():
+            _print_result(text)
+
+
+Verb = Callable[[Any, Run], None]
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all; jax is asked only if it is in use."""
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return True
+    return jax.process_index() == 0
+
+
+def main(
+    system: str,
+    default: Any,
+    verbs: Mapping[str, Verb],
+    argv: Sequence[str] | None = None,
+    *,
+    summary: str = "",
+) -> NoReturn:
+    """Parses the command line, runs a verb, exits; see `mistakes_in_one_line`.
+
+    Args:
+      system: name of the system, "ican".
+      default: its config with the default values.
+      verbs: {mode: function of (config, run)}; the modes are keys of `MODES`.
+      argv: the command line with the program's name first; None for the process'.
+      summary: one line on what the system does, for `--help`.
+    """
+    argv = sys.argv if argv is None else argv
+    # Grain's workers read a flag of the global absl flags, which nobody else parses.
+    flags.FLAGS.mark_as_parsed()
+    with mistakes_in_one_line():
+        if command_line.wants_help(argv[1:]):
+            modes = {name: MODES[name].about for name in verbs}
+            parts = (RunFlags(), default)
+            _print_result(
+                command_line.help_text(_program(argv), summary or system, modes, *parts)
+            )
+        else:
+            config, run = parse(system, default, verbs, argv)
+            if "workdir" in MODES[run.mode].needs and not MODES[run.mode].trained:
+                workdirs.make_folder(run.workdir)
+            verbs[run.mode](config, run)
+    sys.exit(0)
+
+
+@contextlib.contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """Ends the program where the block within fails for no bug of it.
+
+    Exit codes: 2 for a user's mistake or a file that the system refuses, with one line
+    on stderr; 130 on Ctrl-C. Any other exception is a bug and keeps its traceback.
+    """
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except OSError as error:
+        if not isinstance(error.filename, str | os.PathLike):
+            raise
+        # A disk that is full, a folder that may not be written: no bug either.
+        line = _one_line(f"{os.fspath(error.filename)}: {error.strerror}")
+        print(f"error: {line}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(130)
+
+
+def parse(
+    system: str, default: Any, verbs: Mapping[str, Verb], argv: Sequence[str]
+) -> tuple[Any, Run]:
+    """Turns a command line into a config and a run.
+
+    Returns:
+      (config of the type of `default`, run).
+
+    Raises:
+      UserError: for anything that is wrong with the command line.
+    """
+    flag_values = flags.FlagValues()
+    configs.define_flags(RunFlags(), flag_values, system)
+    configs.define_flags(default, flag_values, system)
+    command_line.parse(flag_values, argv[1:])
+    run = _make_run(system, configs.from_flags(RunFlags, flag_values), verbs)
+    if run.init_from is not None:
+        workdirs.read_record(run.init_from)
+    if not MODES[run.mode].trained:
+        return configs.from_flags(type(default), flag_values), run
+    trained = workdirs.load_config(run.workdir, type(default), system)
+    given = {
+        name: flag_values[name].value
+        for name, *_ in configs.leaves(default)
+        if flag_values[name].present
+    }
+    config = configs.replace(trained, given)
+    for name, (before, now) in configs.differences(trained, config).items():
+        run.say(f"note: --{name}={now} instead of {before}, as {run.workdir} has it")
+    return config, run
+
+
+def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
+    if given.mode not in verbs:
+        tip = configs.hint(given.mode, verbs)
+        raise UserError(f"--mode={given.mode}: must be one of {', '.join(verbs)}{tip}")
+    for name in MODES[given.mode].needs:
+        if not getattr(given, name):
+            kind = "DIR" if name == "workdir" else "FILE"
+            raise UserError(f"--mode={given.mode} needs --{name}={kind}")
+
+    def path(name: str) -> pathlib.Path | None:
+        text = getattr(given, name)
+        return pathlib.Path(text).expanduser() if text else None
+
+    return Run(
+        system,
+        given.mode,
+        path("workdir") or pathlib.Path(),
+        path("input"),
+        path("images"),
+        path("output"),
+        given.split,
+        path("init_from"),
+    )
+
+
+def _one_line(text: str) -> str:
+    """Text fit for a line of a terminal; names of files may hold anything."""
+    return command_line.printable(" ".join(text.splitlines()))
+
+
+def _print_result(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader has seen enough: `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _program(argv: Sequence[str]) -> str:
+    """How this program is called."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name}" if spec else f"python {argv[0]}"

@@ -1,0 +1,27 @@
+"""Names of a package that are imported when they are first asked for.
+
+Models and steps run where the libraries for data are absent, so the door of a system
+must not import them on its own:
+
+    __getattr__ = late_imports.of(__name__, {"Model": "ican.verbs.predict"})
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package.
+
+    Args:
+      package: its name.
+      homes: {name: module that it comes from}.
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(homes[name]), name)
+
+    return find

@@ -1,0 +1,1 @@
+"""Configuration: frozen dataclasses whose fields are flags."""

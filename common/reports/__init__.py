@@ -1,0 +1,1 @@
+"""Pages, figures, tables of results and the claims judged on them."""

@@ -1,0 +1,190 @@
+"""The report page: one HTML file that holds everything and works offline."""
+
+import base64
+import dataclasses
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from common.reports import figures, result_tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """Text to be shown as it is, such as a command."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of results; see `result_tables.to_markdown`."""
+
+    rows: Sequence[Mapping[str, Any]]
+    columns: Sequence[str] | None = None
+    caption: str = ""
+    digits: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure with a text for those who can't see it, and a caption."""
+
+    figure: Figure
+    alt: str
+    caption: str = ""
+
+
+Block = Text | Code | Table | Picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2129; --soft: #5b6470; --line: #d9dde3;
+  --page: #ffffff; --card: #f5f7f9; --link: #0067a3; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e7eb; --soft: #a2abb6;
+  --line: #3a414b; --page: #15181c; --card: #1e2329; --link: #6cb8ea; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 4rem;
+  background: var(--page); color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .25rem; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-top: .75rem;
+  border-top: 1px solid var(--line); }
+.lead, figcaption, caption { color: var(--soft); }
+.lead { margin: 0 0 1.25rem; }
+nav { font-size: .9rem; margin: 1rem 0 0; }
+nav a { display: inline-block; margin-right: 1.1rem; }
+a { color: var(--link); }
+p { max-width: 46rem; }
+.wide { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
+caption { caption-side: bottom; text-align: left; font-size: .88rem;
+  padding-top: .4rem; }
+th, td { padding: .32rem 1.4rem .32rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+th { font-weight: 600; border-bottom-width: 2px; }
+th.n, td.n { text-align: right; white-space: nowrap; }
+tbody tr:hover { background: var(--card); }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure img { display: block; max-width: 100%; height: auto; background: #fff;
+  border: 1px solid var(--line); border-radius: 6px; padding: .4rem; }
+figcaption { font-size: .88rem; margin-top: .4rem; max-width: 46rem; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px;
+  padding: .7rem .9rem; overflow-x: auto; font-size: .85rem; line-height: 1.45; }
+@media (max-width: 44rem) { figure img { max-width: 38rem; } }
+@media print { body { max-width: none; } h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } }
+"""
+
+
+def render_page(
+    title: str, lead: str, summary: Table, sections: Sequence[Section]
+) -> str:
+    """Writes the page of a report.
+
+    Args:
+      title: heading of the page.
+      lead: one sentence under it: what was run, on what data.
+      summary: a short table on top, what a reader wants first.
+      sections: the rest, in order.
+
+    Returns:
+      HTML of one file; pictures are part of it, all text is escaped.
+    """
+    parts = [
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{_escape(title)}</title>",
+        f"<style>{_STYLE}</style>",
+        "</head>",
+        "<body>",
+        "<main>",
+        f'<h1>{_escape(title)}</h1>\n<p class="lead">{_escape(lead)}</p>',
+        _table(summary),
+    ]
+    if len(sections) > 1:
+        links = (
+            f'<a href="#s{number}">{_escape(section.title)}</a>'
+            for number, section in enumerate(sections, 1)
+        )
+        parts.append('<nav aria-label="Sections">' + " ".join(links) + "</nav>")
+    for number, section in enumerate(sections, 1):
+        parts.append(f'<section aria-labelledby="s{number}">')
+        parts.append(f'<h2 id="s{number}">{_escape(section.title)}</h2>')
+        parts += [_block(block) for block in section.blocks]
+        parts.append("</section>")
+    parts += ["</main>", "</body>", "</html>"]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _escape(text: Any) -> str:
+    return html.escape(str(text), quote=True)
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Table):
+        return _table(block)
+    if isinstance(block, Picture):
+        return _picture(block)
+    if isinstance(block, Code):
+        return f"<pre><code>{_escape(block.text)}</code></pre>"
+    return f"<p>{_escape(block.text)}</p>"
+
+
+def _table(table: Table) -> str:
+    names = result_tables.columns_of(table.rows, table.columns)
+    if not names:
+        return ""
+    right = result_tables.numeric_columns(table.rows, names)
+    kind = {name: ' class="n"' if name in right else "" for name in names}
+    head = "".join(
+        f'<th scope="col"{kind[name]}>{_escape(name)}</th>' for name in names
+    )
+    lines = ['<div class="wide"><table>']
+    if table.caption:
+        lines.append(f"<caption>{_escape(table.caption)}</caption>")
+    lines.append(f"<thead><tr>{head}</tr></thead><tbody>")
+    for row in table.rows:
+        texts = {
+            name: result_tables.format_number(row.get(name), table.digits)
+            for name in names
+        }
+        cells = "".join(f"<td{kind[n]}>{_escape(texts[n])}</td>" for n in names)
+        lines.append(f"<tr>{cells}</tr>")
+    lines.append("</tbody></table></div>")
+    return "\n".join(lines)
+
+
+def _picture(picture: Picture) -> str:
+    data = base64.b64encode(figures.png(picture.figure)).decode("ascii")
+    width = round(float(picture.figure.get_figwidth()) * 96)
+    caption = (
+        f"<figcaption>{_escape(picture.caption)}</figcaption>"
+        if picture.caption
+        else ""
+    )
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" width="{width}"'
+        f' alt="{_escape(picture.alt)}">{caption}</figure>'
+    )

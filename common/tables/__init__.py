@@ -1,0 +1,1 @@
+"""Tables of listings: reading, schema, cells, encoders, splits."""

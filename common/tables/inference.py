@@ -1,0 +1,277 @@
+"""Guesses what the columns of a table mean."""
+
+import collections
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from common.tables import set_cells
+from common.tables.cells import (
+    NO_NUMBER,
+    SIGNS,
+    parse_number,
+    parse_time,
+    quoted,
+    split_currency,
+)
+from common.tables.encoders import members
+from common.tables.schema import Attribute, Group, Images, Schema, Target
+from common.tables.table import SPLIT_NAMES, Table
+
+# More categories than this are left out: too few rows show each of them.
+MOST_CATEGORIES = 1000
+
+# A map of attributes stands for several columns of categories.
+_MOST_JSON_MEMBERS = 5 * MOST_CATEGORIES
+
+_FEW_CATEGORIES = 12  # so many are categories in however small a table
+_SAMPLE = 5000  # different values of a column that are looked at
+_MOST = 0.95  # share of the cells that must fit a role
+_SEPARATORS = ("|", ";", ", ")
+_PHOTO = re.compile(r"[^|;]+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+# Words in the names of columns.
+_PRICE = {"price", "prices", "preis", "prix", "precio", "prezzo"}
+_OUTCOME = {"sold", "sales", "bid", "bids"}
+_TYPICAL = {"median", "mean", "average", "avg"}
+_TIME = {"date", "time", "datetime", "timestamp", "unix", "epoch", "created", "sold"}
+_TITLE = {"title", "name", "headline"}
+_ID = {"id", "sku", "uuid", "asin", "gtin", "ean"}
+_SPLIT = {"split", "fold", "subset", "partition"}
+_CODES = (
+    "AUD BRL CAD CHF CNY DKK EUR GBP HKD INR JPY KRW MXN NOK NZD PLN RUB SEK SGD USD"
+)
+_CURRENCIES = {
+    **{code.lower(): code for code in _CODES.split()},
+    **dict.fromkeys(("dollar", "dollars"), "USD"),
+    **dict.fromkeys(("euro", "euros"), "EUR"),
+    **dict.fromkeys(("rupee", "rupees"), "INR"),
+    "yen": "JPY",
+    "yuan": "CNY",
+}
+_EARLIEST = parse_time("1973-03-04")  # smaller numbers are no seconds since 1970
+
+
+class _Column:
+    """What inference looks at in one column.
+
+    Attributes:
+      name: of the column.
+      words: of its name, in lower case.
+      rows: of the table.
+      filled: number of cells that are not empty.
+      distinct: number of different values.
+      counts: how often each of a sample of the values occurs.
+    """
+
+    def __init__(self, name: str, cells: pd.Series):
+        counts = cells.value_counts()
+        self.name = name
+        self.words = {word.lower() for word in _WORD.findall(name)}
+        self.rows = len(cells)
+        self.filled = int(counts.sum())
+        self.distinct = len(counts)
+        self.counts = counts.iloc[:: -(-self.distinct // _SAMPLE) or 1]
+
+    @property
+    def values(self) -> list[str]:
+        return list(self.counts.index)
+
+    def mostly(self, fits: Callable[[str], bool]) -> bool:
+        """Whether most cells hold a value that fits."""
+        matching = np.array([fits(value) for value in self.values], bool)
+        return self.counts.to_numpy()[matching].sum() >= _MOST * self.counts.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Role:
+    """What a column seems to be.
+
+    Attributes:
+      kind: a field of the schema, a kind of attribute, "price", "text" or "ignored".
+      detail: the separator of images and sets, the currency of a price, "log" for
+        the logarithm, the reason for text and ignored columns.
+    """
+
+    kind: str
+    detail: str = ""
+
+
+def infer(table: Table) -> Schema:
+    """Guesses the schema of a table from the names and the values of its columns.
+
+    Columns that fit no role are listed under `ignored` with the reason. The guess is
+    a draft to be read and edited; attributes of several variables, say, are written
+    by joining columns.
+
+    Args:
+      table: N rows, and at least one.
+    """
+    columns = [_Column(name, table.frame[name]) for name in table.frame.columns]
+    roles = {column.name: _role(column) for column in columns}
+    ignored = {n: r.detail for n, r in roles.items() if r.kind in ("ignored", "text")}
+
+    def named(kind: str) -> list[_Column]:
+        return [column for column in columns if roles[column.name].kind == kind]
+
+    def first(found: list[_Column], reason: str) -> str | None:
+        """Takes the first of several columns and ignores the rest."""
+        ignored.update({column.name: reason for column in found[1:]})
+        return found[0].name if found else None
+
+    prices = sorted(named("price"), key=_strangeness)
+    price = first(prices, "another price, which would give the target away")
+    titled = [column for column in named("text") if column.words & _TITLE]
+    titled.sort(key=lambda column: len(column.words))
+    titles = tuple(column.name for column in titled[:1])
+    for title in titles:
+        del ignored[title]
+    photos = tuple(column.name for column in named("images"))
+    separator = max((roles[name].detail for name in photos), default="")
+    attributes = [_attribute(name, role) for name, role in roles.items()]
+    return Schema(
+        attributes=tuple(attribute for attribute in attributes if attribute),
+        images=Images(photos, separator) if photos else None,
+        target=Target(price, roles[price].detail) if price else None,
+        group=Group(titles, bool(photos)) if titles or photos else None,
+        time=first(named("time"), "another time"),
+        split=first(named("split"), "another split"),
+        id=first(named("id"), "another identifier"),
+        ignored=tuple((name, ignored[name]) for name in roles if name in ignored),
+    )
+
+
+def _strangeness(column: _Column) -> int:
+    """Fewer words beside "price" make a likelier target."""
+    return len(column.words - _PRICE - _TYPICAL - set(_CURRENCIES))
+
+
+def _attribute(name: str, role: _Role) -> Attribute | None:
+    if role.kind == "categorical":
+        return Attribute(name, "categorical", (name,))
+    if role.kind == "set":
+        return Attribute(name, "set", (name,), separator=role.detail)
+    if role.kind == "continuous":
+        return Attribute(name, "continuous", (name,), log=role.detail == "log")
+    return None
+
+
+def _role(column: _Column) -> _Role:
+    if not column.filled:
+        return _Role("ignored", "empty")
+    if column.distinct == 1 and column.filled == column.rows > 1:
+        return _Role("ignored", f"always {quoted(column.values[0])}")
+    for find in (_find_special, _find_number, _find_categories):
+        if role := find(column):
+            return role
+    different = f"{column.distinct:,} different values in {column.rows:,} rows"
+    return _Role("text", f"free text: {different}")
+
+
+def _find_special(column: _Column) -> _Role | None:
+    """Photos, web addresses, JSON, splits, identifiers and times."""
+    for separator in ("", *_SEPARATORS):
+        if column.mostly(functools.partial(_is_photos, separator)):
+            return _Role("images", separator)
+    if column.mostly(lambda value: value.startswith(("http://", "https://"))):
+        return _Role("ignored", "web addresses: photos must lie in a folder")
+    if column.mostly(lambda value: value[0] in "[{" and value[-1] in "]}"):
+        return _find_json_set(column) or _Role(
+            "ignored", "JSON: give each entry a column of its own"
+        )
+    if column.words & _SPLIT and column.mostly(lambda v: v.lower() in SPLIT_NAMES):
+        return _Role("split")
+    if column.words & _ID and column.distinct == column.rows:
+        return _Role("id")
+    if column.words & _TIME and column.mostly(_is_time):
+        return _Role("time")
+    return None
+
+
+def _find_json_set(column: _Column) -> _Role | None:
+    """Maps of attributes and lists of texts, if their members recur."""
+    if not column.mostly(lambda value: _json_members(value) is not None):
+        return None
+    shown: collections.Counter[str] = collections.Counter()
+    for value, count in column.counts.items():
+        for member in set(_json_members(value) or ()):
+            shown[member] += count
+    most = min(_MOST_JSON_MEMBERS, max(_FEW_CATEGORIES, shown.total() / 2))
+    return _Role("set", set_cells.SEPARATOR) if 0 < len(shown) <= most else None
+
+
+def _json_members(value: str) -> list[str] | None:
+    """The members of a JSON cell; None for lists of numbers and what is no set."""
+    try:
+        found = set_cells.members(value)
+    except ValueError:
+        return None
+    # Lists of numbers are measures or vectors, no vocabulary.
+    entries = json.loads(value) if value.startswith("[") else ()
+    return found if all(isinstance(entry, str) for entry in entries) else None
+
+
+def _is_photos(separator: str, value: str) -> bool:
+    names = members(value, separator) if separator else [value]
+    return all(_PHOTO.fullmatch(name) and "://" not in name for name in names)
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return parse_time(value) >= _EARLIEST
+    except ValueError:
+        return False
+
+
+def _find_number(column: _Column) -> _Role | None:
+    """Prices, numbers that are known too late, and continuous attributes."""
+    priced = bool(column.words & (_PRICE | set(_CURRENCIES)))
+    numbers, counts, marks = [], [], set()
+    for value, count in column.counts.items():
+        number, mark = split_currency(value) if priced else (value, "")
+        try:
+            numbers.append(parse_number(number))
+        except ValueError:
+            continue
+        counts.append(count)
+        marks.add(mark)
+    empty = column.counts[[v.lower() in NO_NUMBER for v in column.values]].sum()
+    if not numbers or sum(counts) < _MOST * (column.counts.sum() - empty):
+        return None
+    if priced:
+        return _Role("price", _currency(column.words, marks))
+    if column.words & _OUTCOME:
+        return _Role("ignored", "seems to be known only after the sale")
+    if column.words & _ID or set(numbers) <= {0, 1}:
+        return None  # names or flags in the form of numbers
+    skewed = min(numbers) >= 0 and max(numbers) > 10 * np.median(
+        np.repeat(numbers, counts)
+    )
+    return _Role("continuous", "log" if skewed else "")
+
+
+def _currency(words: set[str], marks: set[str]) -> str:
+    """The currency that the name of a price column, or else its cells, tell."""
+    told = sorted(_CURRENCIES[word] for word in words & set(_CURRENCIES))
+    if told:
+        return told[0]
+    known = {SIGNS.get(mark, (mark,))[0] for mark in marks - {""}}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _find_categories(column: _Column) -> _Role | None:
+    values = column.values
+    for separator in _SEPARATORS:
+        if sum(separator in value for value in values) >= 2:
+            parts = {part for value in values for part in members(value, separator)}
+            if len(parts) < min(len(values), MOST_CATEGORIES):
+                return _Role("set", separator)
+    if column.distinct <= min(MOST_CATEGORIES, max(_FEW_CATEGORIES, column.filled / 2)):
+        return _Role("categorical")
+    return None

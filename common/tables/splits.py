@@ -1,0 +1,247 @@
+"""Train, validation and test rows, so that no near-copy stands on two sides."""
+
+import dataclasses
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.tables.schema import Schema
+
+SPLITS = ("train", "validation", "test")
+
+_NOT_LETTERS = re.compile(r"[\W\d_]+")
+
+
+def normalise(text: str) -> str:
+    """Text as groups compare it.
+
+    Compatible characters are unified (NFKC), case is folded, and each run of digits,
+    punctuation and blanks becomes one blank: "RING, Size 7" and "ring size 8" are the
+    same. Text without letters keeps its digits and signs.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _NOT_LETTERS.sub(" ", folded).strip() or folded.strip()
+
+
+def assign(
+    frame: pd.DataFrame,
+    schema: Schema,
+    photo_hashes: Sequence[Sequence[str]] | None = None,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    *,
+    by_time: bool = False,
+) -> np.ndarray:
+    """Assigns each row to "train", "validation" or "test".
+
+    In this order:
+
+    1. The schema's split column, where it has one.
+    2. With `by_time`, the earliest rows train and the latest test; rows of one moment
+       stay together.
+    3. By group. Rows are connected if they share the normalised text of a group
+       column, or a photo (unless the schema's group says otherwise); connected rows,
+       directly or through others, go to one split. A hash of the group's content and
+       the seed decides, so the order of the rows does not matter and rows added later
+       leave the others where they were (unless they connect groups).
+
+    Args:
+      frame: N rows as `tables.check_rows` returns them.
+      schema: of the table.
+      photo_hashes: the hashes of each row's photos; None where there are none.
+      fractions: of train, validation and test rows; they sum to 1 and are met as
+        closely as hashing (or moments) allows.
+      seed: of the hash.
+      by_time: split along the schema's time column.
+
+    Returns:
+      [N] of str.
+
+    Raises:
+      UserError: a split stays empty, a time is missing, or the fractions are wrong.
+    """
+    _check_fractions(fractions)
+    if schema.split:
+        split = frame[schema.split].to_numpy(dtype=object)
+    elif by_time:
+        split = _assign_by_time(frame, schema, fractions)
+    else:
+        split = _assign_by_group(frame, schema, photo_hashes, fractions, seed)
+    for name in SPLITS:
+        if not (split == name).any():
+            raise UserError(
+                f"the {name} split of {len(frame)} rows is empty (rows of one group"
+                " stay together): give more rows, other groups, another split_seed or"
+                " other split_fractions"
+            )
+    return split
+
+
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """How many rows of a split have a near-copy in training.
+
+    Attributes:
+      rows: of the split.
+      text: rows whose normalised text of a group column occurs in training.
+      photo: rows with a photo that occurs in training.
+      either: rows with one or both.
+    """
+
+    rows: int
+    text: int
+    photo: int
+    either: int
+
+
+def leakage(
+    frame: pd.DataFrame,
+    schema: Schema,
+    split: np.ndarray,
+    photo_hashes: Sequence[Sequence[str]] | None = None,
+    *,
+    of: str = "test",
+) -> Leakage:
+    """Counts the rows of a split whose text or photo also occurs in training.
+
+    Args:
+      frame: N rows as `tables.check_rows` returns them.
+      schema: names the group columns; without them only photos are compared.
+      split: [N] as `assign` returns it.
+      photo_hashes: the hashes of each row's photos; None where there are none.
+      of: the split that is compared with train.
+    """
+    columns = schema.group.columns if schema.group else ()
+    texts = [_normalised(frame[column]) for column in columns]
+    text = np.zeros(len(frame), bool)
+    for keys in texts:
+        known = set(keys[split == "train"]) - {""}
+        text |= np.array([key in known for key in keys], bool)
+    photo = np.zeros(len(frame), bool)
+    if photo_hashes is not None:
+        rows = zip(photo_hashes, split == "train", strict=True)
+        seen = {photo for hashes, train in rows if train for photo in hashes}
+        photo = np.array([not seen.isdisjoint(hashes) for hashes in photo_hashes], bool)
+    here = split == of
+    return Leakage(
+        rows=int(here.sum()),
+        text=int((text & here).sum()),
+        photo=int((photo & here).sum()),
+        either=int(((text | photo) & here).sum()),
+    )
+
+
+def _check_fractions(fractions: tuple[float, float, float]) -> None:
+    valid = len(fractions) == 3 and all(0 < f < 1 for f in fractions)
+    if not valid or abs(sum(fractions) - 1) > 1e-6:
+        raise UserError(
+            f"split_fractions {fractions}: give three shares above 0 that sum to 1"
+        )
+
+
+def _assign_by_time(
+    frame: pd.DataFrame, schema: Schema, fractions: tuple[float, float, float]
+) -> np.ndarray:
+    if not schema.time:
+        raise UserError('to split by time, set "time" in the schema to a column')
+    times = frame[schema.time].to_numpy(np.float64)
+    if np.isnan(times).any():
+        count = int(np.isnan(times).sum())
+        raise UserError(
+            f"column {schema.time!r}: {count} rows have no time, so they can't be"
+            " split by time: fill them in, or split by group"
+        )
+    # A row's place is that of the first row of its moment.
+    place = np.searchsorted(np.sort(times), times) / max(len(times), 1)  # [N]
+    return _cut(place, fractions)
+
+
+def name_groups(
+    frame: pd.DataFrame, schema: Schema, photo_hashes: Sequence[Sequence[str]] | None
+) -> np.ndarray:
+    """What names the group of near-copies that each row is in, see `assign`.
+
+    Args:
+      frame: N rows as `tables.check_rows` returns them.
+      schema: names the group columns.
+      photo_hashes: the hashes of each row's photos; None where there are none.
+
+    Returns:
+      [N] of str, the least of the texts and hashes that connect the group: it depends
+      on the group's content alone.
+    """
+    tokens = _tokens(frame, schema, photo_hashes)
+    names = np.empty(len(frame), object)
+    for group in _groups(tokens):
+        names[group] = min(token for row in group for token in tokens[row])
+    return names
+
+
+def _assign_by_group(
+    frame: pd.DataFrame,
+    schema: Schema,
+    photo_hashes: Sequence[Sequence[str]] | None,
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> np.ndarray:
+    codes, names = pd.factorize(name_groups(frame, schema, photo_hashes))
+    digests = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names]
+    place = np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])
+    return _cut(place[codes], fractions)
+
+
+def _cut(place: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+    """Names the split of places in [0, 1)."""
+    edges = np.cumsum(fractions[:2])
+    return np.array(SPLITS, object)[np.searchsorted(edges, place, side="right")]
+
+
+def _normalised(cells: pd.Series) -> np.ndarray:
+    """Normalised text of a column, "" for empty cells: [N] of str."""
+    codes, uniques = cells.factorize()  # an empty cell has code -1, the last entry
+    return np.array([*map(normalise, uniques), ""], object)[codes]
+
+
+def _tokens(
+    frame: pd.DataFrame, schema: Schema, photo_hashes: Sequence[Sequence[str]] | None
+) -> list[list[str]]:
+    """What connects each row to others; its own content where nothing does."""
+    tokens: list[list[str]] = [[] for _ in range(len(frame))]
+    for column in schema.group.columns if schema.group else ():
+        for row, text in enumerate(_normalised(frame[column])):
+            if text:
+                tokens[row].append(f"text {column} {text}")
+    if photo_hashes is not None and (schema.group is None or schema.group.photo_hash):
+        for row, hashes in enumerate(photo_hashes):
+            tokens[row].extend(f"photo {photo}" for photo in hashes)
+    alone = [row for row, found in enumerate(tokens) if not found]
+    names = [schema.id] if schema.id else list(frame.columns)
+    contents = frame.iloc[alone][names].itertuples(index=False, name=None)
+    for row, content in zip(alone, contents, strict=True):
+        tokens[row].append("row " + "\x1f".join(map(str, content)))
+    return tokens
+
+
+def _groups(tokens: Sequence[Iterable[str]]) -> Iterator[list[int]]:
+    """Connected components of rows that share tokens, by union-find."""
+    parent = list(range(len(tokens)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[str, int] = {}
+    for row, found in enumerate(tokens):
+        for token in found:
+            parent[root(row)] = root(first.setdefault(token, row))
+    groups: dict[int, list[int]] = {}
+    for row in range(len(tokens)):
+        groups.setdefault(root(row), []).append(row)
+    yield from groups.values()

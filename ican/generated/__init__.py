@@ -1,0 +1,1 @@
+"""The built-in data set: rings whose prices follow from photo and attributes."""

@@ -1,0 +1,205 @@
+"""The report page of a training run."""
+
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.config import configs
+from common.reports import figures, page
+from common.training import metric_writer
+from ican import data, evaluation, saved_model
+from ican.evaluation import Outcome
+from ican.metrics import TOP
+from ican.step import Seen
+from ican.verbs import explain
+
+if TYPE_CHECKING:
+    from ican.train import Prepared
+
+FILE = "report.html"
+PANELS = 4  # rows whose attention is drawn
+
+
+def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """A row of the short table: shares with their standard errors over test rows.
+
+    Args:
+      model: its name.
+      values: contents of metrics.json.
+      prefix: of its figures there: "test" or "test/majority".
+    """
+    row: dict[str, Any] = {"model": model}
+    for k in TOP:
+        share = values[f"{prefix}/top{k}"]
+        error = evaluation.share_error(share, values["test/n"])
+        row[f"top-{k}"] = f"{share:.3f} ± {error:.3f}"
+    return {**row, "MALE": values[f"{prefix}/male"]}
+
+
+def short_table(
+    kind: str, values: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The short table: the model, those trained beside it, and the majority baseline.
+
+    Args:
+      kind: of the model.
+      values: contents of its metrics.json.
+      beside: contents of the others' by kind.
+    """
+    return [
+        results_row(kind, values, "test"),
+        *(results_row(other, found, "test") for other, found in beside.items()),
+        results_row("majority", values, "test/majority"),
+    ]
+
+
+def write(
+    run: "Prepared",
+    workdir: pathlib.Path,
+    outcome: Outcome,
+    seen: Seen,
+    values: Mapping[str, Any],
+    beside: Mapping[str, Mapping[str, Any]],
+    seconds: float,
+) -> pathlib.Path:
+    """Writes report.html and its figures.
+
+    Args:
+      run: the run.
+      workdir: of the run.
+      outcome: on the test rows.
+      seen: what the network saw of the test rows.
+      values: contents of metrics.json.
+      beside: those of models that were trained to compare with, by kind.
+      seconds: that training took in this process.
+
+    Returns:
+      Path of the page.
+    """
+    config, zones = run.config, run.examples.ensemble.zones
+    currency = data.price_unit(run.examples.listings.schema)
+    counts = {s: len(run.examples.listings.indices(s)) for s in ("train", "test")}
+    pictures = {
+        "curves": (
+            figures.learning_curves(_curves(workdir)),
+            "Loss and top-3 accuracy over training",
+        ),
+        "confusion": (
+            figures.confusion_matrix(
+                outcome.confusion,
+                zones.names(),
+                true_label=f"actual zone ({currency})",
+                predicted_label=f"predicted zone ({currency})",
+            ),
+            "Test rows by actual and predicted price zone, rows in percent",
+        ),
+        "reliability": (
+            figures.reliability_diagram(
+                outcome.probabilities.max(1),
+                outcome.probabilities.argmax(1) == outcome.labels,
+            ),
+            "Confidence against accuracy, after fitting the temperature",
+        ),
+        "error_by_zone": (
+            figures.band_bars(
+                zones.names(),
+                outcome.zone_male.tolist(),
+                ylabel="mean absolute log error",
+                counts=outcome.zone_counts.tolist(),
+                reference=values["test/male"],
+            ),
+            "Error of the suggested price by price zone",
+        ),
+    }
+    for name, (figure, _) in pictures.items():
+        figures.save(figure, workdir / "figures" / f"{name}.png")
+    sections = [
+        page.Section("Training", [_picture(*pictures["curves"])]),
+        page.Section("Where it errs", [_picture(*pictures["confusion"])]),
+        page.Section(
+            "How sure it is",
+            [
+                page.Text(
+                    f"Expected calibration error {values['test/ece']:.3f}. An interval"
+                    f" meant to hold {config.interval:.0%} of prices holds"
+                    f" {values['test/coverage']:.1%} of the test prices; its upper end"
+                    f" is {_ratio(values['test/interval_ratio'])} its lower end."
+                ),
+                _picture(*pictures["reliability"]),
+                _picture(*pictures["error_by_zone"]),
+            ],
+        ),
+        *_attention(run, workdir, seen),
+        page.Section("Settings", [page.Code("\n".join(configs.flag_lines(config)))]),
+    ]
+    html = page.render_page(
+        f"ican: price zones by {config.model.kind}",
+        f"{counts['train']:,} training and {counts['test']:,} test rows,"
+        f" {run.examples.listings.rejected:,} rejected; best of"
+        f" {config.train.steps:,} steps: {values['best_step']:,}"
+        f" ({seconds:.0f} s in this process).",
+        page.Table(
+            short_table(config.model.kind, values, beside),
+            caption="Share of test rows with the right zone among the k best (± standard"
+            " error over rows), and mean absolute log error of the price",
+        ),
+        sections,
+    )
+    path = workdir / FILE
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2f} x" if math.isfinite(ratio) else "unboundedly above"
+
+
+def _picture(figure: Any, alt: str) -> page.Picture:
+    return page.Picture(figure, alt, alt)
+
+
+def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+    curves = metric_writer.read_curves(workdir, saved_model.PHASE)
+    return {
+        name: {
+            split: curves[f"{split}/{name}"]
+            for split in ("train", "validation")
+            if f"{split}/{name}" in curves
+        }
+        for name in ("loss", "top3")
+    }
+
+
+def _attention(
+    run: "Prepared", workdir: pathlib.Path, seen: Seen
+) -> list[page.Section]:
+    """Panels of some test rows, spread over the price zones; only for the kind ican."""
+    if run.config.model.kind != "ican":
+        return []
+    examples = run.examples
+    rows = examples.listings.indices("test")
+    order = np.argsort(examples.prices[rows], kind="stable")
+    spread = np.linspace(0, len(rows) - 1, min(PANELS, len(rows))).round().astype(int)
+    zones = examples.ensemble.zones
+    blocks: list[page.Block] = []
+    for place in order[spread]:
+        row = int(rows[place])
+        elected = zones.names()[int(seen.scores[place].argmax())]
+        title = (
+            f"row {row}: price {examples.prices[row]:,.0f}, predicted zone {elected}"
+        )
+        figure = explain.draw_row(
+            examples.listings.source,
+            row,
+            run.config.photos,
+            seen,
+            place,
+            examples.encoders.spec().names,
+            title,
+        )
+        figures.save(figure, workdir / "figures" / f"attention_{row}.png")
+        blocks.append(page.Picture(figure, f"What the network saw of {title}"))
+    return [page.Section("What it looked at", blocks)]

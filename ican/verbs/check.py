@@ -1,0 +1,86 @@
+"""`--mode=check`: what to know of the data and the network before training."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from common.data.ingest import describe
+from common.reports import data_checks, figures, page, result_tables
+from common.reports.data_checks import (
+    describe_attributes,
+    find_leaks,
+    peak_memory,
+    rejected_blocks,
+)
+from ican import data, train
+from ican.config import Config
+from ican.train import Prepared
+
+FILE = "check.html"
+
+
+def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """Opens the data, runs a few steps, writes check.html.
+
+    Args:
+      config: of the run to come.
+      workdir: gets the page.
+
+    Returns:
+      (path of the page, the summary as Markdown).
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    run = train.prepare(config, workdir)
+    listings = run.examples.listings
+    leak = find_leaks(listings)
+    summary = [
+        *({"": name, "found": value} for name, value in measure_steps(run).items()),
+        {"": "test rows whose text is in training", "found": leak.text},
+        {"": "test rows whose photo is in training", "found": leak.photo},
+        {"": "rejected rows", "found": listings.rejected},
+        {"": "rows without photo", "found": listings.rows_without_photo},
+    ]
+    currency = data.price_unit(listings.schema)
+    price = figures.histogram(run.examples.prices.tolist(), xlabel=currency, log=True)
+    zones = run.examples.ensemble.zones
+    counts = np.bincount(
+        zones.label(train.prices_of(run.examples, "train")), minlength=zones.count
+    )
+    bars = figures.band_bars(
+        zones.names(), counts.tolist(), ylabel="training rows", counts=counts.tolist()
+    )
+    sections = [
+        page.Section(
+            "Prices",
+            [
+                page.Picture(price, "Histogram of all prices, logarithmic"),
+                page.Picture(bars, "Training rows in each price zone"),
+            ],
+        ),
+        page.Section("Attributes", [page.Table(describe_attributes(listings))]),
+        page.Section("Rejected rows", rejected_blocks(listings)),
+    ]
+    html = page.render_page(
+        "ican: before training", describe(listings), page.Table(summary), sections
+    )
+    path = workdir / FILE
+    path.write_text(html, encoding="utf-8")
+    return path, result_tables.to_markdown(summary)
+
+
+def measure_steps(run: Prepared) -> dict[str, Any]:
+    """Parameters, time of a step and memory, by running a few steps."""
+    config = run.config
+    with run.examples.train_batches(config.train, 0) as batches:
+        cost = data_checks.measure_steps(
+            run.execution, run.task.init, run.task.step, dict(run.start), batches
+        )
+    return {
+        "parameters": cost.parameters,
+        "seconds a step, data included": cost.seconds,
+        "minutes for all steps": cost.seconds * config.train.steps / 60,
+        "peak memory, GiB": peak_memory(),
+    }

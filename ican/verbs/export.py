@@ -1,0 +1,88 @@
+"""A trained model as a program that serves without this repository."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from common.serving import export
+from ican.ensemble import zone_probabilities
+from ican.metrics import log_point
+from ican.saved_model import Trained
+from ican.step import State
+
+
+def inputs_of(trained: Trained) -> dict[str, jax.ShapeDtypeStruct]:
+    """What the program takes of one item: attributes, and photos where it sees them.
+
+    One photo a listing: "photo" uint8 [H, W, 3]. Several: "photos" uint8 [M, H, W, 3]
+    and "photo_mask" float32 [M], 1 for a photo and 0 for none.
+    """
+    config, widths = trained.task.config, {"categorical": 0, "continuous": 0, "set": 0}
+    for attribute, place in trained.task.spec.places():
+        widths[attribute.kind] = place.stop
+    inputs = {}
+    if config.model.sees_attributes:
+        inputs = {
+            "categorical": jax.ShapeDtypeStruct((widths["categorical"],), jnp.int32),
+            "continuous": jax.ShapeDtypeStruct((widths["continuous"],), jnp.float32),
+            "missing": jax.ShapeDtypeStruct((widths["continuous"],), jnp.float32),
+            "sets": jax.ShapeDtypeStruct((widths["set"],), jnp.float32),
+        }
+    if config.model.sees_photos:
+        count, side = config.photos.count, config.photos.crop
+        shape = (side, side, 3)
+        if count == 1:
+            inputs["photo"] = jax.ShapeDtypeStruct(shape, jnp.uint8)
+        else:
+            inputs["photos"] = jax.ShapeDtypeStruct((count, *shape), jnp.uint8)
+            inputs["photo_mask"] = jax.ShapeDtypeStruct((count,), jnp.float32)
+    return inputs
+
+
+def write(trained: Trained, directory: pathlib.Path) -> None:
+    """Writes program, weights, vocabularies and loader.
+
+    The program returns "probabilities" [B, J] of the price zones, calibrated, and
+    "price", "price_low", "price_high" [B].
+
+    Args:
+      trained: the model.
+      directory: made where absent.
+    """
+    zones, fitted = trained.ensemble.zones, trained.calibration
+
+    def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        batch = dict(arrays)
+        if "photo" in batch:
+            batch["photos"] = batch.pop("photo")[:, None]  # [B, 1, H, W, 3]
+            batch["photo_mask"] = jnp.ones((batch["photos"].shape[0], 1))
+        state = State(weights["params"], weights["batch_stats"], None)
+        scores = trained.task.see(state, batch).scores
+        probabilities = zone_probabilities(scores, fitted.temperature)
+        point = log_point(probabilities, jnp.asarray(zones.reference_log_prices))
+        return {
+            "probabilities": probabilities,
+            "price": jnp.exp(point),
+            "price_low": jnp.exp(point - fitted.radius),
+            "price_high": jnp.exp(point + fitted.radius),
+        }
+
+    photos = trained.task.config.photos
+    cut = photos.describe_cut()
+    target = trained.schema.target
+    sees_attributes = trained.task.config.model.sees_attributes
+    export.export_program(
+        predict,
+        {"params": trained.state.params, "batch_stats": trained.state.batch_stats},
+        inputs_of(trained),
+        directory,
+        encoders=trained.encoders.to_json() if sees_attributes else None,
+        help={"photo": cut, "photos": cut},
+        about={
+            "zones": zones.names(),
+            "currency": target.currency if target else "",
+            "interval": fitted.level,
+        },
+    )

@@ -1,0 +1,168 @@
+"""Predictions for rows that were not there in training: the Python door of ican.
+
+model = ican.load("runs/rings")
+table = model.predict("new_rows.csv", images="photos/")
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from common.data import ingest
+from common.data.listings import NewRows, Source, Subset
+from common.parallel import execution as parallel
+from common.reports import calibration
+from common.tables import table
+from common.training import workdirs
+from ican import data, evaluation, saved_model
+from ican.config import Config
+from ican.step import Seen
+
+Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
+BEST = 3  # zones named for each row
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Looked:
+    """New rows and what the network made of them.
+
+    Attributes:
+      rows: all of them.
+      seen: scores and attention of `rows.usable`, in that order; None if there is none.
+    """
+
+    rows: NewRows
+    seen: Seen | None
+
+
+class Model:
+    """A trained model that predicts.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run where it shall differ, say in batch size; None as trained.
+
+    Attributes:
+      config: of the run.
+      trained: weights, schema, vocabularies, zones, calibration.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, config: Config | None = None):
+        workdir = pathlib.Path(workdir)
+        self.config = config or workdirs.load_config(workdir, Config, "ican")
+        self.trained = saved_model.load(workdir, self.config)
+        parallel.start(self.config.parallel)
+        execution = parallel.make_execution(self.config.parallel)
+        self._task = dataclasses.replace(self.trained.task, devices=execution.devices)
+        self._state = execution.replicate(self.trained.state)
+        self._look = execution.compile_predict(self._task.see)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes, in the order of the attribute attention."""
+        return self._task.spec.names
+
+    def predict(self, rows: Rows, images: str | pathlib.Path = "") -> pd.DataFrame:
+        """Predicts price and price zone.
+
+        Args:
+          rows: path of a CSV or Parquet file, a DataFrame, or mappings of column to
+            value; no price is needed.
+          images: folder or archive with the photos that the rows name.
+
+        Returns:
+          One row for each given, in order:
+            id: the column that the schema names as id; else "line", of the file.
+            price: point estimate, in the currency of the training table.
+            price_low, price_high: interval that holds the level's share of prices.
+            zone_1, zone_2, zone_3: likeliest price zones, best first.
+            probability_1, …: their calibrated probabilities.
+            error: "" or why there is no prediction; the others are empty then.
+
+        Raises:
+          UserError: files that are missing or can't be read at all.
+        """
+        looked = self.look(rows, images)
+        try:
+            return self._table(looked)
+        finally:
+            looked.rows.source.close()
+
+    def look(self, rows: Rows, images: str | pathlib.Path = "") -> Looked:
+        """Reads rows and runs the network over those that can be read.
+
+        Close `rows.source` of the result when the photos are not needed any more.
+        """
+        schema = self.trained.schema
+        if not self.config.model.sees_photos:
+            schema, images = dataclasses.replace(schema, images=None), ""
+        if not isinstance(rows, str | pathlib.Path):
+            rows = table.from_rows(rows)
+        new = ingest.read_rows(
+            rows,
+            images,
+            schema,
+            bad_image=self.config.data.bad_image,
+            max_pixels=self.config.data.max_pixels,
+        )
+        seen = self.see(new.frame, new.source, new.usable) if len(new.usable) else None
+        return Looked(new, seen)
+
+    def see(self, frame: pd.DataFrame, source: Source, rows: np.ndarray) -> Seen:
+        """Runs the network over some rows.
+
+        Args:
+          frame: typed rows.
+          source: their photos.
+          rows: int [n] positions in both.
+
+        Returns:
+          Zone scores and attention of these rows, in their order.
+        """
+        arrays = {}
+        for name, values in self.trained.encoders.encode(frame.iloc[rows]).items():
+            arrays[name] = np.zeros((len(frame), *values.shape[1:]), values.dtype)
+            arrays[name][rows] = values
+        sees_photos = self.config.model.sees_photos
+        loader = data.Loader(
+            arrays, self.config.photos if sees_photos else None, self._task.spec
+        )
+        wanted = Subset(source if sees_photos else data.RowSource(len(frame)), rows)
+        size = self.config.train.batch_size
+        with data.eval_batches(wanted, loader, size) as batches:
+            return saved_model.see(self._look, self._state, batches, len(rows))
+
+    def _table(self, looked: Looked) -> pd.DataFrame:
+        frame, usable = looked.rows.frame, looked.rows.usable
+        key = self.trained.schema.id or "line"
+        columns: dict[str, Any] = {key: frame[key].to_numpy()}
+        if looked.seen is not None:
+            for column, values in self.describe(looked.seen.scores).items():
+                whole = np.full(len(frame), None if values.dtype == object else np.nan)
+                whole = whole.astype(values.dtype)
+                whole[usable] = values
+                columns[column] = whole
+        else:
+            empty = self.describe(np.zeros((0, self.trained.ensemble.zones.count)))
+            columns |= {column: np.full(len(frame), None) for column in empty}
+        return pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
+
+    def describe(self, scores: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of predictions for zone scores [N, J]; see `predict`."""
+        zones, fitted = self.trained.ensemble.zones, self.trained.calibration
+        points = evaluation.log_points(scores, zones, fitted.temperature)
+        low, high = calibration.price_interval(points, fitted.radius)
+        probabilities = evaluation.probabilities_of(scores, fitted.temperature)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :BEST]
+        names = np.asarray(zones.names(), object)
+        columns = {"price": np.exp(points), "price_low": low, "price_high": high}
+        for place in range(BEST):
+            columns[f"zone_{place + 1}"] = names[order[:, place]]
+        best = np.take_along_axis(probabilities, order, 1)  # [N, BEST]
+        for place in range(BEST):
+            columns[f"probability_{place + 1}"] = best[:, place]
+        return columns

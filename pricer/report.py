@@ -1,0 +1,246 @@
+"""The report page of a training run."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.config import configs
+from common.data.crops import cut_photos
+from common.reports import figures, page, photo_figures
+from common.training import metric_writer
+from pricer import metrics
+from pricer.heads import JOINT, WARM_UP
+from pricer.inputs import labels, photo_quality, trimming
+from pricer.metrics import RiskCoverage
+
+if TYPE_CHECKING:
+    from pricer.train import Outcome, Prepared
+
+FILE = "report.html"
+PHOTOS = 12  # of each kind that are shown
+
+_COLUMNS = {"acceptance": "accepted", "male": "MALE", "rmsle": "RMSLE"}
+
+
+def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """Errors of accepted and of all items, beside those of a median price.
+
+    Args:
+      values: contents of metrics.json.
+      split: prefix of the figures there.
+    """
+
+    def row(model: str, suffix: str) -> dict[str, Any]:
+        names = {title: f"{split}/{name}{suffix}" for name, title in _COLUMNS.items()}
+        return {"": model, **{title: values.get(at) for title, at in names.items()}}
+
+    rows = [
+        row("accepted, calibrated gate", ""),
+        row("accepted, gate at 0.5", "_at_half"),
+        row("all items", "_all") | {"accepted": 1.0},
+    ]
+    for name, title in (
+        ("category_median_male", "median price of the category"),
+        ("median_male", "median price"),
+    ):
+        if f"{split}/{name}" in values:
+            male = values[f"{split}/{name}"]
+            rows.append({"": title, "accepted": 1.0, "MALE": male})
+    return rows
+
+
+def write(
+    run: "Prepared",
+    workdir: pathlib.Path,
+    outcome: "Outcome",
+    values: Mapping[str, Any],
+    quality: photo_quality.Limits,
+) -> pathlib.Path:
+    """Writes report.html and its figures.
+
+    Args:
+      run: the run.
+      workdir: of the run.
+      outcome: on the whole test split.
+      values: contents of metrics.json.
+      quality: what accepted photos look like.
+
+    Returns:
+      Path of the page.
+    """
+    config, examples = run.config, run.examples
+    rows = examples.rows("test", whole=True)
+    errors = examples.log_prices[rows] - outcome.said.log_price
+    accepted = outcome.calibration.threshold.accepts(outcome.said.gate_logit)
+    pictures = {
+        "curves": (
+            figures.learning_curves(_curves(workdir, config.warm_up.use)),
+            "Loss and mean absolute log error of accepted items over the stages",
+        ),
+        "risk_coverage": (
+            _risk_coverage(outcome.said.gate_logit, np.abs(errors)),
+            "Error of the items that the gate is surest of, by the share that is kept",
+        ),
+        "accepted": (
+            _gallery(run, outcome, rows, accepted, quality),
+            "Accepted test photos: sold price and suggestion",
+        ),
+        "refused": (
+            _gallery(run, outcome, rows, ~accepted, quality),
+            "Refused test photos: sold price and reason",
+        ),
+    }
+    for name, (figure, _) in pictures.items():
+        figures.save(figure, workdir / "figures" / f"{name}.png")
+    shown = {
+        name: page.Picture(figure, alt, alt) for name, (figure, alt) in pictures.items()
+    }
+    sections = [
+        page.Section("Training", [shown["curves"]]),
+        page.Section(
+            "What the gate is worth",
+            [page.Text(_about_gate(values)), shown["risk_coverage"]],
+        ),
+        *_by_class(run, errors, accepted, rows),
+        page.Section("Photos", [shown["accepted"], shown["refused"]]),
+        page.Section("Networks", [page.Table(_networks(values))]),
+        page.Section("Settings", [page.Code("\n".join(configs.flag_lines(config)))]),
+    ]
+    html = page.render_page(
+        "pricer: price suggestions from photos",
+        f"{values['train/n']:,} training and {values['test/n']:,.0f} test rows without"
+        f" outliers; {values['train/trimmed']:,} training rows trimmed,"
+        f" {values['rejected']:,} rejected; {len(run.networks)} networks,"
+        f" {_about_inputs(run)}.",
+        page.Table(
+            short_table(values, "test"),
+            caption="Mean absolute and root mean square error of the log price",
+        ),
+        sections,
+    )
+    path = workdir / FILE
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def _about_inputs(run: "Prepared") -> str:
+    """What regression and gate see beside the features."""
+    config, history = run.config, run.examples.history
+    seen = "no statistics of the prices sold before"
+    if config.statistics.use:
+        seen = (
+            f"{len(history.available)} of {len(history.names)} statistics of the prices"
+            " sold before"
+        )
+    if config.comparables.count:
+        seen += f", and what the {config.comparables.count} most alike items cost"
+    return seen
+
+
+def _about_gate(values: Mapping[str, Any]) -> str:
+    text = (
+        f"Area under the curve {values['test/aurc']:.3f}; without a gate"
+        f" {values['test/male_all']:.3f}, with the best possible order"
+        f" {values['test/aurc_best']:.3f}. The price interval is meant to hold a stated"
+        f" share of accepted prices and holds {values['test/coverage']:.1%} of them; its"
+        f" upper end is {values['test/interval_ratio']:.2f} x its lower end."
+    )
+    if "test/gate_auc" in values:
+        text += (
+            " The gate ranks photos without a planted defect before those with one:"
+            f" AUC {values['test/gate_auc']:.3f}."
+        )
+    return text
+
+
+def _curves(workdir: pathlib.Path, warm_up: bool) -> dict[str, dict[str, Any]]:
+    panels = {}
+    for phase in (WARM_UP, JOINT) if warm_up else (JOINT,):
+        curves = metric_writer.read_curves(workdir, phase)
+        for name in ("loss", "male"):
+            panels[f"{name}, {phase.replace('_', '-')}"] = {
+                split: curves[f"{split}/{name}"]
+                for split in ("train", "validation")
+                if f"{split}/{name}" in curves
+            }
+    return panels
+
+
+def _risk_coverage(scores: np.ndarray, risks: np.ndarray) -> Figure:
+    curves = {
+        "gate": RiskCoverage.of(scores, risks),
+        "best order": RiskCoverage.of(-risks, risks),
+        "random": RiskCoverage.of(np.zeros(len(risks)), risks),
+    }
+    return figures.learning_curves(
+        {
+            "mean absolute log error": {
+                name: ((100 * curve.coverage).tolist(), curve.risk.tolist())
+                for name, curve in curves.items()
+            }
+        },
+        xlabel="items that are kept, %",
+    )
+
+
+def _by_class(
+    run: "Prepared", errors: np.ndarray, accepted: np.ndarray, rows: np.ndarray
+) -> list[page.Section]:
+    """Errors by class, where the data has such a column."""
+    config, listings = run.config, run.examples.listings
+    known = {attribute.name for attribute in listings.schema.attributes}
+    if config.labels.table not in known:
+        return []
+    classes = labels.texts(listings, config.labels.table, "table")
+    assert classes is not None
+    names = np.array(["(none)" if name is None else name for name in classes[rows]])
+    table = [
+        {
+            "class": name,
+            "items": int(found["n"]),
+            "accepted": found["acceptance"],
+            "MALE": found["male"],
+            "RMSLE": found["rmsle"],
+        }
+        for name, found in metrics.by_class(errors, accepted, names).items()
+    ]
+    return [page.Section("By class", [page.Table(table)])]
+
+
+def _gallery(
+    run: "Prepared",
+    outcome: "Outcome",
+    rows: np.ndarray,
+    chosen: np.ndarray,
+    quality: photo_quality.Limits,
+) -> Figure:
+    """Some photos of the test split, with prices or reasons."""
+    examples, transform = run.examples, run.config.prices.transform
+    places = np.flatnonzero(chosen)[:PHOTOS]
+    suggested = trimming.from_log_prices(outcome.said.log_price, transform)
+    photos, titles = [], []
+    for place in places:
+        row = int(rows[place])
+        images = examples.listings.source[row]["images"]
+        photo = cut_photos(images, run.config.photos, None)[0][0]
+        photos.append(photo)
+        sold = f"sold {examples.prices[row]:,.0f}"
+        if outcome.calibration.threshold.accepts(outcome.said.gate_logit)[place]:
+            titles.append(f"{sold}\nsuggested {suggested[place]:,.0f}")
+        else:
+            codes = photo_quality.reason_codes(photo_quality.measure(photo), quality)
+            titles.append(f"{sold}\n{', '.join(codes) or 'too little to see'}")
+    return photo_figures.photo_grid(photos, titles)
+
+
+def _networks(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Test metrics of the single-task networks."""
+    table: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        if name.startswith("network/"):
+            _, task, metric = name.split("/")
+            table.setdefault(task, {"network": task})[metric] = value
+    return list(table.values())

@@ -1,0 +1,381 @@
+"""`--mode=check`: what to know of data, networks and disk before training."""
+
+import dataclasses
+import functools
+import itertools
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from common.backbone import photo_features
+from common.backbone.training import PhotoRows
+from common.data.ingest import describe
+from common.layers import resnet
+from common.parallel.execution import Execution, make_execution
+from common.reports import data_checks, figures, page, result_tables
+from common.reports.data_checks import Cost
+from common.reports.page import Section
+from common.tables.splits import SPLITS
+from pricer import comparables, data, networks, train
+from pricer.config import TASKS, Config
+from pricer.data import Examples
+from pricer.inputs import labels, sales, trimming
+from pricer.inputs.labels import Labels
+from pricer.step import Scales, Task
+
+FILE = "check.html"
+NAMED = 8  # left-out classes that are named
+MIB = 2**20
+
+Part = tuple[dict[str, Any], Section]  # what the summary says of it, and the rest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run before its first network.
+
+    Attributes:
+      config: of the run.
+      execution: what it runs on.
+      examples: rows and what was fitted on them.
+      photos: hashes of the photos of each of the N rows.
+      networks: what each is to learn.
+      rows: {task: {split: int64 [n]}} the rows of each network, see `networks.rows_of`.
+    """
+
+    config: Config
+    execution: Execution
+    examples: Examples
+    photos: Sequence[Sequence[str]]
+    networks: Sequence[Labels]
+    rows: Mapping[str, Mapping[str, np.ndarray]]
+
+
+def prepare(config: Config) -> Prepared:
+    """Opens the data and reads all photos.
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    execution = make_execution(config.parallel)
+    execution.check_batch(config.train.batch_size)
+    execution.check_batch(config.networks.batch_size)
+    examples = data.make_examples(config, data.load_listings(config))
+    photos = data_checks.hash_photos(examples.listings)
+    wanted = train.wanted_labels(config, examples)
+    rows = {
+        found.task: networks.rows_of(found, examples.listings, examples.kept)
+        for found in wanted
+    }
+    return Prepared(config, execution, examples, photos, wanted, rows)
+
+
+def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """Opens the data, runs a few steps of network and heads, writes check.html.
+
+    Args:
+      config: of the run to come.
+      workdir: gets the page.
+
+    Returns:
+      (path of the page, the summary as Markdown with what to look at below it).
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    run = prepare(config)
+    listings = run.examples.listings
+    show = (count_rows, describe_networks, describe_statistics, count_leaks, measure)
+    parts = [part(run) for part in show]
+    found = {name: value for part, _ in parts for name, value in part.items()}
+    summary = [{"": name, "found": value} for name, value in found.items()]
+    notes = [
+        *data_checks.list_files(listings),
+        *data_checks.warn_of_disk(size_stores(run)[1]["bytes"], config.features),
+    ]
+    attributes = data_checks.describe_attributes(listings)
+    sections = [
+        *([Section("To look at", [*map(page.Text, notes)])] if notes else []),
+        *(section for _, section in parts),
+        Section("Attributes", [page.Table(attributes)]),
+        Section("Rejected rows", data_checks.rejected_blocks(listings)),
+        Section("Dropped photos", data_checks.dropped_blocks(listings)),
+    ]
+    html = page.render_page(
+        "pricer: before training", describe(listings), page.Table(summary), sections
+    )
+    path = workdir / FILE
+    path.write_text(html, encoding="utf-8")
+    return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
+
+
+def count_rows(run: Prepared) -> Part:
+    """Rows of each split, without a photo and beyond the price limits."""
+    examples, limits = run.examples, run.examples.limits
+    table: list[dict[str, Any]] = []
+    bare = np.array([not hashes for hashes in run.photos], bool)
+    for split in SPLITS:
+        rows = examples.rows(split, whole=True)
+        prices = examples.log_prices[rows]
+        table.append(
+            {
+                "split": split,
+                "rows": len(rows),
+                "without a photo": int(bare[rows].sum()),
+                "below the limits": int((prices < limits.low).sum()),
+                "above the limits": int((prices > limits.high).sum()),
+                "within them": len(examples.rows(split)),
+            }
+        )
+    total = {name: sum(row[name] for row in table) for name in [*table[0]][1:]}
+    summary = {
+        **{f"{row['split']} rows": row["rows"] for row in table},
+        "rejected rows": examples.listings.rejected,
+        "dropped photos": examples.listings.dropped_photos,
+        "rows without a photo": total["without a photo"],
+        "rows beyond the price limits": total["rows"] - total["within them"],
+    }
+    table.append({"split": "all", **total})
+    return summary, Section("Rows and prices", [page.Table(table), draw_prices(run)])
+
+
+def draw_prices(run: Prepared) -> page.Picture:
+    """Histogram of all prices in the logarithm, with the limits."""
+    target, limits = run.examples.listings.schema.target, run.examples.limits
+    unit = target.currency if target and target.currency else "price"
+    figure = figures.histogram(run.examples.prices.tolist(), xlabel=unit, log=True)
+    text = "No prices are left out as outliers (--prices.trim=0)."
+    if limits.share:
+        transform = run.config.prices.transform
+        ends = trimming.from_log_prices([limits.low, limits.high], transform).tolist()
+        for end in ends:
+            figure.axes[0].axvline(end, color=figures.COLOURS[1], linestyle="--")
+        low, high = (result_tables.format_number(end, 2) for end in ends)
+        text = (
+            f"The dashed limits, {low} and {high} {unit}, are those of --prices.trim="
+            f"{limits.share:g}, fitted on the training rows."
+        )
+    return page.Picture(figure, "Histogram of all prices, logarithmic", text)
+
+
+def describe_networks(run: Prepared) -> Part:
+    """What each network learns, from how many rows, and what is left out."""
+    config, listings = run.config, run.examples.listings
+    kinds = {"one": "one class", "several": "a set", "price": "the price"}
+    least = config.labels.min_count
+    there = {
+        found.task: {
+            "learns": kinds[found.kind],
+            "classes": len(found.names) or None,
+            **{split: len(rows) for split, rows in run.rows[found.task].items()},
+        }
+        for found in run.networks
+    }
+    train_rows = listings.frame.iloc[listings.indices("train")]
+    table = []
+    for task in TASKS if config.model.features == "multiple" else there:
+        row = {"network": task, **there.get(task, {"learns": "nothing: no attribute"})}
+        given = getattr(config.labels, task, "")
+        names = [given] if isinstance(given, str) else given
+        if any(names):
+            read = [labels.find(listings.schema, name, task) for name in names if name]
+            rare = labels.find_rare(train_rows, read, least)
+            more = [f"and {len(rare) - NAMED:,} more"] if len(rare) > NAMED else []
+            row |= {"rare": len(rare), "such as": ", ".join(rare[:NAMED] + more)}
+            if task not in there:
+                row["learns"] = "nothing: too few classes are left"
+        table.append(row)
+    columns = ["network", "learns", "classes", *SPLITS, "rare", "such as"]
+    caption = (
+        f"Rows with label and photo. Rare: classes of under {least} training rows."
+    )
+    shown = page.Table(table, columns, caption)
+    return {"networks": len(run.networks)}, Section("Networks", [shown])
+
+
+def describe_statistics(run: Prepared) -> Part:
+    """Which statistics of prices sold before there are, and who takes the overall ones.
+
+    Counted are validation and test rows within the price limits, against the training
+    rows within them.
+    """
+    config, examples, title = run.config, run.examples, "Statistics of earlier prices"
+    count = config.comparables.count
+    alike = page.Text(
+        f"Comparables: the prices of the {count:,} most alike training photos."
+        if count
+        else "The heads get no comparables (--comparables.count)."
+    )
+    if not config.statistics.use:
+        text = page.Text("The heads get no statistics (--statistics.use).")
+        return {"statistics of earlier prices": 0}, Section(title, [text, alike])
+    history, sold = examples.history, examples.rows("train")
+    times = sale_times(examples)
+    summary: dict[str, Any] = {"statistics of earlier prices": len(history.available)}
+    table = []
+    for key in ("category", "seller"):
+        name = getattr(config.labels, key)
+        cells = labels.texts(examples.listings, name, key)
+        if cells is None:
+            continue
+        for split in SPLITS[1:]:
+            rows = examples.rows(split)
+            unseen = sales.count_without_sales(cells, sold, rows, times)
+            share = f"{sum(unseen.values()) / max(len(rows), 1):.1%}"
+            row = {"of": name, "split": split, "rows": len(rows), **unseen}
+            table.append({**row, "take the prices of all": share})
+            summary[f"{split} rows without a sale of their {name}"] = share
+    keys = ", ".join(dict.fromkeys(row["of"] for row in table)) or "none"
+    text = page.Text(
+        f"{len(history.available)} of {len(history.names)} statistics are more than"
+        f" copies of those of all sales. Keys: {keys}. {_about_times(examples, times)}"
+    )
+    shown = page.Table(table, caption="Rows within the price limits.")
+    return summary, Section(title, [text, alike, shown])
+
+
+def sale_times(examples: Examples) -> np.ndarray | None:
+    """Times [N], NaN where unknown; None where no training row has one."""
+    column = examples.listings.schema.time
+    if column is None:
+        return None
+    times = examples.listings.frame[column].to_numpy(np.float64)
+    return None if np.isnan(times[examples.rows("train")]).all() else times
+
+
+def _about_times(examples: Examples, times: np.ndarray | None) -> str:
+    if times is None:
+        return "Without times a row sees all training rows; by key, all but itself."
+    undated = int(np.isnan(times[examples.rows("train")]).sum())
+    return (
+        f"By {examples.listings.schema.time!r} a row sees earlier training rows only;"
+        f" {undated:,} of them have no time."
+    )
+
+
+def count_leaks(run: Prepared) -> Part:
+    """Rows of validation and test with a near-copy in training."""
+    table = data_checks.count_leaks(run.examples.listings, run.photos)
+    summary = {
+        f"test rows whose {what} is in training": table[-1][f"{what} in training"]
+        for what in ("text", "photo")
+    }
+    group = run.examples.listings.schema.group
+    caption = "" if group else "The schema names no group: no text is compared."
+    return summary, Section("Leaks", [page.Table(table, caption=caption)])
+
+
+def measure(run: Prepared) -> Part:
+    """Parameters, bytes, times and memory, by running a few steps of each kind."""
+    network, look, heads = measure_network(run), measure_look(run), measure_heads(run)
+    stores = size_stores(run)
+    needed, free = (row["bytes"] for row in stores[1:])
+    summary = {
+        "features on disk, MiB": needed / MIB,
+        "free for them, MiB": free / MIB,
+        f"parameters of the network for {run.networks[0].task}": network.parameters,
+        "parameters of the heads": heads.parameters,
+        "seconds a step of a network, data included": network.seconds,
+        **estimate_minutes(run, network.seconds, look, heads.seconds),
+        "peak memory, GiB": data_checks.peak_memory(),
+    }
+    text = (
+        f"The times on top: every network as that for {run.networks[0].task}, with its"
+        " evaluations; the heads without theirs, on features in memory."
+    )
+    return summary, Section("Disk and time", [page.Table(stores), page.Text(text)])
+
+
+def size_stores(run: Prepared) -> list[dict[str, Any]]:
+    """Bytes of the feature stores (float16), and what is free where they are to lie."""
+    count, rows = len(run.networks), len(run.photos)
+    width = resnet.width(run.config.networks.depth)
+    sizes = {"of one network": width, f"of all {count}": count * width}
+    table = [
+        {"features": name, "rows": rows, "width": wide, "bytes": rows * wide * 2}
+        for name, wide in sizes.items()
+    ]
+    free = data_checks.free_bytes(run.config.features)
+    return [*table, {"features": f"free in {run.config.features}", "bytes": free}]
+
+
+def measure_network(run: Prepared) -> Cost:
+    """What a step of the first network costs, its photos included."""
+    config, wanted, execution = run.config, run.networks[0], run.execution
+    photos = PhotoRows(
+        run.examples.listings.source,
+        {"target": wanted.target, "known": wanted.known},
+        run.rows[wanted.task],
+        config.photos,
+    )
+    task = networks.make_task(config, wanted, execution.devices)
+    start = networks.starting_weights(config)
+    with photos.train_batches(networks.make_loop(config), 0) as rows:
+        return data_checks.measure_steps(execution, task.init, task.step, start, rows)
+
+
+def measure_look(run: Prepared) -> float:
+    """Seconds to extract the features of a row, its photos included."""
+    config, photos = run.config, run.config.photos
+    network = networks.make_network(config, 1, run.execution.devices)
+    example = np.zeros((1, photos.crop, photos.crop, 3), np.uint8)
+    variables = run.execution.init(lambda: network.init(jax.random.key(0), example))
+    return data_checks.measure_looks(
+        run.execution,
+        functools.partial(photo_features.look, network),
+        variables,
+        run.examples.listings.source,
+        functools.partial(photo_features.load, photos),
+        config.networks.batch_size,
+    )
+
+
+def measure_heads(run: Prepared) -> Cost:
+    """What a step of the heads costs, on inputs that are all zero."""
+    config, examples, execution = run.config, run.examples, run.execution
+    width = len(run.networks) * resnet.width(config.networks.depth)
+    statistics = examples.context.statistics.shape[1]
+    if config.comparables.count:
+        statistics += len(comparables.NAMES)
+    task = Task(config, width, statistics, devices=execution.devices)
+    size = config.train.batch_size // jax.process_count()
+    rows = np.resize(examples.rows("train"), size)
+    batch = {
+        "features": np.zeros((size, width), np.float16),
+        "statistics": np.zeros((size, statistics), np.float32),
+        "log_price": examples.log_prices[rows].astype(np.float32),
+    }
+    zero, one = np.float32(0), np.float32(1)
+    bins = config.statistics.bins
+    edges = np.zeros((statistics, bins + 1), np.float32) if bins else None
+    scales = Scales(np.full(width, zero), np.full(width, one), zero, one, edges)
+    again = itertools.repeat(batch)
+    return data_checks.measure_steps(execution, task.init, task.step, scales, again)
+
+
+def estimate_minutes(
+    run: Prepared, step: float, look: float, head_step: float
+) -> dict[str, float]:
+    """How long a run will take: networks with their evaluations, features, heads.
+
+    Args:
+      run: with the rows of each network.
+      step: seconds of a step of a network.
+      look: seconds to look at a row without training.
+      head_step: seconds of a step of the heads.
+    """
+    config, settings, count = run.config, run.config.networks, len(run.networks)
+    evaluations = math.ceil(settings.steps / settings.eval_every)
+    rows = run.rows.values()
+    judged = sum(evaluations * len(x["validation"]) + len(x["test"]) for x in rows)
+    heads = config.train.steps + config.warm_up.steps * config.warm_up.use
+    seconds = {
+        f"{count} networks": count * settings.steps * step + judged * look,
+        "their features": count * len(run.photos) * look,
+        "the heads": heads * head_step,
+    }
+    return {f"minutes for {name}": value / 60 for name, value in seconds.items()}

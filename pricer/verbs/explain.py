@@ -1,0 +1,119 @@
+"""Which part of a photo drove the price and the gate, by covering it up.
+
+A square of the photo is covered with the photo's mean colour, one place after another;
+what then changes is what that place has told (Zeiler and Fergus, Visualizing and
+Understanding Convolutional Networks, section 4.2). It needs no look inside the networks
+and is as fine as one likes, at the cost of one run for each place.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from common.data.crops import cut_photos
+from common.data.listings import Source
+from common.reports import figures, photo_figures
+from pricer.data import Context
+
+if TYPE_CHECKING:
+    from pricer.verbs.predict import Model
+
+PLACES = 8  # along each side
+WIDTH = 2  # side of the covered square, in places
+
+
+class Maps(NamedTuple):
+    """What each place of a photo told.
+
+    Attributes:
+      price: [h, w] log price as it is, minus the log price with the place covered.
+      gate: [h, w] the same of the gate's logit.
+    """
+
+    price: np.ndarray
+    gate: np.ndarray
+
+
+def cover(photo: np.ndarray, places: int = PLACES, width: int = WIDTH) -> np.ndarray:
+    """Copies of a photo with one square covered each: uint8 [places ** 2, H, W, 3].
+
+    Args:
+      photo: uint8 [H, W, 3].
+      places: squares along each side; their middles are evenly spread.
+      width: side of a square, in distances between middles.
+    """
+    height, breadth = photo.shape[:2]
+    colour = photo.reshape(-1, 3).mean(0).round().astype(np.uint8)
+    copies = np.repeat(photo[None], places**2, axis=0)
+    for number in range(places**2):
+        row, column = divmod(number, places)
+        top, bottom = _ends(row, places, width, height)
+        left, right = _ends(column, places, width, breadth)
+        copies[number, top:bottom, left:right] = colour
+    return copies
+
+
+def _ends(place: int, places: int, width: int, length: int) -> tuple[int, int]:
+    middle, half = (place + 0.5) / places, width / 2 / places
+    return (
+        max(round((middle - half) * length), 0),
+        min(round((middle + half) * length), length),
+    )
+
+
+def draw_rows(
+    source: Source,
+    rows: np.ndarray,
+    model: "Model",
+    context: Context,
+    folder: pathlib.Path,
+) -> None:
+    """Writes row_<n>.png for some rows: photo, what told the price, what the gate.
+
+    Args:
+      source: of the photos.
+      rows: int [n] of the source.
+      model: that looks at them.
+      context: of these rows.
+      folder: for the figures.
+    """
+    for place, row in enumerate(rows):
+        images = source[int(row)]["images"]
+        photos, mask = cut_photos(images, model.config.photos, None)
+        log_price, logit, maps = look(model, photos, mask, context.rows([place]))
+        accepted = model.trained.calibration.threshold.accepts(np.array([logit]))[0]
+        figure = photo_figures.overlays(
+            photos[0],
+            {"raises or lowers the price": maps.price, "told the gate": maps.gate},
+            title=f"row {row}: {model.price_of(log_price):,.0f}, "
+            + ("accepted" if accepted else "refused"),
+        )
+        figures.save(figure, folder / f"row_{row}.png")
+
+
+def look(
+    model: "Model", photos: np.ndarray, mask: np.ndarray, context: Context
+) -> tuple[float, float, Maps]:
+    """What the first photo of a row tells, place by place.
+
+    Args:
+      model: that looks.
+      photos: uint8 [M, H, W, 3].
+      mask: [M].
+      context: of the row, n = 1.
+
+    Returns:
+      (log price, gate logit, maps).
+    """
+    covered = np.repeat(photos[None], PLACES**2 + 1, axis=0)  # [1 + h*w, M, H, W, 3]
+    covered[1:, 0] = cover(photos[0])
+    count = len(covered)
+    said = model.see_photos(
+        covered,
+        np.repeat(mask[None], count, axis=0),
+        context.rows(np.zeros(count, int)),
+    )
+    price = (said.log_price[0] - said.log_price[1:]).reshape(PLACES, PLACES)
+    gate = (said.gate_logit[0] - said.gate_logit[1:]).reshape(PLACES, PLACES)
+    return float(said.log_price[0]), float(said.gate_logit[0]), Maps(price, gate)

@@ -1,0 +1,146 @@
+"""A trained pricer as a program that serves without this repository."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from common.serving import export
+from common.tables.encoders import RESERVED, Encoders, Vocabulary
+from common.tables.schema import Attribute
+from pricer.comparables import Comparables
+from pricer.saved_model import Trained
+from pricer.step import Scales, State
+
+_KEYS = ("category", "seller")
+
+
+def encoders_of(trained: Trained) -> Encoders:
+    """Vocabularies of the keys of the price statistics, as far as there are any."""
+    labels, history = trained.config.labels, trained.history
+    names = {"category": labels.category, "seller": labels.seller}
+    tables = {"category": history.categories, "seller": history.sellers}
+    columns = {a.name: a.columns[0] for a in trained.schema.attributes}
+    found = []
+    for key in _KEYS:
+        table = tables[key]
+        if trained.config.statistics.use and names[key] and table is not None:
+            attribute = Attribute(key, "categorical", (columns[names[key]],))
+            found.append(Vocabulary(attribute, table.names))
+    return Encoders(tuple(found))
+
+
+def statistics_tables(trained: Trained, encoders: Encoders) -> dict[str, np.ndarray]:
+    """Statistics by the ids of the encoders.
+
+    The statistics of an item are base + sum over keys of table[key][id]: those of
+    category and seller stand in columns of their own.
+
+    Returns:
+      {"base": [S], key: [ids, S] differences from it}, float32; the reserved ids have
+      none.
+    """
+    if not trained.config.statistics.use:
+        return {"base": np.zeros(0, np.float32)}
+    (base,) = trained.history.features(None, None, rows=1)
+    tables = {"base": base}
+    for vocabulary in encoders.attributes:
+        assert isinstance(vocabulary, Vocabulary)
+        key, keys = vocabulary.attribute.name, list(vocabulary.categories)
+        whole = trained.history.features(
+            keys if key == "category" else None,
+            keys if key == "seller" else None,
+            rows=len(keys),
+        )
+        reserved = np.zeros((RESERVED, len(base)), np.float32)
+        tables[key] = np.concatenate([reserved, whole - base])
+    return tables
+
+
+def write(trained: Trained, directory: pathlib.Path) -> None:
+    """Writes program, weights, vocabularies and loader.
+
+    The program takes photos and the columns of category and seller, and returns
+    "price", "price_low", "price_high" [B], "gate" [B] (f_cls), and "accepted" [B], 1
+    where the gate finds that the photo carries enough for the price to be shown. That a
+    photo shows something at all is for the caller to see to, see `photo_quality`.
+
+    Args:
+      trained: the model.
+      directory: made where absent.
+    """
+    encoders, fitted = encoders_of(trained), trained.calibration
+    order = [vocabulary.attribute.name for vocabulary in encoders.attributes]
+    photos, transform = trained.config.photos, trained.config.prices.transform
+    side, count = photos.crop, photos.count
+    undo = jnp.exp if transform == "log" else jnp.expm1
+
+    def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        batch = dict(arrays)
+        if "photo" in batch:
+            batch["photos"] = batch.pop("photo")[:, None]  # [B, 1, H, W, 3]
+            batch["photo_mask"] = jnp.ones((batch["photos"].shape[0], 1))
+        tables = weights["statistics"]
+        rows = batch["photos"].shape[0]
+        statistics = jnp.broadcast_to(
+            tables["base"][None], (rows, *tables["base"].shape)
+        )
+        for place, key in enumerate(order):
+            statistics = statistics + tables[key][batch["categorical"][:, place]]
+        head, items = weights["heads"], weights["comparables"]
+        state = State(head["params"], Scales(**head["scales"]), None, None)
+        said = trained.see(
+            {
+                "networks": tuple(weights["networks"].values()),
+                "heads": state,
+                "comparables": Comparables(**items) if items else None,
+            },
+            {**batch, "statistics": statistics},
+        ).said
+        point = said.log_price
+        return {
+            "price": undo(point),
+            "price_low": undo(point - fitted.radius),
+            "price_high": undo(point + fitted.radius),
+            "gate": jax.nn.sigmoid(said.gate_logit),
+            "accepted": (said.gate_logit >= fitted.threshold.logit).astype(jnp.int32),
+        }
+
+    inputs: dict[str, jax.ShapeDtypeStruct] = {}
+    if order:
+        inputs["categorical"] = jax.ShapeDtypeStruct((len(order),), jnp.int32)
+    if count == 1:
+        inputs["photo"] = jax.ShapeDtypeStruct((side, side, 3), jnp.uint8)
+    else:
+        inputs["photos"] = jax.ShapeDtypeStruct((count, side, side, 3), jnp.uint8)
+        inputs["photo_mask"] = jax.ShapeDtypeStruct((count,), jnp.float32)
+    cut = photos.describe_cut()
+    target = trained.schema.target
+    # Numbered, since jax sorts the keys of a dict.
+    numbered = {
+        f"{number}_{task}": variables
+        for number, (task, variables) in enumerate(trained.networks.items())
+    }
+    export.export_program(
+        predict,
+        {
+            "networks": numbered,
+            "statistics": statistics_tables(trained, encoders),
+            "heads": {
+                "params": trained.state.params,
+                "scales": trained.state.scales._asdict(),
+            },
+            "comparables": trained.compared.items._asdict() if trained.compared else {},
+        },
+        inputs,
+        directory,
+        encoders=encoders.to_json() if order else None,
+        help={"photo": cut, "photos": cut},
+        about={
+            "currency": target.currency if target else "",
+            "interval": fitted.level,
+            "threshold": fitted.threshold.logit,
+        },
+    )

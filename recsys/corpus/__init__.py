@@ -1,0 +1,1 @@
+"""Users, items, interactions and features: read, checked and split."""

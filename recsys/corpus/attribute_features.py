@@ -1,0 +1,122 @@
+"""Features of items without photos: the cells of some columns, one-hot."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.tables.cells import parse_column, parse_number
+
+BINS = 10  # of a number, with about as many items each
+MOST = 512  # values of a column that have a feature of their own, the most frequent
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttributeEncoder:
+    """Which value of which column each feature stands for.
+
+    Attributes:
+      categories: {column: its values}; a feature each.
+      numbers: {column: edges between its bins, ascending}; a feature for each bin.
+    """
+
+    categories: Mapping[str, Sequence[str]]
+    numbers: Mapping[str, Sequence[float]]
+
+    @property
+    def width(self) -> int:
+        """F."""
+        values = sum(len(found) for found in self.categories.values())
+        return values + sum(len(edges) + 1 for edges in self.numbers.values())
+
+    @classmethod
+    def fit(
+        cls,
+        frame: pd.DataFrame,
+        categories: Sequence[str],
+        numbers: Sequence[str],
+        min_count: int,
+    ) -> AttributeEncoder:
+        """Finds the values that have a feature, and the edges of the bins.
+
+        Args:
+          frame: texts, one row an item; an empty cell is None.
+          categories: columns with names.
+          numbers: columns with numbers.
+          min_count: items that a value must have.
+
+        Raises:
+          UserError: no value of any column is frequent enough, or a cell of a column of
+            numbers is none.
+        """
+        values = {}
+        for column in categories:
+            counts = frame[column].value_counts()
+            frequent = counts[counts >= min_count]
+            order = sorted(frequent.index, key=lambda text: (-counts[text], text))
+            values[column] = tuple(order[:MOST])
+        edges = {}
+        for column in numbers:
+            found = _parse(frame, column)
+            shares = np.linspace(0, 1, BINS + 1)[1:-1]
+            inner = np.nanquantile(found, shares) if np.isfinite(found).any() else []
+            edges[column] = tuple(float(edge) for edge in np.unique(inner))
+        if not any(values.values()) and not edges:
+            raise UserError(
+                f"columns {', '.join(categories)}: no value stands in {min_count} items"
+                " or more: name other columns or lower --data.attribute_min_count"
+            )
+        return cls(values, edges)
+
+    def encode(self, frame: pd.DataFrame) -> np.ndarray:
+        """Features float16 [I, F]; zeros for empty cells and values without a feature.
+
+        Raises:
+          UserError: a cell of a column of numbers is none.
+        """
+        found = np.zeros((len(frame), self.width), np.float16)
+        rows = np.arange(len(frame))
+        first = 0
+        for column, values in self.categories.items():
+            place = pd.Index(values, dtype=object).get_indexer(frame[column])
+            known = place >= 0
+            found[rows[known], first + place[known]] = 1
+            first += len(values)
+        for column, edges in self.numbers.items():
+            numbers = _parse(frame, column)
+            known = np.isfinite(numbers)
+            place = np.searchsorted(np.asarray(edges), numbers[known], side="right")
+            found[rows[known], first + place] = 1
+            first += len(edges) + 1
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that `from_json` turns back into an equal encoder."""
+        return {
+            "categories": {name: list(v) for name, v in self.categories.items()},
+            "numbers": {name: list(v) for name, v in self.numbers.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> AttributeEncoder:
+        """Rebuilds an encoder."""
+        categories = {n: tuple(map(str, v)) for n, v in value["categories"].items()}
+        numbers = {n: tuple(map(float, v)) for n, v in value["numbers"].items()}
+        return cls(categories, numbers)
+
+
+def _parse(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Numbers float64 [I], NaN for empty cells."""
+    numbers, wrong = parse_column(frame[column], parse_number)
+    if wrong:
+        row, reason = next(iter(wrong.items()))
+        raise UserError(
+            f"column {column!r}, row {row} (counted from 0): {reason}; use it as a"
+            " category, or mend the cell"
+        )
+    return numbers

@@ -1,0 +1,228 @@
+"""Tables of one's own interactions, and their numbering together with the items'."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.tables.cells import parse_column, parse_time, quoted
+from common.tables.table import Rejection, Table
+from recsys.corpus.interactions import Interactions
+from recsys.corpus.item_files import ItemTable, read_items, reject_collisions
+from recsys.corpus.row_faults import Faults, check_rejected, open_table, write_rejected
+from recsys.corpus.tree import CategoryTree, Uneven
+
+__all__ = [
+    "Assembled",
+    "InteractionTable",
+    "ItemTable",
+    "assemble",
+    "read_interactions",
+    "read_items",
+    "write_rejected",
+]
+
+# Times that need no closer look: ISO dates whose microseconds a float64 holds, and
+# seconds of the years 1973 to 5138.
+_DATE = (
+    r"(19|20)[0-9]{2}(-[0-9]{2}){2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+)
+_SECONDS = r"[0-9]{9,11}(\.[0-9]+)?"
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_FAR = "outside the years 1 to 9999: seconds or milliseconds since 1970 are read"
+# How `CategoryTree.from_paths` names items.
+_FIRST_ITEM = re.compile(r"^item (\d+) \(counted from 0\)")
+_OTHER_ITEM = re.compile(r"item (\d+)(?= has: fill it up)")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InteractionTable:
+    """Interactions as a file names them.
+
+    Attributes:
+      path: of the file.
+      item_column: its column of items.
+      users: text [N].
+      items: text [N].
+      times: float64 [N], seconds since 1970; None without a column of times.
+      line: int64 [N], where each row starts in the file, see `tables.Table`.
+      rejected: rows that are not among the N, in the order of the file.
+    """
+
+    path: str
+    item_column: str
+    users: pd.Series
+    items: pd.Series
+    times: np.ndarray | None
+    line: np.ndarray
+    rejected: list[Rejection]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Assembled:
+    """Interactions and items, numbered.
+
+    Attributes:
+      interactions: of users 0 to U - 1 with items 0 to I - 1; pairs may repeat.
+      user_ids: text [U], sorted; those with an interaction that was kept.
+      item_ids: text [I], in the order of the table; with interactions or without.
+      tree: of the categories.
+      leaf_of_item: int32 [I].
+      feature_rows: int64 [I], each item's row in the array of features.
+      rejected: rows of both files that were left out, items first.
+    """
+
+    interactions: Interactions
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    tree: CategoryTree
+    leaf_of_item: np.ndarray
+    feature_rows: np.ndarray
+    rejected: list[Rejection]
+
+
+def read_interactions(
+    path: str | os.PathLike | Table,
+    user: str = "user",
+    item: str = "item",
+    time: str = "",
+) -> InteractionTable:
+    """Reads who interacted with what, one interaction a row.
+
+    Ids are texts; a number is its digits. Times are ISO dates or seconds (milliseconds)
+    since 1970, see `cells.parse_time`. Rows without a user, an item or, where a column
+    of times is named, a time are rejected.
+
+    Args:
+      path: of a file as `tables.read_table` reads it; or a table that was read.
+      user: column of the user's id.
+      item: column of the item's id.
+      time: column of the time; "" for none.
+
+    Raises:
+      UserError: the file can't be read as a whole, or a column is missing.
+    """
+    table = open_table(path, [user, item, *([time] if time else [])])
+    faults = Faults(table)
+    faults.note_ids(user)
+    faults.note_ids(item)
+    times = _read_times(faults, time) if time else None
+    good = faults.good
+    return InteractionTable(
+        table.path,
+        item,
+        table.frame[user][good].reset_index(drop=True),
+        table.frame[item][good].reset_index(drop=True),
+        None if times is None else times[good],
+        table.line[good],
+        faults.rejections(),
+    )
+
+
+def assemble(
+    interactions: InteractionTable,
+    items: ItemTable,
+    uneven: Uneven = "refuse",
+    *,
+    max_rejected_fraction: float = 0.05,
+    rejected_file: str | os.PathLike | None = None,
+) -> Assembled:
+    """Numbers users and items and builds the category tree.
+
+    Interactions with items that are not in the table of items are rejected, and items
+    whose category, repeated, runs into another one; see `item_files.reject_collisions`.
+
+    Args:
+      interactions: as read.
+      items: as read; all of them are candidates.
+      uneven: what becomes of paths of unequal depth, see `CategoryTree.from_paths`.
+      max_rejected_fraction: share of each file's rows that may be rejected.
+      rejected_file: where the rejected rows are listed, also where they are too many;
+        None for nowhere.
+
+    Raises:
+      UserError: too many rows of a file are rejected or all, or the categories are no
+        tree.
+    """
+    if uneven == "repeat":
+        items = reject_collisions(items)
+    codes, distinct = interactions.items.factorize()
+    item_ids = items.ids.to_numpy(object)
+    number = pd.Index(item_ids, dtype=object).get_indexer(distinct.astype(object))
+    found = number[codes]
+    known = found >= 0
+    unfit = [*interactions.rejected, *_unknown(interactions, items, ~known)]
+    unfit.sort(key=lambda rejection: rejection.line)
+    rejected = [*items.rejected, *unfit]
+    if rejected_file is not None:
+        write_rejected(rejected_file, rejected)
+    limit = max_rejected_fraction
+    check_rejected(items.rejected, len(item_ids), limit, rejected_file)
+    check_rejected(unfit, int(known.sum()), limit, rejected_file)
+    users, user_ids = interactions.users[known].factorize(sort=True)
+    times = None if interactions.times is None else interactions.times[known]
+    tree, leaf = _build_tree(items, uneven)
+    return Assembled(
+        Interactions(users.astype(np.int32), found[known].astype(np.int32), times),
+        user_ids.to_numpy(object).astype(str),
+        item_ids.astype(str),
+        tree,
+        leaf,
+        items.feature_rows,
+        rejected,
+    )
+
+
+def _unknown(
+    interactions: InteractionTable, items: ItemTable, rows: np.ndarray
+) -> list[Rejection]:
+    lines, texts = interactions.line[rows].tolist(), interactions.items[rows]
+    return [
+        Rejection(
+            interactions.path,
+            line,
+            interactions.item_column,
+            f"unknown item {quoted(text)}: not among those of {items.path}",
+        )
+        for line, text in zip(lines, texts, strict=True)
+    ]
+
+
+def _read_times(faults: Faults, column: str) -> np.ndarray:
+    """Seconds since 1970, float64 [N]; NaN where the row is faulty."""
+    cells = faults.table.frame[column]
+    times = np.full(len(cells), np.nan)
+    seconds = cells.str.fullmatch(_SECONDS).to_numpy(bool)
+    times[seconds] = cells[seconds].astype(np.float64)
+    dates = cells.str.fullmatch(_DATE).to_numpy(bool)
+    moments = pd.to_datetime(cells[dates], format="ISO8601", errors="coerce")
+    micros = moments.to_numpy("datetime64[us]").astype(np.int64)
+    times[dates] = np.where(moments.notna(), micros / 1e6, np.nan)
+    # The rest one by one, slowly: other spellings, and what is wrong with each.
+    rest = np.flatnonzero(np.isnan(times))
+    times[rest], wrong = parse_column(cells.iloc[rest], parse_time)
+    faults.note(column, rest[list(wrong)], wrong.values())
+    empty = rest[np.isnan(times[rest])]
+    faults.note(column, empty, "an empty cell where a time must stand")
+    far = np.flatnonzero((times < _FIRST_SECOND) | (times > _LAST_SECOND))
+    reasons = [f"{quoted(text)} lies {_FAR}" for text in cells.iloc[far]]
+    faults.note(column, far, reasons)
+    return times
+
+
+def _build_tree(items: ItemTable, uneven: Uneven) -> tuple[CategoryTree, np.ndarray]:
+    """The tree and the leaf of each item; errors name lines of the file."""
+
+    def line(match: re.Match[str]) -> str:
+        return f"line {items.line[int(match[1])]}"
+
+    try:
+        return CategoryTree.from_paths(items.categories, uneven=uneven)
+    except UserError as error:
+        text = _OTHER_ITEM.sub(line, _FIRST_ITEM.sub(line, str(error)))
+        raise UserError(f"{items.path}, {text}") from None

@@ -1,0 +1,307 @@
+"""Importer of RecBole's atomic files: `name.inter` and `name.item`.
+
+They are tab-separated text without quoting. The header gives each field a type, such as
+`user_id:token item_id:token rating:float timestamp:float` or
+`item_id:token categories:token_seq`.
+
+Source: Zhao et al., "RecBole: Towards a Unified, Comprehensive and Efficient Framework
+for Recommendation Algorithms", CIKM 2021 (its atomic files).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from common.errors import UserError
+from common.tables.cells import TEXT, parse_column, parse_number, quoted
+from common.tables.csv_records import read_utf8
+from common.tables.table import Rejection, Table
+from recsys.corpus.interaction_files import InteractionTable, read_interactions
+from recsys.corpus.item_files import ItemTable, read_items
+from recsys.corpus.row_faults import Faults, check_rejected, write_rejected
+
+INTERACTIONS_FILE = "interactions.parquet"
+ITEMS_FILE = "items.parquet"
+REJECTED_FILE = "rejected.csv"
+FEATURES_ROW = "features_row"
+
+_TYPES = ("token", "token_seq", "float", "float_seq")
+_SUFFIXES = (".inter", ".item", ".user")
+_CHUNK = 50_000  # rows that are held as Python objects at a time
+_TEXT = pa.large_string()
+_EMPTY = pa.array(["", "nan"], _TEXT)  # the converters write nan for what is missing
+
+
+@dataclasses.dataclass(frozen=True)
+class AtomicImport:
+    """What was imported.
+
+    Attributes:
+      interactions: the written file, for `read_interactions` with the column `time`.
+      items: the written file, for `read_items` with the columns `category`.
+      rejected: file that lists the rows that could not be used.
+      time: "time"; "" where the interactions have none.
+      category: columns of the category path, from the top.
+      interaction_count: rows taken.
+      rejected_interactions: rows that could not be used.
+      low_ratings: rows left out since their rating is too low.
+      item_count: rows taken.
+      rejected_items: rows that could not be used.
+    """
+
+    interactions: pathlib.Path
+    items: pathlib.Path
+    rejected: pathlib.Path
+    time: str
+    category: tuple[str, ...]
+    interaction_count: int
+    rejected_interactions: int
+    low_ratings: int
+    item_count: int
+    rejected_items: int
+
+    def describe(self) -> str:
+        """The counts in one line."""
+        low = f", {self.low_ratings} of low rating left out" if self.low_ratings else ""
+        return (
+            f"{self.interactions.parent}: {self.interaction_count} interactions"
+            f" ({self.rejected_interactions} rejected{low}), {self.item_count} items"
+            f" ({self.rejected_items} rejected)"
+        )
+
+
+def import_atomic(
+    source: str | os.PathLike,
+    folder: str | os.PathLike,
+    category_field: str = "categories",
+    rating_at_least: float | None = None,
+    *,
+    separator: str = " ",
+    max_rejected_fraction: float = 0.05,
+) -> AtomicImport:
+    """Turns atomic files into the tables that `read_interactions` and `read_items` take.
+
+    Writes `interactions.parquet` (user, item, time), `items.parquet` (item, level1 ...,
+    features_row: position in the `.item` file, from 0) and `rejected.csv`. Other fields
+    and a `.user` file are not used.
+
+    Args:
+      source: `name.inter`, `name.item`, their path without the ending, or a folder
+        `name` that holds them.
+      folder: to write to; made where it is missing.
+      category_field: field of the `.item` file; a token is a tree of one level, the
+        members of a token_seq are the path from the top.
+      rating_at_least: interactions of a lower rating are left out; None for none.
+      separator: between the members of a token_seq.
+      max_rejected_fraction: share of each file's rows that may be rejected.
+
+    Raises:
+      UserError: a file can't be read or written, its header has no types, a field is
+        missing, too many rows are rejected, or none is left.
+    """
+    base = _find_base(pathlib.Path(source))
+    folder = pathlib.Path(folder)
+    taken, low = _read_inter(pathlib.Path(f"{base}.inter"), rating_at_least)
+    items = _read_item(pathlib.Path(f"{base}.item"), category_field, separator)
+    rejected_file = folder / REJECTED_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: can't be made: {error.strerror}") from error
+    write_rejected(rejected_file, [*taken.rejected, *items.rejected])
+    for table, count in ((taken, len(taken.users)), (items, len(items.ids))):
+        check_rejected(table.rejected, count, max_rejected_fraction, rejected_file)
+    if not len(taken.users):
+        raise UserError(
+            f"{taken.path}: no rating is {rating_at_least} or more: lower"
+            " rating_at_least"
+        )
+    levels = _level_columns(items)
+    _write_table(folder / INTERACTIONS_FILE, _interaction_columns(taken))
+    _write_table(
+        folder / ITEMS_FILE,
+        {"item": items.ids, **levels, FEATURES_ROW: items.feature_rows},
+    )
+    return AtomicImport(
+        interactions=folder / INTERACTIONS_FILE,
+        items=folder / ITEMS_FILE,
+        rejected=rejected_file,
+        time="" if taken.times is None else "time",
+        category=tuple(levels),
+        interaction_count=len(taken.users),
+        rejected_interactions=len(taken.rejected),
+        low_ratings=low,
+        item_count=len(items.ids),
+        rejected_items=len(items.rejected),
+    )
+
+
+def _find_base(source: pathlib.Path) -> str:
+    """The path of the files without their ending."""
+    if source.is_dir():
+        return str(source / source.resolve().name)
+    if source.suffix in _SUFFIXES:
+        return str(source)[: -len(source.suffix)]
+    return str(source)
+
+
+def _read_inter(
+    path: pathlib.Path, rating_at_least: float | None
+) -> tuple[InteractionTable, int]:
+    """Interactions, and how many were left out for their rating."""
+    lines, types = _open(path)
+    wanted = {"user_id": ("token",), "item_id": ("token",)}
+    time = "timestamp" if "timestamp" in types else ""
+    if time:
+        wanted["timestamp"] = ("float",)
+    if rating_at_least is not None:
+        wanted["rating"] = ("float",)
+    table = _read_rows(path, lines, types, wanted)
+    low = 0
+    if rating_at_least is not None:
+        table, low = _choose_ratings(table, rating_at_least)
+    return read_interactions(table, "user_id", "item_id", time), low
+
+
+def _choose_ratings(table: Table, at_least: float) -> tuple[Table, int]:
+    faults = Faults(table)
+    ratings, wrong = parse_column(table.frame["rating"], parse_number)
+    faults.note("rating", np.array(list(wrong), np.int64), wrong.values())
+    empty = np.flatnonzero(np.isnan(ratings))
+    faults.note("rating", empty, "an empty cell where a rating must stand")
+    keep = faults.good & (ratings >= at_least)
+    frame = table.frame[keep].reset_index(drop=True)
+    chosen = Table(table.path, frame, table.line[keep], faults.rejections())
+    return chosen, int((faults.good & ~keep).sum())
+
+
+def _read_item(path: pathlib.Path, field: str, separator: str) -> ItemTable:
+    lines, types = _open(path)
+    fitting = [f for f, t in types.items() if t.startswith("token") and f != "item_id"]
+    if field not in fitting:
+        names = ", ".join(map(quoted, fitting)) or "none there"
+        raise UserError(
+            f"{path}: no field {quoted(field)} of tokens for the categories: set"
+            f" category_field to one of its fields ({names})"
+        )
+    wanted = {"item_id": ("token",), field: ("token", "token_seq")}
+    table = _read_rows(path, lines, types, wanted)
+    if types[field] == "token":
+        separator = ""
+    elif separator:
+        # As RecBole reads it: nothing between two separators is no member.
+        runs = f"(?:{re.escape(separator)})+"
+        table.frame[field] = table.frame[field].str.replace(runs, separator, regex=True)
+    return read_items(table, "item_id", field, separator=separator)
+
+
+def _open(path: pathlib.Path) -> tuple[Iterator[str], dict[str, str]]:
+    """The lines after the header, and the type of each field."""
+    data = io.BytesIO(read_utf8(path))
+    lines = iter(io.TextIOWrapper(data, "utf-8-sig", newline="\n"))
+    types: dict[str, str] = {}
+    for cell in next(lines).rstrip("\r\n").split("\t"):
+        field, colon, kind = cell.strip().rpartition(":")
+        if not colon or not field or kind not in _TYPES:
+            raise UserError(
+                f"{path}: {quoted(cell)} in the header has no type: write each field of"
+                " an atomic file as name:type, such as user_id:token, with tabs between"
+                f" them (types: {', '.join(_TYPES)})"
+            )
+        if field in types:
+            raise UserError(
+                f"{path}: the header names {quoted(field)} twice: rename one"
+            )
+        types[field] = kind
+    return lines, types
+
+
+def _read_rows(
+    path: pathlib.Path,
+    lines: Iterator[str],
+    types: Mapping[str, str],
+    wanted: Mapping[str, Sequence[str]],
+) -> Table:
+    """The wanted fields as a table of text, each of one of the types it may have."""
+    for field, kinds in wanted.items():
+        if types.get(field) not in kinds:
+            names = ", ".join(f"{name}:{kind}" for name, kind in types.items())
+            raise UserError(
+                f"{path}: no field {field}:{kinds[0]}; there are {names}: rename the"
+                " one that is meant"
+            )
+    places = [list(types).index(field) for field in wanted]
+    chunks: list[list[pa.Array]] = [[] for _ in wanted]
+    rows: list[list[str]] = []
+    numbers, rejected = [], []
+
+    def flush() -> None:
+        columns = list(zip(*rows, strict=True)) or [()] * len(types)
+        for place, chunk in zip(places, chunks, strict=True):
+            chunk.append(_tidy(pa.array(columns[place], _TEXT)))
+        rows.clear()
+
+    for number, line in enumerate(lines, start=2):
+        cells = line.rstrip("\r\n").split("\t")
+        if cells == [""]:
+            continue
+        if len(cells) != len(types):
+            reason = f"has {len(cells)} fields, the header {len(types)}"
+            rejected.append(Rejection(str(path), number, "", reason))
+            continue
+        rows.append(cells)
+        numbers.append(number)
+        if len(rows) == _CHUNK:
+            flush()
+    flush()
+    if not numbers and not rejected:
+        raise UserError(f"{path}: a header and no rows")
+    arrays = {f: pa.chunked_array(c) for f, c in zip(wanted, chunks, strict=True)}
+    frame = pa.table(arrays).to_pandas(types_mapper={_TEXT: TEXT}.get)
+    return Table(str(path), frame, np.array(numbers, np.int64), rejected)
+
+
+def _tidy(cells: pa.Array) -> pa.Array:
+    """Text without blanks around it; null where nothing is left."""
+    cells = pc.utf8_trim_whitespace(cells)
+    missing = pc.is_in(cells, value_set=_EMPTY)
+    return pc.if_else(missing, pa.scalar(None, _TEXT), cells)
+
+
+def _interaction_columns(taken: InteractionTable) -> dict[str, object]:
+    columns: dict[str, object] = {"user": taken.users, "item": taken.items}
+    if taken.times is not None:
+        # As dates, since a number of seconds may read like 20190131.
+        micros = np.rint(taken.times * 1e6).astype(np.int64)
+        columns["time"] = micros.astype("datetime64[us]")
+    return columns
+
+
+def _level_columns(items: ItemTable) -> dict[str, list[str | None]]:
+    """One column a level; None below the end of a path."""
+    depth = max(map(len, items.categories))
+    return {
+        f"level{k + 1}": [p[k] if k < len(p) else None for p in items.categories]
+        for k in range(depth)
+    }
+
+
+def _write_table(path: pathlib.Path, columns: Mapping[str, object]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        pd.DataFrame(columns).to_parquet(partial, index=False)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: can't be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

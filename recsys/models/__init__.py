@@ -1,0 +1,1 @@
+"""Scores of a user and an item, one model a file."""

@@ -1,0 +1,1 @@
+"""The paper's tables: rows, printed figures, claims, rivals."""

@@ -1,0 +1,1 @@
+"""Lists: scores of all items, the best of them, indexes."""

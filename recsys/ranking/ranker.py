@@ -1,0 +1,150 @@
+"""Lists of items for users, from a state of a model."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from common.parallel.execution import Execution
+from recsys.corpus.corpus import Catalogue
+from recsys.corpus.interactions import UserItems
+from recsys.ranking.item_index import ItemIndex
+from recsys.ranking.top_k import TopK, top_k
+from recsys.step import Task
+
+# (parameters, host batch) -> host rows; of `compile_predict`.
+Look = Callable[[Any, Any], np.ndarray]
+# places int64 [n] -> {name: [n, ...]}
+Read = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+class Ranker:
+    """Computes vectors and lists; its programs are compiled once."""
+
+    def __init__(self, task: Task, catalogue: Catalogue, execution: Execution):
+        """Prepares the programs.
+
+        Args:
+          task: of the model.
+          catalogue: the items to rank; they may be others than the model was trained
+            with, see `known_items`.
+          execution: what to run on.
+        """
+        self._task, self._catalogue, self._execution = task, catalogue, execution
+        self._batch = task.config.ranking.rows_at_once * execution.data_size
+        self._by_user = execution.compile_predict(task.user_vectors)
+        self._by_item = execution.compile_predict(task.item_vectors)
+        self._by_leaf = execution.compile_predict(task.leaf_vectors)
+
+    def index_items(
+        self, params: Any, known_items: np.ndarray | None = None
+    ) -> ItemIndex:
+        """All items, ready to be ranked; arguments as of `item_columns`."""
+        own, leaves = self.item_columns(params, known_items)
+        return ItemIndex.build(
+            own,
+            self._catalogue.leaf_of_item,
+            leaves,
+            mesh=self._execution.line("items"),
+        )
+
+    def item_columns(
+        self, params: Any, known_items: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of all items in two parts.
+
+        Args:
+          params: of the model, in device form.
+          known_items: int [I], the number of each item in training, -1 for items that
+            are new; None where the catalogue is that of training.
+
+        Returns:
+          (their own columns float32 [I, w], those of the leaves float32 [C, E - w]).
+        """
+        catalogue = self._catalogue
+        count, leaf_of_item = catalogue.item_count, catalogue.leaf_of_item
+        numbers = np.arange(count) if known_items is None else known_items
+        # By leaf, so that a batch needs few of the leaves' matrices.
+        order = np.argsort(leaf_of_item, kind="stable")
+
+        def read(places: np.ndarray) -> dict[str, np.ndarray]:
+            items = order[places]
+            return {
+                "items": numbers[items].astype(np.int32),
+                "leaves": leaf_of_item[items],
+                "features": catalogue.take_features(items),
+            }
+
+        own = np.empty((count, self._task.model.item_width), np.float32)
+        for places, vectors in self._look(self._by_item, params, count, read):
+            own[order[places]] = vectors
+        leaves = self._look_at_all(
+            self._by_leaf,
+            params,
+            catalogue.tree.leaf_count,
+            lambda places: {"leaves": places.astype(np.int32)},
+        )
+        return own, leaves
+
+    def user_vectors(self, params: Any, users: np.ndarray) -> np.ndarray:
+        """float32 [Q, E] of users; -1 for one who is unknown."""
+        users = np.asarray(users, np.int32)
+        return self._look_at_all(
+            self._by_user, params, len(users), lambda places: {"users": users[places]}
+        )
+
+    def rank(
+        self,
+        index: ItemIndex,
+        vectors: np.ndarray,
+        length: int,
+        hidden: UserItems | None,
+    ) -> TopK:
+        """The best items of users.
+
+        Args:
+          index: of `index_items`.
+          vectors: float32 [Q, E] of the users.
+          length: K of the lists.
+          hidden: items that each of them must not get; None for none.
+        """
+        return top_k(index, vectors, length, hidden)
+
+    def _look(
+        self, look: Look, params: Any, count: int, read: Read
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Runs a program over `count` rows, in batches of one size.
+
+        Args:
+          look: of `compile_predict`.
+          params: of the model.
+          count: rows.
+          read: reads some rows; each process asks for its own alone.
+
+        Yields:
+          (places int64 [n], result [n, ...]) of all rows, in order.
+        """
+        size = self._batch // jax.process_count()
+        own = jax.process_index() * size + np.arange(size)
+        for first in range(0, count, self._batch):
+            places = np.arange(first, min(first + self._batch, count))
+            # The last batch is filled up with its last row.
+            found = look(params, read(np.minimum(first + own, count - 1)))
+            yield places, found[: len(places)]
+
+    def _look_at_all(
+        self, look: Look, params: Any, count: int, read: Read
+    ) -> np.ndarray:
+        return np.concatenate(
+            [part for _, part in self._look(look, params, count, read)]
+        )
+
+
+def select(items: UserItems, users: np.ndarray) -> UserItems:
+    """The rows of some users, in their order; none for users below 0."""
+    known = np.maximum(users, 0)
+    counts = np.where(users >= 0, items.counts[known], 0)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    places = np.repeat(items.starts[known] - starts[:-1], counts)
+    return UserItems(starts, items.items[places + np.arange(starts[-1])])

@@ -1,0 +1,149 @@
+"""A trained model on disk, and how it is read back.
+
+workdir/model.json    tree and scaling of the features
+workdir/corpus.npz    ids of users and items, and what each user has taken
+workdir/params.npz    parameters
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from common.errors import UserError
+from common.tables.splits import SPLITS
+from common.training import workdirs
+from recsys import step
+from recsys.config import Config
+from recsys.corpus.attribute_features import AttributeEncoder
+from recsys.corpus.corpus import Corpus
+from recsys.corpus.feature_files import Scaling
+from recsys.corpus.interactions import UserItems
+from recsys.corpus.tree import CategoryTree
+from recsys.models.projection import Form
+from recsys.models.recommender import Recommender
+
+FILE = "model.json"
+ARRAYS = "corpus.npz"
+PARAMS = "params.npz"
+PHASE = "train"  # of the checkpoints
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model with everything around it.
+
+    Attributes:
+      config: of the run.
+      params: {name: array}, on the host.
+      tree: of the categories.
+      scaling: of the features.
+      encoder: of attributes, where the features come from these.
+      user_ids: [U].
+      item_ids: [I] of the training catalogue.
+      taken: items of each user in all splits.
+    """
+
+    config: Config
+    params: Mapping[str, np.ndarray]
+    tree: CategoryTree
+    scaling: Scaling
+    encoder: AttributeEncoder | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    taken: UserItems
+
+    def network(self, form: Form) -> Recommender:
+        """The module of the score, with a form of its products."""
+        return step.make_model(
+            self.config,
+            self.tree,
+            len(self.user_ids),
+            len(self.item_ids),
+            self.scaling.width,
+            self.scaling.power,
+            form,
+        )
+
+    def is_of(self, corpus: Corpus) -> bool:
+        """Whether a corpus, however split, is the one that the model was trained on."""
+        taken = corpus.of_users(*SPLITS)
+        pairs = [
+            (self.user_ids, corpus.user_ids),
+            (self.item_ids, corpus.catalogue.item_ids),
+            (self.taken.starts, taken.starts),
+            (self.taken.items, taken.items),
+        ]
+        same_tree = self.tree.to_json() == corpus.catalogue.tree.to_json()
+        return same_tree and all(np.array_equal(*pair) for pair in pairs)
+
+
+def save(
+    workdir: pathlib.Path, corpus: Corpus, params: Mapping[str, np.ndarray]
+) -> None:
+    """Writes all that stands beside the checkpoints.
+
+    Those hold parameters too, but rows that rest may not be up to date there.
+
+    Args:
+      workdir: of the run.
+      corpus: it was trained on.
+      params: {name: array}, on the host.
+    """
+    catalogue, taken = corpus.catalogue, corpus.of_users(*SPLITS)
+    with open(workdir / PARAMS, "wb") as file:
+        np.savez(file, **params)  # type: ignore[arg-type]
+    with open(workdir / ARRAYS, "wb") as file:
+        np.savez(
+            file,
+            user_ids=corpus.user_ids,
+            item_ids=catalogue.item_ids,
+            starts=taken.starts,
+            items=taken.items,
+        )
+    contents = {
+        "tree": catalogue.tree.to_json(),
+        "scaling": catalogue.scaling.to_json(),
+        "encoder": catalogue.encoder.to_json() if catalogue.encoder else None,
+    }
+    workdirs.write_signed(workdir / FILE, contents)
+
+
+def load(workdir: pathlib.Path, config: Config) -> Trained:
+    """Reads a trained model.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run.
+
+    Raises:
+      UserError: where the folder holds no trained model, a damaged one, or one of
+        another version.
+    """
+    path = workdir / FILE
+    try:
+        contents = workdirs.read_signed(path)
+        tree = CategoryTree.from_json(contents["tree"])
+        scaling = Scaling.from_json(contents["scaling"])
+        encoder = contents["encoder"] and AttributeEncoder.from_json(
+            contents["encoder"]
+        )
+        arrays = workdirs.read_arrays(workdir / ARRAYS)
+        users, items = arrays["user_ids"], arrays["item_ids"]
+        taken = UserItems(arrays["starts"], arrays["items"])
+        params = workdirs.read_arrays(workdir / PARAMS)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename} is missing: run --mode=train there to its end first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again") from None
+    found = Trained(config, params, tree, scaling, encoder, users, items, taken)
+    shapes = {name: array.shape for name, array in params.items()}
+    if shapes != found.network("gather").shapes:
+        raise UserError(
+            f"{workdir / PARAMS} does not hold the parameters of this model: it is"
+            " damaged, or an earlier version wrote it; train again"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""One file a --mode, named as the mode."""

@@ -1,0 +1,222 @@
+"""Why an item stands in a list: which parts made its score, and what is near it.
+
+The parts of a score mean nothing alone: a part that is high for every item moves no
+list. So each is given as its difference from the mean over items of the catalogue,
+for the same user. "Near" are those of the items that the user has taken whose visual
+vectors have the largest cosine with the item's.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.data import image_files
+from common.data.images import ImageError, decode
+from common.reports import figures
+from common.reports.figures import COLOURS, INK, plain
+from recsys.verbs.predict import Model
+
+LISTED = 5  # items of a list that are explained
+NEAR = 3  # items that the user has taken, beside each
+_SAMPLE = 512  # items of the catalogue that the parts are held against
+_MOST_TAKEN = 2048  # items of a user that are looked at
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explained:
+    """Why the items of one user's list are there.
+
+    Attributes:
+      user: id.
+      items: int [K] of the catalogue, best first.
+      scores: [K].
+      parts: {part: [K]}, differences from the mean over the catalogue.
+      near: int [K, NEAR] of the catalogue, the nearest that the user has taken, -1 for
+        none.
+      cosines: [K, NEAR] with these.
+    """
+
+    user: str
+    items: np.ndarray
+    scores: np.ndarray
+    parts: dict[str, np.ndarray]
+    near: np.ndarray
+    cosines: np.ndarray
+
+
+def explain(model: Model, user: str) -> Explained:
+    """Explains the best items for a user; for one of training only.
+
+    Args:
+      model: with its catalogue.
+      user: id.
+    """
+    number = model.number_of(user)
+    taken = model.taken(number)
+    vectors = model.user_vectors(np.array([number]))
+    found = model.rank_without(vectors, LISTED, taken)
+    items = found.items[0][found.items[0] >= 0]
+    parts = model.score_parts(number, items)
+    rng = np.random.default_rng(0)
+    count = model.catalogue.item_count
+    others = rng.choice(count, min(_SAMPLE, count), replace=False)
+    usual = model.score_parts(number, np.sort(others))
+    near, cosines = _nearest(model, items, taken[:_MOST_TAKEN])
+    return Explained(
+        user,
+        items,
+        found.scores[0][: len(items)],
+        {name: values - usual[name].mean() for name, values in parts.items()},
+        near,
+        cosines,
+    )
+
+
+def _nearest(
+    model: Model, items: np.ndarray, taken: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest taken items [K, NEAR] by cosine of the visual vectors, and the cosines."""
+    near = np.full((len(items), NEAR), -1)
+    cosines = np.full((len(items), NEAR), np.nan)
+    if not len(taken) or not len(items):
+        return near, cosines
+    own, past = model.visual_vectors(items), model.visual_vectors(taken)
+    similar = _unit(own) @ _unit(past).T  # [K, n]
+    some = min(NEAR, len(taken))
+    order = np.argsort(-similar, axis=1, kind="stable")[:, :some]
+    near[:, :some] = taken[order]
+    cosines[:, :some] = np.take_along_axis(similar, order, axis=1)
+    return near, cosines
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)
+
+
+def write(
+    model: Model,
+    users: Sequence[str],
+    folder: pathlib.Path,
+    images: pathlib.Path | None = None,
+) -> None:
+    """Writes parts.csv, and a figure for each user.
+
+    Args:
+      model: with its catalogue.
+      users: of training.
+      folder: made where absent.
+      images: folder or archive with the photos of the items; None where there are none.
+
+    Raises:
+      UserError: the photos can't be opened.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as stack:
+        photos = Photos(model, images)
+        stack.callback(photos.close)
+        for place, user in enumerate(users):
+            found = explain(model, user)
+            rows += _rows(model, found)
+            figures.save(draw(model, found, photos), folder / f"user_{place:03d}.png")
+    if rows:
+        with open(folder / "parts.csv", "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _rows(model: Model, found: Explained) -> list[dict[str, Any]]:
+    ids = model.catalogue.item_ids
+    return [
+        {
+            "user": found.user,
+            "rank": k + 1,
+            "item": ids[item],
+            "category": " > ".join(model.category_of(item)),
+            "score": f"{found.scores[k]:.6g}",
+            **{name: f"{values[k]:.6g}" for name, values in found.parts.items()},
+            "near": "|".join(str(ids[n]) for n in found.near[k] if n >= 0),
+        }
+        for k, item in enumerate(found.items)
+    ]
+
+
+class Photos:
+    """Photos of the items, as far as there are any."""
+
+    def __init__(self, model: Model, images: pathlib.Path | None):
+        """Opens the photos; the column of their names is `data.photo`."""
+        self._names = model.photo_names
+        there = images is not None and self._names is not None
+        self._store = image_files.open_images(images) if there and images else None
+
+    def find(self, item: int) -> np.ndarray | None:
+        """uint8 [H, W, 3]; None where there is no photo, or one that can't be read."""
+        if self._store is None or self._names is None or not self._names[item]:
+            return None
+        try:
+            return np.asarray(decode(self._store.read(self._names[item])))
+        except ImageError:
+            return None
+
+    def close(self) -> None:
+        """Lets go of open files."""
+        if self._store is not None:
+            self._store.close()
+
+
+def draw(model: Model, found: Explained, photos: Photos) -> Figure:
+    """Draws one user's list: each item, the parts of its score, what is near it."""
+    rows = max(len(found.items), 1)
+    figure = figures.new_figure(9.6, 0.7 + 1.5 * rows)
+    figure.suptitle(plain(f"user {found.user}"), fontsize=10, x=0.01, ha="left")
+    grid = figure.add_gridspec(rows, 2 + NEAR, width_ratios=[1, 2.2, *[1] * NEAR])
+    names = list(found.parts)
+    values = np.stack([found.parts[name] for name in names])  # [parts, K]
+    reach = 1.1 * float(np.abs(values).max(initial=1e-9))
+    for k, item in enumerate(found.items):
+        _show(
+            figure.add_subplot(grid[k, 0]),
+            model,
+            int(item),
+            photos,
+            f"{k + 1}. item {model.catalogue.item_ids[item]}",
+        )
+        axes = figures.style(figure.add_subplot(grid[k, 1]), grid="x")
+        colours = [COLOURS[0] if v >= 0 else COLOURS[1] for v in values[:, k]]
+        axes.barh(names, values[:, k], color=colours)
+        axes.invert_yaxis()
+        axes.set_xlim(-reach, reach)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.tick_params(labelsize=7, labelbottom=k == rows - 1)
+        if k == 0:
+            axes.set_title("score, beside the mean item", fontsize=9, color=INK)
+        for n, near in enumerate(found.near[k]):
+            if near >= 0:
+                title = f"has taken {model.catalogue.item_ids[near]}"
+                axes = figure.add_subplot(grid[k, 2 + n])
+                _show(axes, model, int(near), photos, title)
+                axes.set_xlabel(f"cosine {found.cosines[k, n]:.2f}", fontsize=7)
+    return figure
+
+
+def _show(axes: Any, model: Model, item: int, photos: Photos, title: str) -> None:
+    """An item: its photo, or where there is none the words of its category."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(plain(title), fontsize=7, color=INK)
+    photo = photos.find(item)
+    if photo is not None:
+        axes.imshow(photo)
+        axes.spines[:].set_visible(False)
+        return
+    words = "\n".join(model.category_of(item))
+    axes.text(0.5, 0.5, plain(words), ha="center", va="center", fontsize=7, wrap=True)

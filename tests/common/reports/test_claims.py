@@ -1,0 +1,29 @@
+import math
+
+import pytest
+from scipy import stats
+
+from common.reports import claims
+
+
+def test_the_interval_is_that_of_the_paired_t_test():
+    better, worse = [0.52, 0.55, 0.50, 0.56, 0.53], [0.50, 0.51, 0.49, 0.55, 0.50]
+    verdict = claims.judge("x", better, worse)
+    oracle = stats.ttest_rel(better, worse).confidence_interval(0.95)
+    assert (verdict.low, verdict.high) == pytest.approx((oracle.low, oracle.high))
+    assert verdict.difference == pytest.approx(0.022)
+    assert verdict.held
+
+
+def test_a_difference_within_its_interval_is_not_held():
+    assert not claims.judge("x", [0.5, 0.6], [0.5, 0.5]).held
+    one = claims.judge("x", [0.6], [0.5])
+    assert not one.held and one.low == -math.inf
+
+
+def test_verdicts_as_a_table():
+    held = claims.Verdict("a", 0.02, 0.01, 0.03, True)
+    open_ = claims.Verdict("b", -0.02, -math.inf, math.inf, False)
+    first, second = claims.rows_of([held, open_])
+    assert list(first.values()) == ["a", "+0.020", "+0.010 to +0.030", "held"]
+    assert list(second.values()) == ["b", "-0.020", "-inf to +inf", "not held"]

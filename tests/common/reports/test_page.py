@@ -1,0 +1,104 @@
+import base64
+import html.parser
+import io
+
+from PIL import Image
+
+from common.reports import figures
+from common.reports import page as report
+
+VOID = {"meta", "img", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that every element is closed; keeps tags and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data.strip())
+
+
+EVIL = "<script>alert('&\"')</script>"
+
+
+def make_page():
+    figure = figures.histogram([1, 2, 2], xlabel="x")
+    return report.render_page(
+        f"title {EVIL}",
+        f"lead {EVIL}",
+        report.Table([{"model": EVIL, "top3": 0.5}], caption=f"caption {EVIL}"),
+        [
+            report.Section(
+                f"first {EVIL}",
+                [
+                    report.Picture(figure, f"alt {EVIL}", f"under {EVIL}"),
+                    report.Text(f"text {EVIL}"),
+                ],
+            ),
+            report.Section(
+                "second",
+                [
+                    report.Code(f"  a\n  b {EVIL}"),
+                    report.Table([{f"name {EVIL}": "x", "n": 12345, "none": None}]),
+                    report.Table([]),
+                ],
+            ),
+        ],
+    )
+
+
+def test_all_text_is_escaped_and_shown():
+    text = make_page()
+    page = Page(text)
+    assert not any(tag == "script" for tag, _ in page.tags)
+    shown = [piece for piece in page.text if piece]
+    for start in ("title ", "lead ", "caption ", "first ", "under ", "text ", "name "):
+        assert f"{start}{EVIL}" in shown
+    assert EVIL in shown and "0.500" in shown and "12,345" in shown and "–" in shown
+    (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert image["alt"] == f"alt {EVIL}"
+
+
+def test_the_page_needs_nothing_from_outside():
+    page = Page(make_page())
+    for tag, attributes in page.tags:
+        assert tag not in {"link", "iframe", "object"}
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,"))
+    (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
+    data = base64.b64decode(image["src"].partition(",")[2])
+    assert Image.open(io.BytesIO(data)).format == "PNG"
+
+
+def test_headings_and_links_belong_together():
+    page = Page(make_page())
+    ids = [a["id"] for tag, a in page.tags if tag == "h2"]
+    assert ids == ["s1", "s2"]
+    assert [a["href"] for tag, a in page.tags if tag == "a"] == ["#s1", "#s2"]
+    assert [a["aria-labelledby"] for tag, a in page.tags if tag == "section"] == ids
+    # The short table stands before the first section.
+    kinds = [tag for tag, _ in page.tags]
+    assert kinds.index("table") < kinds.index("section")
+
+
+def test_columns_of_numbers_stand_flush_right():
+    rows = [{"model": "a", "top3": "0.5 ± 0.1"}, {"model": "b", "top3": 0.25}]
+    text = report.render_page("t", "l", report.Table(rows), [])
+    assert '<th scope="col">model</th><th scope="col" class="n">top3</th>' in text
+    assert '<td class="n">0.250</td>' in text
+    assert "<nav" not in text

@@ -1,0 +1,323 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.serving import export, standalone
+from common.tables import encoders, table
+from common.tables.schema import Attribute, Schema
+
+SCHEMA = Schema(
+    (
+        Attribute("metal", "categorical", ("metal",)),
+        Attribute("weight", "continuous", ("weight",)),
+        Attribute("materials", "set", ("materials",), separator="|"),
+    )
+)
+RECORDS = [
+    {"metal": "gold", "weight": 1.0, "materials": "a"},
+    {"metal": "silver", "weight": 3.0, "materials": "a|b"},
+    {"weight": None},
+]
+PHOTOS = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
+WEIGHTS = {
+    "params": {
+        "photo": {"kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)},
+        "metal": np.array([[0, 0], [1, 0], [0, 2], [3, 0]], np.float32),
+        "row": np.arange(12, dtype=np.float32).reshape(6, 2),
+    }
+}
+
+
+def predict(weights, inputs):
+    """A small model that looks at every input."""
+    params = weights["params"]
+    pixels = inputs["photo"].astype(jnp.float32) / 255
+    row = jnp.concatenate(
+        [inputs["continuous"], inputs["missing"], inputs["sets"]], axis=1
+    )
+    logits = (
+        pixels.mean((1, 2)) @ params["photo"]["kernel"]
+        + params["metal"][inputs["categorical"][:, 0]]
+        + row @ params["row"]
+    )
+    return {"probabilities": jax.nn.softmax(logits), "price": logits.sum(1)}
+
+
+def struct(shape, dtype):
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+INPUTS = {
+    "photo": struct((4, 5, 3), "uint8"),
+    "categorical": struct((1,), "int32"),
+    "continuous": struct((1,), "float32"),
+    "missing": struct((1,), "float32"),
+    "sets": struct((4,), "float32"),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    frame, _ = table.check_rows(table.from_rows(RECORDS), SCHEMA, need_target=False)
+    return encoders.Encoders.fit(frame, SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def folder(fitted, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "export"
+    export.export_program(
+        predict,
+        WEIGHTS,
+        INPUTS,
+        folder,
+        encoders=fitted.to_json(),
+        help={"photo": "resize to 4x5"},
+        about={"zones": ["low", "high"]},
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return standalone.Predictor(folder, max_batch=4)
+
+
+@pytest.fixture(scope="module")
+def wanted(fitted):
+    frame, _ = table.check_rows(table.from_rows(RECORDS), SCHEMA, need_target=False)
+    arrays = {**fitted.encode(frame), "photo": PHOTOS}
+    return jax.device_get(predict(WEIGHTS, arrays))
+
+
+def test_files(folder):
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "metadata.json",
+        "program.stablehlo",
+        "serve.py",
+        "weights.npz",
+    ]
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["inputs"]["photo"] == {
+        "shape": [4, 5, 3],
+        "dtype": "uint8",
+        "about": "resize to 4x5",
+    }
+    assert metadata["outputs"] == {
+        "price": {"shape": [], "dtype": "float32"},
+        "probabilities": {"shape": [2], "dtype": "float32"},
+    }
+    assert metadata["about"] == {"zones": ["low", "high"]}
+    assert metadata["platforms"] == ["cpu", "cuda", "tpu"]
+    with np.load(folder / "weights.npz", allow_pickle=False) as weights:
+        assert set(weights) == {
+            "params/photo/kernel",
+            "params/metal",
+            "params/row",
+        }
+
+
+def test_batches_of_any_size_agree_with_the_model(model, wanted):
+    for count in (1, 2, 3):
+        got = model.predict(RECORDS[:count], photo=PHOTOS[:count])
+        for name, array in wanted.items():
+            np.testing.assert_allclose(got[name], array[:count], rtol=1e-6)
+
+
+def test_more_than_one_batch_keeps_the_order(model, wanted):
+    order = [2, 0, 1, 1, 0, 2, 2, 1, 0, 0, 1]
+    got = model.predict([RECORDS[i] for i in order], photo=PHOTOS[order])
+    np.testing.assert_allclose(got["price"], wanted["price"][order], rtol=1e-6)
+
+
+def test_one_item_and_none(model, wanted):
+    got = model.predict_one(RECORDS[1], photo=PHOTOS[1])
+    assert got["probabilities"].shape == (2,)
+    np.testing.assert_allclose(got["price"], wanted["price"][1], rtol=1e-6)
+    empty = model.predict([], photo=PHOTOS[:0])
+    assert empty["probabilities"].shape == (0, 2) and empty["price"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("records", "arrays", "message"),
+    [
+        (
+            RECORDS,
+            {"photo": PHOTOS[:, :3]},
+            "[3, 3, 5, 3], expected uint8 [B, 4, 5, 3]; resize to 4x5",
+        ),
+        (RECORDS, {"photo": PHOTOS / 255}, "input 'photo' is float64 [3, 4, 5, 3]"),
+        (RECORDS, {}, "input 'photo' is missing: uint8 [B, 4, 5, 3]; resize to 4x5"),
+        (RECORDS, {"foto": PHOTOS}, "unknown input 'foto'; did you mean 'photo'?"),
+        (RECORDS[:2], {"photo": PHOTOS}, "different numbers of items"),
+        (None, {"photo": PHOTOS}, "records are missing: this model reads attributes"),
+        (RECORDS[0], {"photo": PHOTOS}, "records must be a list of dicts"),
+        (
+            [{"metl": "gold"}],
+            {"photo": PHOTOS[:1]},
+            "record 0: unknown key 'metl'; did you mean 'metal'?",
+        ),
+        (
+            [{"weight": "x"}],
+            {"photo": PHOTOS[:1]},
+            "record 0: weight='x': not a number",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_inputs_that_do_not_fit(model, records, arrays, message):
+    with pytest.raises(standalone.InputError) as error:
+        model.predict(records, **arrays)
+    assert message in str(error.value)
+
+
+def test_unknown_keys_may_be_allowed(folder, wanted):
+    lenient = standalone.Predictor(folder, strict=False)
+    got = lenient.predict_one({**RECORDS[0], "title": "a ring"}, photo=PHOTOS[0])
+    np.testing.assert_allclose(got["price"], wanted["price"][0], rtol=1e-6)
+
+
+def test_a_folder_that_does_not_fit_together(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    np.savez(tmp_path / "weights.npz", **{"params/metal": np.zeros(2)})
+    with pytest.raises(standalone.InputError, match=r"weights.npz does not belong"):
+        standalone.Predictor(tmp_path)
+    (tmp_path / "weights.npz").unlink()
+    with pytest.raises(standalone.InputError, match=r"weights.npz: No such file"):
+        standalone.Predictor(tmp_path)
+
+
+def test_a_model_of_photos_alone(tmp_path):
+    export.export_program(
+        lambda weights, inputs: {
+            "mean": inputs["photo"].mean((1, 2, 3)) * weights["s"]
+        },
+        {"s": np.float32(2)},
+        {"photo": struct((2, 2, 3), "uint8")},
+        tmp_path,
+        platforms=["cpu"],
+    )
+    model = standalone.Predictor(tmp_path)
+    photo = np.full((2, 2, 3), 7, np.uint8)
+    assert model.predict_one(photo=photo)["mean"] == 14
+    with pytest.raises(standalone.InputError, match="reads no records"):
+        model.predict_one({}, photo=photo)
+
+
+def test_mistakes_of_the_caller(tmp_path):
+    photo = {"photo": struct((2, 2, 3), "uint8")}
+    with pytest.raises(ValueError, match=r"output mean is .* must be \[B"):
+        export.export_program(
+            lambda weights, inputs: {"mean": inputs["photo"].mean()},
+            {},
+            photo,
+            tmp_path,
+            platforms=["cpu"],
+        )
+    with pytest.raises(ValueError, match="w is bfloat16, which .npz can't hold"):
+        export.export_program(
+            lambda weights, inputs: inputs,
+            {"w": jnp.zeros(2, jnp.bfloat16)},
+            photo,
+            tmp_path,
+        )
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--output=.*file: File exists"):
+        export.export_program(
+            lambda weights, inputs: inputs,
+            {},
+            photo,
+            tmp_path / "file",
+            platforms=["cpu"],
+        )
+
+
+# Runs serve.py where only jax, numpy and flatbuffers, and what jax itself needs, can be
+# imported.
+BARE = """
+import importlib.machinery as machinery, runpy, sys
+
+ALLOWED = {"jax", "jaxlib", "numpy", "flatbuffers", "scipy", "ml_dtypes", "opt_einsum"}
+
+class Bare(machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        top = name.partition(".")[0]
+        standard = top in sys.stdlib_module_names or top.startswith("_sysconfigdata")
+        return super().find_spec(name, path, target) if standard or top in ALLOWED else None
+
+sys.meta_path[:] = [machinery.BuiltinImporter, machinery.FrozenImporter, Bare]
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def serve(folder, *words):
+    return subprocess.run(
+        [sys.executable, "-I", "-c", BARE, str(folder / "serve.py"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+    )
+
+
+def test_serve_needs_jax_numpy_and_flatbuffers_alone(folder, tmp_path, wanted):
+    np.save(tmp_path / "photos.npy", PHOTOS)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    done = serve(
+        folder, "--records", rows, "--array", f"photo={tmp_path / 'photos.npy'}"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    np.testing.assert_allclose(
+        [line["price"] for line in lines], wanted["price"], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--records=nowhere"], "error: nowhere: No such file or directory"),
+        (["--array=photo=nowhere"], "error: --array photo=nowhere: no .npy file"),
+        (["--model=/nowhere"], "error: /nowhere/metadata.json: No such file"),
+    ],
+)
+def test_mistakes_on_the_command_line_of_serve(folder, words, message, capsys):
+    if not words[0].startswith("--model"):
+        words = [f"--model={folder}", *words]
+    assert standalone.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(message) and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000])
+def test_records_that_are_no_json(folder, tmp_path, content, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    assert standalone.main([f"--model={folder}", f"--records={path}"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {path}")
+
+
+def test_describe(folder, capsys):
+    assert standalone.main([f"--model={folder}", "--describe"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  photo: uint8 [4, 5, 3]  resize to 4x5" in lines
+    assert "  weight: continuous" in lines
+    assert "  probabilities: float32 [2]" in lines
+    assert not any(line.startswith("  categorical:") for line in lines)
+
+
+def test_the_loader_in_the_folder_is_the_one_tested(folder):
+    source = pathlib.Path(standalone.__file__).read_bytes()
+    assert (folder / "serve.py").read_bytes() == source

@@ -1,0 +1,213 @@
+import json
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.tables import inference
+from common.tables import schema as schemas
+from common.tables.schema import Attribute, Group, Images, Schema, Target
+from common.tables.table import check_rows, from_rows, read_table
+
+DATA = pathlib.Path(__file__).parents[4] / "shared/data"
+
+
+def infer(**columns) -> Schema:
+    count = max(len(cells) for cells in columns.values())
+    rows = [
+        {name: cells[i % len(cells)] for name, cells in columns.items()}
+        for i in range(count)
+    ]
+    return schemas.infer(from_rows(rows))
+
+
+def test_a_whole_table():
+    count = 40
+    found = infer(
+        sku=[f"s{i}" for i in range(count)],
+        photo=[f"p/{i}.JPG;p/{i}b.png" for i in range(count)],
+        title=[f"Fine ring, number {'x' * i}" for i in range(count)],
+        priceEUR=[f"{i + 1},50" for i in range(count)],
+        old_price=[str(i + 9) for i in range(count)],
+        metal=["gold", "silver", None],
+        signed=["0", "1"],
+        carat=["0", "0", "0.3", "n/a", "5.2"],
+        year=[1990, 2000, 2010, 2020],
+        stones=["ruby|opal", "ruby", "opal", "jade|ruby|opal", "jade", "opal|jade"],
+        bids=[str(i) for i in range(count)],
+        listed_date=["2019-01-02", "2019-03-04"],
+        sold_date=["2019-02-02", "2019-04-04"],
+        fold=["train", "val", "test"],
+        link=[f"https://shop/{i}.jpg" for i in range(count)],
+        extra=['{"a": {"b": 1}}', "[[1]]"],
+        details=['{"Fabric": "Wool", "Fit": "Slim"}', '{"Fabric": "Silk"}', "{}"],
+        shop=["one"],
+        gap=[None],
+    )
+    assert found == Schema(
+        attributes=(
+            Attribute("metal", "categorical", ("metal",)),
+            Attribute("signed", "categorical", ("signed",)),
+            Attribute("carat", "continuous", ("carat",), log=True),
+            Attribute("year", "continuous", ("year",)),
+            Attribute("stones", "set", ("stones",), separator="|"),
+            Attribute("details", "set", ("details",), separator="json"),
+        ),
+        images=Images(("photo",), ";"),
+        target=Target("priceEUR", "EUR"),
+        group=Group(("title",), photo_hash=True),
+        time="listed_date",
+        split="fold",
+        id="sku",
+        ignored=(
+            ("old_price", "another price, which would give the target away"),
+            ("bids", "seems to be known only after the sale"),
+            ("sold_date", "another time"),
+            ("link", "web addresses: photos must lie in a folder"),
+            ("extra", "JSON: give each entry a column of its own"),
+            ("shop", "always 'one'"),
+            ("gap", "empty"),
+        ),
+    )
+
+
+def test_the_currency_may_stand_in_the_cells():
+    prices = [f"£{i}.00" for i in range(1, 30)]
+    assert infer(price=prices).target == Target("price", "GBP")
+    assert infer(price=["1", "2"]).target == Target("price", "")
+    assert infer(price=["£1", "$2"]).target == Target("price", "")
+
+
+def test_prices_with_the_fewest_other_words_are_the_target():
+    numbers = ["1", "2", "3"]
+    found = infer(
+        shipping_price_usd=numbers, median_price_usd=numbers, last_sale_price=numbers
+    )
+    assert found.target == Target("median_price_usd", "USD")
+
+
+def test_commas_part_sets_only_where_members_recur():
+    places = ["Paris, France", "Rome, Italy", "Bari, Italy"]
+    assert infer(place=places).attributes[0].kind == "categorical"
+    fabrics = ["wool, silk", "silk", "wool", "linen, silk", "wool, linen", "linen"]
+    assert infer(fabric=fabrics).attributes == (
+        Attribute("fabric", "set", ("fabric",), separator=", "),
+    )
+
+
+def is_json_set(cells: list) -> bool:
+    found = infer(cells=cells)
+    if not found.attributes:
+        assert found.ignored == (
+            ("cells", "JSON: give each entry a column of its own"),
+        )
+        return False
+    assert found.attributes == (Attribute("cells", "set", ("cells",), "json"),)
+    return True
+
+
+def test_json_is_a_set_where_its_members_recur():
+    assert is_json_set(['["red", "blue"]', '["red"]', None])
+    # 30 members, each in two cells; then one more, in one cell.
+    twice = [json.dumps({"size": i // 2}) for i in range(60)]
+    assert is_json_set(twice)
+    assert not is_json_set([*twice, '{"size": 99}'])
+    # One cell in twenty may be something else.
+    assert is_json_set([*twice, "[[1]]"])
+    assert not is_json_set([*twice, *(f"[[{i}]]" for i in range(4))])
+    assert not is_json_set(["[1, 2]", "[1]"])
+    assert not is_json_set(["[]", "{}"])
+    assert not is_json_set(["{'a': 1}", "{'a': 2}"])
+    assert not is_json_set(["[" * 99_999 + "]", "[NaN]"])
+
+
+def test_the_number_of_json_members_is_limited(monkeypatch):
+    cells = [json.dumps([f"m{i // 4}", "n"]) for i in range(80)]  # 21 members
+    monkeypatch.setattr(inference, "_MOST_JSON_MEMBERS", 21)
+    assert is_json_set(cells)
+    monkeypatch.setattr(inference, "_MOST_JSON_MEMBERS", 20)
+    assert not is_json_set(cells)
+
+
+def test_numbers_in_the_form_of_names_are_no_measures():
+    found = infer(seller_id=["7", "8", "9", "7"] * 3, item_id=list("abcdefghijkl"))
+    assert found.attributes == (Attribute("seller_id", "categorical", ("seller_id",)),)
+    assert found.id == "item_id"
+
+
+def test_free_text_is_left_out_with_its_count():
+    found = infer(note=[f"note {'y' * i}" for i in range(30)], a=["1", "2", "3"])
+    assert found.ignored == (("note", "free text: 30 different values in 30 rows"),)
+    assert found.group is None
+
+
+CELL = st.one_of(
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.sampled_from(
+        ["a.jpg", "1.5", "x|y", "2019-01-01", "train", "[]", '["x"]', "https://x"]
+    ),
+    st.text(max_size=5),
+)
+NAME = st.sampled_from(["price_usd", "id", "title", "split", "date", "x", "y"])
+
+
+@given(st.lists(st.dictionaries(NAME, CELL, min_size=1), min_size=1, max_size=8))
+def test_every_column_of_any_table_gets_exactly_one_role(rows):
+    table = from_rows(rows)
+    found = schemas.infer(table)
+    ignored = [name for name, _ in found.ignored]
+    assert sorted([*found.columns(), *ignored]) == sorted(table.frame.columns)
+    assert schemas.loads(schemas.dumps(found)) == found
+    if found.target:
+        frame, rejections = check_rows(table, found)
+        assert len(frame) + len(rejections) == len(rows)
+
+
+def test_a_sample_of_the_values_is_enough(monkeypatch):
+    sizes = [f"{i}.5" for i in range(90)]
+    columns = {"price": [str(i) for i in range(1, 91)], "size": sizes}
+    whole = infer(**columns)
+    monkeypatch.setattr(inference, "_SAMPLE", 7)
+    assert infer(**columns) == whole
+
+
+def real(path: str) -> Schema:
+    if not (DATA / path).exists():
+        pytest.skip("the real data are not here")
+    return schemas.infer(read_table(DATA / path))
+
+
+def test_real_sales():
+    found = real("ebay_antiquities/listings.csv")
+    assert found.images == Images(("image",))
+    assert found.target == Target("median_sale_price_usd", "USD")
+    assert found.group == Group(("title",), photo_hash=True)
+    assert (found.time, found.split, found.id) == ("last_sale_date", None, None)
+    assert {a.name: a.kind for a in found.attributes} == {
+        "object_type": "categorical",
+        "object_types_all": "set",
+        "is_jewellery": "categorical",
+        "materials": "set",
+        "cultures": "set",
+        "weight_g": "continuous",
+        "size_mm": "continuous",
+        "image_shared": "categorical",
+    }
+    assert [name for name, _ in found.ignored] == ["n_sales", "last_sale_price_usd"]
+
+
+def test_real_catalogue():
+    found = real("fashion_products/products.csv.gz")
+    assert found.images == Images(("image",))
+    assert found.target == Target("price_inr", "INR")
+    assert found.group == Group(("name",), photo_hash=True)
+    assert (found.time, found.id) == ("catalog_added_unix", "id")
+    kinds = {a.name: a.kind for a in found.attributes}
+    assert kinds.pop("year") == "continuous"
+    assert kinds.pop("attributes_json") == "set"
+    assert set(kinds.values()) == {"categorical"} and len(kinds) == 12
+    assert dict(found.ignored).keys() == {"discounted_price_inr"}

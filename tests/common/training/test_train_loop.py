@@ -1,0 +1,233 @@
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.parallel.execution import ParallelConfig, make_execution
+from common.training import checkpointing, metric_writer, train_loop
+from common.training.loop_config import LoopConfig
+from common.training.train_loop import Phase
+
+ONE = ParallelConfig(devices=1)
+
+
+@pytest.fixture(scope="module")
+def execution():
+    return make_execution(ONE)
+
+
+def config(**options):
+    defaults = {
+        "batch_size": 2,
+        "log_every": 2,
+        "eval_every": 2,
+        "checkpoint_every": 3,
+        "tensorboard": False,
+        "progress": False,
+    }
+    return LoopConfig(**{**defaults, **options})
+
+
+def counting(start):
+    """Batch k holds k twice."""
+    while True:
+        yield {"x": np.full(2, start, np.float32)}
+        start += 1
+
+
+def adding(state, batch, key):
+    """Adds up the batches; loss is the sum over the mean of the batch."""
+    total = state["w"] + batch["x"].sum()
+    return {"w": total}, {"loss": (batch["x"].sum(), jnp.float32(2))}
+
+
+def phase(**options):
+    defaults = {
+        "name": "a",
+        "steps": 6,
+        "init": lambda previous: {"w": jnp.float32(0)},
+        "step": adding,
+        "batches": counting,
+        "evaluate": lambda state: {"loss": -float(state["w"])},
+    }
+    return Phase(**{**defaults, **options})
+
+
+def run(phases, workdir, execution, loop=None, **options):
+    phases = phases if isinstance(phases, list) else [phases]
+    return train_loop.run(
+        phases, loop or config(), workdir, execution, identity={}, **options
+    )
+
+
+def test_every_line_written_out(execution, tmp_path):
+    result = run(phase(), tmp_path, execution)
+    # 2 * (0 + 1 + ... + 5) = 30
+    assert float(result.state["w"]) == 30
+    assert (result.best_step, result.best_value, result.last_step) == (6, -30, 6)
+    assert metric_writer.read_metrics(tmp_path) == [
+        {"phase": "a", "step": 2, "train/loss": 0.5},
+        {"phase": "a", "step": 2, "validation/loss": -2.0},
+        {"phase": "a", "step": 4, "train/loss": 2.5},
+        {"phase": "a", "step": 4, "validation/loss": -12.0},
+        {"phase": "a", "step": 6, "train/loss": 4.5},
+        {"phase": "a", "step": 6, "validation/loss": -30.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "best"),
+    [
+        ([1.0, 3.0, 2.0], "max", 4),
+        ([1.0, 3.0, 2.0], "min", 2),
+        ([2.0, 2.0, 3.0], "min", 4),
+        ([float("nan"), 3.0, float("nan")], "max", 4),
+        ([float("nan"), 3.0, float("nan")], "min", 4),
+    ],
+)
+def test_best_by_metric(values, mode, best, execution, tmp_path):
+    left = iter(values)
+    judged = phase(evaluate=lambda state: {"loss": 0.0, "score": next(left)})
+    loop = config(best_metric="score", best_mode=mode)
+    result = run(judged, tmp_path, execution, loop)
+    assert result.best_step == best
+    assert result.best_value == values[best // 2 - 1]
+    assert float(result.state["w"]) == best * (best - 1)
+
+
+def test_bad_state_under_a_good_loss_is_not_saved(execution, tmp_path):
+    def step(state, batch, key):
+        _, metrics = adding(state, batch, key)
+        return {"w": 1 / (3 - batch["x"][0])}, metrics
+
+    with pytest.raises(UserError, match="'a': after step 4 the state is not finite"):
+        run(phase(step=step), tmp_path, execution)
+    assert checkpointing.latest_step(tmp_path, "a") == 3
+
+
+def test_first_bad_step_is_named_however_late_it_is_read(execution, tmp_path):
+    def step(state, batch, key):
+        loss = jnp.where(batch["x"][0] == 3, jnp.nan, 0.0)
+        return state, {"loss": (loss, jnp.float32(1))}
+
+    loop = config(log_every=50, eval_every=50, checkpoint_every=50)
+    with pytest.raises(UserError, match="the loss of step 4 is not finite"):
+        run(phase(step=step, steps=20), tmp_path, execution, loop)
+    assert checkpointing.latest_step(tmp_path, "a") is None
+    assert metric_writer.read_metrics(tmp_path) == []
+
+
+def test_keys_come_from_seed_phase_and_step(execution, tmp_path):
+    def step(state, batch, key):
+        number = jax.random.key_data(key)[0]
+        return {"seen": state["seen"].at[batch["k"][0]].set(number)}, {
+            "loss": (jnp.float32(0), jnp.float32(1))
+        }
+
+    def batches(start):
+        while True:
+            yield {"k": np.full(2, start, np.int32)}
+            start += 1
+
+    def drawing(name):
+        return phase(
+            name=name,
+            init=lambda previous: {"seen": jnp.zeros(6, jnp.uint32)},
+            step=step,
+            batches=batches,
+            evaluate=lambda state: {"loss": 0.0},
+        )
+
+    seen = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        loop = config(seed=seed)
+        state = run(
+            drawing("b" if name == "c" else name), tmp_path / name, execution, loop
+        )
+        seen[name] = np.asarray(state.state["seen"]).tolist()
+    assert len({number for numbers in seen.values() for number in numbers}) == 18
+    again = run(drawing("a"), tmp_path / "again", execution, config())
+    assert np.asarray(again.state["seen"]).tolist() == seen["a"]
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_start_reaches_the_first_phase_and_the_best_the_next(mode, tmp_path):
+    execution = make_execution(ParallelConfig(mode=mode, devices=2))
+
+    def init(previous):
+        return {"w": previous["w"] + 100}
+
+    def step(state, batch, key):
+        total = execution.devices.sum(batch["x"].sum())
+        return {"w": state["w"] + total}, {"loss": (total, jnp.float32(2))}
+
+    def evaluate(state):
+        return {"loss": abs(float(execution.to_host(state["w"])) - 1106)}
+
+    phases = [
+        phase(name=name, init=init, step=step, steps=4, evaluate=evaluate)
+        for name in ("a", "b")
+    ]
+    start = {"w": np.float32(1000)}
+    result = run(phases, tmp_path, execution, start=start)
+    # Phase a passes 1102 after step 2 and 1112 after step 4: step 2 is best.
+    # Phase b begins at 1202 and is best after 2 steps.
+    assert execution.to_host(result.state)["w"] == 1204
+
+
+def test_batches_that_end_are_an_error(execution, tmp_path):
+    short = phase(batches=lambda start: iter([{"x": np.ones(2, np.float32)}] * 3))
+    with pytest.raises(RuntimeError, match="batches ended at step 3 of 6"):
+        run(short, tmp_path, execution)
+
+
+def test_iterators_are_closed(execution, tmp_path):
+    closed = []
+
+    def batches(start):
+        try:
+            yield from counting(start)
+        finally:
+            closed.append(start)
+
+    run(phase(batches=batches), tmp_path, execution)
+    assert closed == [0]
+
+
+def test_runs_in_a_second_thread(execution, tmp_path):
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(run(phase(), tmp_path, execution))
+    )
+    thread.start()
+    thread.join()
+    assert found[0].best_value == -30
+
+
+def test_no_wait_for_the_device_between_log_lines(execution, tmp_path, monkeypatch):
+    """Metrics are fetched once for each line or save, not once a step."""
+    fetched = []
+    get = jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda x: fetched.append(len(x)) or get(x))
+    loop = config(log_every=10, eval_every=20, checkpoint_every=20)
+    run(phase(steps=20), tmp_path, execution, loop)
+    assert [count for count in fetched if count] == [10, 10]
+
+
+def test_profile_is_written(execution, tmp_path):
+    loop = config(profile_start=2, profile_steps=2)
+    run(phase(), tmp_path, execution, loop)
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_two_phases_of_one_name_are_an_error(execution, tmp_path):
+    with pytest.raises(ValueError, match="same name"):
+        run([phase(), phase()], tmp_path, execution)
+
+
+def test_no_phase_is_an_error(execution, tmp_path):
+    with pytest.raises(ValueError, match="at least one phase"):
+        run([], tmp_path, execution)

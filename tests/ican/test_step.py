@@ -1,0 +1,253 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.config import configs
+from common.errors import UserError
+from common.parallel.devices import SINGLE
+from common.tables.encoders import AttributeSize, AttributeSpec
+from common.training import tree_paths
+from ican import ensemble
+from ican.config import Config
+from ican.model_config import KINDS
+from ican.step import State, Task
+from ican.zones import Zones
+from tests.ican.conftest import TINY
+
+SPEC = AttributeSpec(
+    (
+        AttributeSize("metal", "categorical", 5),
+        AttributeSize("weight", "continuous", 2),
+        AttributeSize("stones", "set", 4),
+    )
+)
+ZONES = Zones(tuple(np.arange(180.0, 501.0, 45.0)))
+TRAIN_PRICES = np.array([100.0, 190, 200, 250, 300, 310, 350, 420])
+ENSEMBLE = ensemble.build(
+    ensemble.EnsembleConfig(classifiers=4, band=2.0), ZONES, TRAIN_PRICES
+)
+MAPS = (4, 6)  # positions, channels
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def make_task(**changes):
+    named = {name.replace("__", "."): value for name, value in changes.items()}
+    config = configs.replace(Config(), {**TINY, **named})
+    counts = ENSEMBLE.class_counts(TRAIN_PRICES)
+    return Task(config, SPEC, ENSEMBLE, counts, MAPS, SINGLE)
+
+
+def draw_state(task):
+    """A state of random numbers, without compiling `init`."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(task.init, {})
+    params = jax.tree.map(
+        lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(np.float32),
+        shapes.params,
+    )
+    optimizer = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer
+    )
+    return State(params, {}, optimizer)
+
+
+def make_batch(items=8, seed=1):
+    rng = np.random.default_rng(seed)
+    prices = rng.choice(TRAIN_PRICES, items) * rng.uniform(0.97, 1.03, items)
+    return {
+        "categorical": rng.integers(0, 5, (items, 1)).astype(np.int32),
+        "continuous": rng.normal(size=(items, 2)).astype(np.float32),
+        "missing": rng.integers(0, 2, (items, 2)).astype(np.float32),
+        "sets": rng.integers(0, 2, (items, 4)).astype(np.float32),
+        "features": np.abs(rng.normal(size=(items, *MAPS))).astype(np.float16),
+        "photo_mask": np.ones((items, 1), np.float32),
+        "price": prices.astype(np.float32),
+        "label": ZONES.label(prices),
+        "targets": ENSEMBLE.targets(prices),
+    }
+
+
+def written_loss(logits, targets, mask=None, xp=np):
+    """Eq. 17: for every classifier the sum over classes of the class-mean loss.
+
+    Present classes alone compete; padding rows do not count.
+    """
+    present = ENSEMBLE.present
+    rows = np.arange(len(targets)) if mask is None else np.flatnonzero(mask)
+    total = 0.0
+    for k in range(present.shape[0]):
+        classes = np.flatnonzero(present[k])
+        own = logits[:, k][:, classes]
+        log_sum = xp.log(xp.exp(own).sum(1))
+        for place, c in enumerate(classes):
+            members = rows[targets[rows, k] == c]
+            if len(members):
+                total += xp.mean(log_sum[members] - own[members, place])
+    return total / present.shape[0]
+
+
+@pytest.fixture(scope="module")
+def attributes_task():
+    return make_task(
+        model__kind="attributes",
+        optimizer__learning_rate=0.1,
+        optimizer__momentum=0.8,
+    )
+
+
+def logits_of(task, params, batch):
+    return task.network.apply({"params": params, "batch_stats": {}}, batch).logits
+
+
+def test_two_steps_are_two_momentum_updates_of_the_written_loss(attributes_task):
+    task, batches = attributes_task, [make_batch(seed=s) for s in (1, 2)]
+    state = first = draw_state(task)
+    step = jax.jit(task.step)
+    losses = []
+    for batch in batches:
+        state, pairs = step(state, batch, jax.random.key(0))
+        losses.append(float(pairs["loss"][0] / pairs["loss"][1]))
+    params, trace = first.params, None
+    for batch, loss in zip(batches, losses, strict=True):
+
+        def loss_of(params, batch=batch):
+            return written_loss(
+                logits_of(task, params, batch), batch["targets"], xp=jnp
+            )
+
+        value, grads = jax.jit(jax.value_and_grad(loss_of))(params)
+        assert loss == pytest.approx(float(value), rel=1e-5)
+        trace = (
+            grads
+            if trace is None
+            else jax.tree.map(lambda t, g: 0.8 * t + g, trace, grads)
+        )
+        params = jax.tree.map(lambda p, t: p - 0.1 * t, params, trace)
+    jax.tree.map(
+        lambda found, wanted: np.testing.assert_allclose(
+            found, wanted, rtol=1e-4, atol=1e-6
+        ),
+        state.params,
+        params,
+    )
+    moved = [
+        np.abs(a - b).max()
+        for a, b in zip(
+            jax.tree.leaves(params), jax.tree.leaves(first.params), strict=True
+        )
+    ]
+    assert max(moved) > 1e-2
+
+
+def test_padding_does_not_count(attributes_task):
+    """What stands in padded rows changes nothing; the rest agrees with numpy."""
+    task, state = attributes_task, draw_state(attributes_task)
+    whole = make_batch(items=8)
+    mask = np.array([1, 1, 1, 1, 1, 0, 0, 0], np.float32)
+    whole["label"][5:], whole["price"][5:], whole["targets"][5:] = 7, 1e6, 2
+    pairs = jax.jit(task.judge)(state, {**whole, "mask": mask})
+    found = {name: float(total / weight) for name, (total, weight) in pairs.items()}
+    assert {float(weight) for _, weight in pairs.values()} == {5.0}
+
+    logits = np.asarray(logits_of(task, state.params, whole), np.float64)[:5]
+    votes = np.where(ENSEMBLE.present[None], np.exp(logits), 0)
+    votes /= votes.sum(-1, keepdims=True)
+    scores = np.einsum("bkc,kcj->bj", votes, ENSEMBLE.weights)
+    labels, prices = whole["label"][:5], whole["price"][:5].astype(np.float64)
+    places = (scores > scores[np.arange(5), labels][:, None]).sum(1)
+    for k in (1, 3, 5, 7):
+        assert found[f"top{k}"] == pytest.approx((places < k).mean()), k
+    distance = np.abs(scores.argmax(1) - labels).mean()
+    assert found["zone_distance"] == pytest.approx(distance)
+    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    points = shares @ np.array(ZONES.reference_log_prices)
+    assert found["male"] == pytest.approx(np.abs(points - np.log(prices)).mean(), 1e-5)
+    assert found["loss"] == pytest.approx(
+        written_loss(logits, whole["targets"][:5]), rel=1e-5
+    )
+    seen = task.see(state, whole)
+    np.testing.assert_allclose(seen.scores[:5], scores, rtol=1e-4)
+    assert seen.visual_attention is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_learns(kind):
+    task = make_task(model__kind=kind, optimizer__name="sgd")
+    state, batch, step = draw_state(task), make_batch(), jax.jit(task.step)
+    before = tree_paths.flatten(state.params)
+    for number in range(2):
+        state, pairs = step(state, batch, jax.random.key(number))
+        assert np.isfinite(float(pairs["loss"][0]))
+        assert float(pairs["top3"][1]) == 8
+    after = tree_paths.flatten(state.params)
+    assert all(np.isfinite(leaf).all() for leaf in after.values())
+    still = {name for name, leaf in after.items() if (leaf == before[name]).all()}
+    # All items have photos, and a softmax does not see a bias common to its inputs.
+    assert {name for name in still if "score/bias" not in name} <= {"missing_photo"}
+
+
+def test_dropout_follows_the_key():
+    task = make_task(model__kind="visual", model__dropout=0.5)
+    state, batch, step = draw_state(task), make_batch(), jax.jit(task.step)
+    losses = [
+        float(step(state, batch, jax.random.key(seed))[1]["loss"][0])
+        for seed in (1, 1, 2)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_init_takes_whole_modules_from_the_start_weights():
+    task = make_task(model__kind="visual")
+    fresh = task.init({})
+    given = jax.tree.map(
+        lambda leaf: np.full(leaf.shape, 7.0, np.float32), fresh.params
+    )
+    state = task.init({"params": {"head": given["head"]}, "batch_stats": {}})
+    for leaf in jax.tree.leaves(state.params["head"]):
+        assert (leaf == 7).all()
+    np.testing.assert_array_equal(
+        state.params["missing_photo"], fresh.params["missing_photo"]
+    )
+    again = task.init({})
+    jax.tree.map(np.testing.assert_array_equal, again.params, fresh.params)
+    other = dataclasses.replace(
+        task, config=configs.replace(task.config, {"train.seed": 1})
+    )
+    one, two = (
+        s.params["head"]["classifiers"]["kernel"] for s in (fresh, other.init({}))
+    )
+    assert (one != two).all()
+
+
+def test_weights_that_do_not_fit_are_refused_by_name():
+    task = make_task(model__kind="visual")
+    fits = jax.eval_shape(task.init, {}).params
+    task.check_start({"params": fits}, "here")
+    with pytest.raises(UserError, match="^runs/a: this network has no 'backbone'$"):
+        task.check_start({"params": {"backbone": {}}}, "runs/a")
+    head = {"classifiers": {**fits["head"]["classifiers"], "bias": np.zeros(3)}}
+    wanted = 4 * ENSEMBLE.classes
+    message = (
+        rf"^runs/a: head/classifiers/bias has shape \(3,\), this network needs"
+        rf" \({wanted},\); use the same model settings$"
+    )
+    with pytest.raises(UserError, match=message):
+        task.check_start({"params": {"head": head}}, "runs/a")
+    lacks = {"classifiers": {"kernel": fits["head"]["classifiers"]["kernel"]}}
+    with pytest.raises(UserError, match="classifiers/bias has shape none"):
+        task.check_start({"params": {"head": lacks}}, "runs/a")
+
+
+def test_a_frozen_backbone_stays():
+    """It gets no updates, and the optimizer holds no state for it."""
+    task = make_task(model__kind="visual", backbone__frozen=True)
+    task = dataclasses.replace(task, features=None)
+    state = jax.eval_shape(task.init, {})
+    names = tree_paths.flatten(state.optimizer)
+    assert "backbone" in state.params
+    assert not [name for name in names if "backbone" in name]
+    assert [name for name in names if "classifiers/kernel" in name]

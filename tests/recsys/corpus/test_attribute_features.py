@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.errors import UserError
+from common.tables.table import from_rows
+from recsys.corpus import attribute_features
+from recsys.corpus.attribute_features import AttributeEncoder
+
+ROWS = [
+    {"colour": "red", "size": "M", "weight": "1.5"},
+    {"colour": "blue", "size": "L", "weight": "-3"},
+    {"colour": "red", "size": "L", "weight": None},
+    {"colour": "green", "size": "M", "weight": "2"},
+    {"colour": None, "size": None, "weight": "7"},
+    {"colour": "blue", "size": "XL", "weight": "1.49"},
+    {"colour": "red", "size": "XL", "weight": "6.5"},
+]
+FRAME = from_rows(ROWS).frame
+
+
+def in_one_line(told):
+    text = str(told.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_table_written_out():
+    fitted = AttributeEncoder.fit(FRAME, ["colour", "size"], [], min_count=2)
+    # The most frequent first; equal ones by name; green stands in one item alone.
+    assert fitted.categories == {"colour": ("red", "blue"), "size": ("L", "M", "XL")}
+    encoder = AttributeEncoder(fitted.categories, {"weight": (1.5, 2.0, 6.5)})
+    assert encoder.width == 2 + 3 + 4
+    found = encoder.encode(FRAME)
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(
+        found,
+        [
+            # red, blue | L, M, XL | below 1.5, up to 2, up to 6.5, from 6.5 on
+            [1, 0, 0, 1, 0, 0, 1, 0, 0],
+            [0, 1, 1, 0, 0, 1, 0, 0, 0],
+            [1, 0, 1, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 1, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 0, 0, 0, 1],
+            [0, 1, 0, 0, 1, 1, 0, 0, 0],
+            [1, 0, 0, 0, 1, 0, 0, 0, 1],
+        ],
+    )
+
+
+def test_columns_stand_side_by_side():
+    encoder = AttributeEncoder({"c": ("x",)}, {"a": (1.0,), "b": (5.0, 6.0)})
+    frame = from_rows([{"c": "x", "a": "0", "b": "9"}, {"a": "1", "b": "5"}]).frame
+    found = encoder.encode(frame)
+    np.testing.assert_array_equal(found, [[1, 1, 0, 0, 0, 1], [0, 0, 1, 0, 1, 0]])
+
+
+def test_values_that_were_not_there_when_it_was_fitted_are_zeros():
+    encoder = AttributeEncoder.fit(FRAME, ["colour"], [], min_count=1)
+    new = from_rows([{"colour": "pink"}, {"colour": "green"}, {"colour": "RED"}]).frame
+    np.testing.assert_array_equal(encoder.encode(new), [[0, 0, 0], [0, 0, 1], [0] * 3])
+
+
+def test_a_column_has_no_more_features_than_its_most_frequent_values(monkeypatch):
+    monkeypatch.setattr(attribute_features, "MOST", 2)
+    fitted = AttributeEncoder.fit(FRAME, ["colour", "size"], [], min_count=1)
+    assert fitted.categories == {"colour": ("red", "blue"), "size": ("L", "M")}
+
+
+def test_ten_bins_hold_equally_many_numbers():
+    """Quantile k / 10 of 0 to 19 is 1.9 k, between two of them."""
+    numbers = np.random.default_rng(0).permutation(20)
+    frame = from_rows([{"n": str(n)} for n in numbers]).frame
+    encoder = AttributeEncoder.fit(frame, [], ["n"], min_count=20)
+    np.testing.assert_allclose(encoder.numbers["n"], 1.9 * np.arange(1, 10))
+    found = encoder.encode(frame)
+    np.testing.assert_array_equal(found.argmax(axis=1), numbers // 2)
+    np.testing.assert_array_equal(found.sum(axis=1), 1)
+    far = from_rows([{"n": "-1e9"}, {"n": "1e9"}]).frame
+    np.testing.assert_array_equal(encoder.encode(far).argmax(axis=1), [0, 9])
+
+
+def test_edges_that_fall_together_are_one():
+    frame = from_rows([{"n": "5"}] * 30 + [{"n": "8"}] + [{"n": None}] * 4).frame
+    encoder = AttributeEncoder.fit(frame, [], ["n"], min_count=20)
+    assert encoder.numbers == {"n": (5.0,)} and encoder.width == 2
+    found = encoder.encode(from_rows([{"n": "4.9"}, {"n": "5"}, {"n": None}]).frame)
+    np.testing.assert_array_equal(found, [[1, 0], [0, 1], [0, 0]])
+
+
+def test_a_column_of_numbers_without_any_is_one_feature_that_stays_zero():
+    frame = from_rows([{"n": None, "c": "x"}] * 2).frame
+    encoder = AttributeEncoder.fit(frame, ["c"], ["n"], min_count=2)
+    assert encoder.numbers == {"n": ()}
+    np.testing.assert_array_equal(encoder.encode(frame), [[1, 0], [1, 0]])
+
+
+def test_it_is_the_same_after_json():
+    """Columns keep their order, edges their last bit, names of numbers stay texts."""
+    encoder = AttributeEncoder(
+        {"size": ("7", "M"), "colour": ("red", 'dark "blue"')},
+        {"weight": (0.1, 1 / 3, 2e300)},
+    )
+    again = AttributeEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    assert list(again.categories.items()) == list(encoder.categories.items())
+    assert again.numbers == encoder.numbers
+    rows = [{"size": "7", "colour": "red", "weight": repr(1 / 3)}]
+    frame = from_rows(rows).frame
+    np.testing.assert_array_equal(again.encode(frame), [[1, 0, 1, 0, 0, 0, 1, 0]])
+    np.testing.assert_array_equal(encoder.encode(frame), again.encode(frame))
+
+
+def test_columns_without_a_frequent_value_are_told():
+    with pytest.raises(UserError) as told:
+        AttributeEncoder.fit(FRAME, ["colour", "size"], [], min_count=4)
+    text = in_one_line(told)
+    assert "colour, size" in text and "--data.attribute_min_count" in text
+
+
+@pytest.mark.parametrize("when", ["fitted", "encoded"])
+def test_a_cell_that_is_no_number_is_told(when):
+    frame = pd.concat([FRAME, from_rows([{"weight": "heavy"}]).frame])
+    frame = frame.reset_index(drop=True)
+    with pytest.raises(UserError) as told:
+        if when == "fitted":
+            AttributeEncoder.fit(frame, [], ["weight"], min_count=1)
+        else:
+            AttributeEncoder({}, {"weight": (2.0,)}).encode(frame)
+    text = in_one_line(told)
+    assert "'weight'" in text and "row 7" in text and "heavy" in text

@@ -1,0 +1,419 @@
+"""Steps of all models by all rules against the formulas in NumPy, float64."""
+
+import functools
+import typing
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from common.config import configs
+from recsys import step
+from recsys.config import MODELS, Config
+from recsys.models.recommender import NO_ROW, pad_ids
+from recsys.row_optimizer import Rule
+from recsys.step import State, Task
+from tests.quick_compilation import compiling_quickly
+from tests.recsys import plain_models as plain
+
+RULES = typing.get_args(Rule)
+RATE = 0.0625  # the same number in float32
+DRAWN = 1e-6  # the chance of a user to be drawn is kept in float32
+EPSILON, B1 = 1e-8, 0.9
+KEY = jax.random.key(0)
+
+# Three positives of two users; nobody takes users 0, 2 and 4.
+USERS = np.array([1, 3, 1], np.int32)
+LEAVES = np.array([[0, 2, 0], [4, 0, 4], [2, 2, 4]], np.int32)
+ITEMS = np.array([[0, 3, 5], [8, 0, 3], [3, 5, 8]], np.int32)
+SAMPLED = np.array([4, 1, 4, 2], np.int32)
+SAMPLING = {"loss__softmax": "sampled"}
+OTHERS = np.array([[0, 1, -1], [2, 3, 4], [1, -1, -1]], np.int32)
+
+# Kinds of tables whose rows may be updated alone, and what their rows stand for.
+ROWS = {
+    "user": range(plain.USERS),
+    "item": range(plain.ITEMS),
+    "leaf": plain.TREE.leaves,
+    **{f"level{k}": {path[:k] for path in plain.TREE.leaves} for k in (1, 2, 3)},
+}
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly_in_float64():
+    with compiling_quickly(), jax.enable_x64(True):
+        yield
+
+
+def make_config(name="vbpr", **changes):
+    settings = {
+        "model.name": name,
+        "model.width": 12,
+        "model.level_widths": (3, 2, 4) if name == "coarse-fine" else (),
+        "model.user_bias": name != "coarse-fine",
+        "optimizer.learning_rate": RATE,
+        "optimizer.weight_decay": 0.0,
+        "loss.chunk": 2,
+        "train.steps": 9,
+    }
+    named = {key.replace("__", "."): value for key, value in changes.items()}
+    return configs.replace(Config(), {**settings, **named})
+
+
+@functools.cache
+def make_task(name="vbpr", **changes):
+    config = make_config(name, **changes)
+    model = step.make_model(
+        config, plain.TREE, plain.USERS, plain.ITEMS, plain.FEATURES, 1.0, "gather"
+    )
+    return Task(config, model.clone(dtype=None))
+
+
+def make_batch(own, seed=3, items=ITEMS, leaves=LEAVES):
+    """A batch as the task's config wants it."""
+    features = np.random.default_rng(seed).normal(size=(*ITEMS.shape, plain.FEATURES))
+    batch = {"users": USERS, "items": items, "leaves": leaves, "features": features}
+    loss, users = own.config.loss, USERS
+    if loss.user_weight and loss.mask_other_users:
+        batch["others"] = OTHERS
+    if loss.user_weight and loss.softmax == "sampled":
+        batch["sampled_users"] = SAMPLED
+        users = np.concatenate([USERS, SAMPLED])
+    if kinds := own.model.kinds.intersection(step.row_kinds(own.config)):
+        found = own.model.row_ids(kinds, users, items, leaves)
+        batch["ids"] = {kind: pad_ids(ids, len(ids) + 2) for kind, ids in found.items()}
+    return batch
+
+
+def start(own):
+    """Parameters from N(0, 0.25), by model alone, and no moments yet."""
+    params = {name: x / 2 for name, x in plain.draw_params(own.model).items()}
+    return State(params, own.optimizer.init(params, step.row_kinds(own.config)))
+
+
+@functools.cache
+def first_step(name, **changes):
+    """(parameters before, state and metrics after) one step on `make_batch`."""
+    own = make_task(name, **changes)
+    state = start(own)
+    after, pairs = jax.jit(own.step)(state, make_batch(own), KEY)
+    return state.params, after, pairs
+
+
+def measure(own, batch):
+    """{name: mean} of the metrics of a step; compiles no gradient."""
+    pairs = jax.jit(lambda s, b: own.step(s, b, KEY)[1])(start(own), batch)
+    return {name: float(total / weight) for name, (total, weight) in pairs.items()}
+
+
+def plain_scores(own, params, batch):
+    columns = (batch[name] for name in ("users", "items", "leaves", "features"))
+    return plain.plain_scores(own.model, params, *columns)
+
+
+def plain_loss(own, params, batch):
+    """J of Eq. 9, one score at a time."""
+    loss, users = own.config.loss, batch["users"]
+    scores = plain_scores(own, params, batch)
+    by_pair = np.log1p(np.exp(scores[:, 1:] - scores[:, :1]))
+    by_row = []
+    for b in range(len(users)) if loss.user_weight else ():
+        # The positive of row b against every user.
+        one = {name: batch[name][b, :1] for name in ("items", "leaves", "features")}
+        columns = {name: np.stack([x] * plain.USERS) for name, x in one.items()}
+        columns["users"] = np.arange(plain.USERS)
+        everyone = np.exp(plain_scores(own, params, columns)[:, 0])
+        left_out = {users[b], *(batch["others"][b] if "others" in batch else ())}
+        drawn = batch.get("sampled_users", np.arange(plain.USERS))
+        counted = [user for user in drawn if user not in left_out]
+        total = everyone[users[b]]
+        total += plain.USERS / len(drawn) * sum(everyone[user] for user in counted)
+        by_row.append(np.log(total / everyone[users[b]]))
+    reduce = np.sum if loss.reduction == "sum" else np.mean
+    first = loss.item_weight * reduce(by_pair)
+    return first + (loss.user_weight * reduce(by_row) if by_row else 0.0)
+
+
+def slope(own, params, batch, name, way):
+    """Of the plain loss, as one array goes along a way."""
+    ends = (
+        plain_loss(own, {**params, name: params[name] + reach * way}, batch)
+        for reach in (1e-5, -1e-5)
+    )
+    return (next(ends) - next(ends)) / 2e-5
+
+
+def gradients_of(state):
+    """{name: array} that Adam has seen in its first step."""
+    first = dict(optax.tree_utils.tree_get(state.optimizer.dense, "mu"))
+    first |= {name: moments[0] for name, moments in state.optimizer.moments.items()}
+    return {name: np.asarray(x) / (1 - B1) for name, x in first.items()}
+
+
+def assert_gradients(own, params, gradients):
+    """Against the plain loss, along one random direction for each array."""
+    batch, rng = make_batch(own), np.random.default_rng(7)
+    assert gradients.keys() == params.keys()
+    for name, value in params.items():
+        way = rng.normal(size=value.shape)
+        found, wanted = (
+            (gradients[name] * way).sum(),
+            slope(own, params, batch, name, way),
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-8, err_msg=name)
+
+
+def touched_rows(name, batch):
+    """bool of the rows of a table that a batch needs; None for other parameters."""
+    kind = name.split("_")[0]
+    if kind not in batch.get("ids", {}):
+        return None
+    rows = batch["ids"][kind]
+    found = np.zeros(len(ROWS[kind]), bool)
+    found[rows[rows != NO_ROW]] = True
+    return found
+
+
+def dense_change(gradient):
+    """Of Adam in its first step."""
+    return -RATE * gradient / (np.abs(gradient) + EPSILON)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_follows_the_gradient_of_equation_9(name):
+    """0.75 J_1 + 0.25 J_2 over all users."""
+    own = make_task(name)
+    assert (own.config.loss.item_weight, own.config.loss.user_weight) == (0.75, 0.25)
+    params, after, pairs = first_step(name)
+    total, weight = pairs["loss"]
+    wanted = plain_loss(own, params, make_batch(own))
+    np.testing.assert_allclose((total, weight), (3 * wanted, 3), rtol=1e-12)
+    gradients = gradients_of(after)
+    assert_gradients(own, params, gradients)
+    for table, gradient in gradients.items():
+        moved = params[table] + dense_change(gradient)
+        np.testing.assert_allclose(
+            after.params[table], moved, rtol=1e-10, err_msg=table
+        )
+
+
+@pytest.mark.parametrize(
+    "name, rule",
+    [
+        ("coarse-fine", "lazy_corrected"),
+        ("sherlock", "lazy"),
+        ("deepstyle", "lazy_corrected"),
+        ("vbpr", "lazy"),
+    ],
+)
+def test_rows_of_the_batch_take_the_step_of_the_dense_rule_and_others_rest(name, rule):
+    """Here with users drawn, so that users rest too."""
+    own = make_task(name, rows=rule, **SAMPLING)
+    batch = make_batch(own)
+    params, after, pairs = first_step(name, rows=rule, **SAMPLING)
+    wanted = plain_loss(own, params, batch)
+    np.testing.assert_allclose(np.divide(*pairs["loss"]), wanted, rtol=DRAWN)
+    gradients = gradients_of(after)
+    assert_gradients(own, params, gradients)
+    for table, gradient in gradients.items():
+        moved = params[table] + dense_change(gradient)
+        found, rows = np.array(after.params[table]), touched_rows(table, batch)
+        np.testing.assert_allclose(found, moved, rtol=1e-9, err_msg=table)
+        assert (rows is None) == (table.split("_")[0] not in ROWS)
+        if rows is not None:
+            # Bit by bit.
+            np.testing.assert_array_equal(found[~rows], params[table][~rows])
+            assert (found[rows] != params[table][rows]).any(), table
+            assert not rows.all() or table.startswith("level1"), table
+
+
+def test_the_first_step_of_rows_is_that_of_the_dense_rule():
+    """As the programs compute it."""
+    _, dense, _ = first_step("vbpr", **SAMPLING)
+    _, rows, _ = first_step("vbpr", rows="lazy", **SAMPLING)
+    for name, wanted in dense.params.items():
+        np.testing.assert_allclose(
+            rows.params[name], wanted, rtol=1e-12, atol=1e-14, err_msg=name
+        )
+
+
+def test_row_wise_adagrad_scales_each_row_of_the_gradient():
+    """w <- w - rate g / sqrt(mean of g^2), with g from the plain loss."""
+    own = make_task("sherlock", rows="row_adagrad", **SAMPLING)
+    batch = make_batch(own)
+    params, after, _ = first_step("sherlock", rows="row_adagrad", **SAMPLING)
+    for name in ("user_visual", "item_factor", "level2_matrix", "item_bias"):
+        for row, touched in enumerate(touched_rows(name, batch)):
+            gradient = np.zeros(params[name].shape)
+            for place in np.ndindex(*gradient.shape[1:]):
+                way = np.zeros(gradient.shape)
+                way[row][place] = 1
+                gradient += slope(own, params, batch, name, way) * way
+            assert gradient.any() == touched
+            scale = np.sqrt(np.mean(gradient[row] ** 2))
+            moved = params[name][row] - RATE * gradient[row] / (scale + EPSILON)
+            found = after.params[name][row]
+            np.testing.assert_allclose(found, moved, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_every_rule(name, rule):
+    """A step gives back a state of the same form, so that another can follow."""
+    own = make_task(name, rows=rule, **({} if rule == "dense" else SAMPLING))
+    state, batch = jax.eval_shape(functools.partial(start, own)), make_batch(own)
+    after, _ = jax.eval_shape(own.step, state, batch, KEY)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
+        assert (new.shape, new.dtype) == (old.shape, old.dtype)
+    by_row = {n for n in after.params if touched_rows(n, batch) is not None}
+    assert set(after.optimizer.moments) == by_row
+    assert bool(by_row) == (rule != "dense")
+
+
+def test_a_user_who_is_drawn_twice_counts_twice_and_the_own_one_once():
+    """Against numbers written out: users 4, 1, 4, 2 are drawn of 5."""
+    own = make_task("vbpr", **SAMPLING)
+    params, _, pairs = first_step("vbpr", **SAMPLING)
+    batch = make_batch(own)
+    first = {k: batch[k][:1, :1] for k in ("items", "leaves", "features")}
+    s = [
+        np.exp(plain_scores(own, params, {**first, "users": np.array([user])})[0, 0])
+        for user in range(plain.USERS)
+    ]
+    one = np.log((s[1] + 5 / 4 * (s[4] + s[4] + s[2])) / s[1])
+    alone = {k: x[:1] if k != "sampled_users" else x for k, x in batch.items()}
+    changes = {"loss__item_weight": 0.0, "loss__user_weight": 1.0, **SAMPLING}
+    np.testing.assert_allclose(
+        plain_loss(make_task("vbpr", **changes), params, alone), one, rtol=1e-12
+    )
+    wanted = plain_loss(own, params, batch)
+    np.testing.assert_allclose(np.divide(*pairs["loss"]), wanted, rtol=DRAWN)
+
+
+def test_every_user_drawn_once_is_the_exact_second_task():
+    own = make_task(**SAMPLING)
+    batch = {**make_batch(own), "sampled_users": np.array([3, 0, 4, 2, 1], np.int32)}
+    found = measure(own, batch)
+    _, _, pairs = first_step("vbpr")
+    for name in ("loss", "pairs", "users"):
+        np.testing.assert_allclose(found[name], np.divide(*pairs[name]), rtol=DRAWN)
+
+
+@pytest.mark.parametrize("softmax", ["exact", "sampled"])
+def test_other_users_of_an_item_are_left_out_where_asked(softmax):
+    own = make_task(loss__mask_other_users=True, loss__softmax=softmax)
+    batch, params = make_batch(own), start(own).params
+    wanted = plain_loss(own, params, batch)
+    np.testing.assert_allclose(measure(own, batch)["loss"], wanted, rtol=DRAWN)
+    del batch["others"]
+    assert plain_loss(own, params, batch) > wanted + 0.01
+
+
+@pytest.mark.parametrize("rule", ["dense", "lazy"])
+def test_the_first_task_alone_has_its_weight(rule):
+    changes = {"rows": rule, "loss__user_weight": 0.0, "loss__item_weight": 0.5}
+    own = make_task("deepstyle", **changes)
+    params, after, pairs = first_step("deepstyle", **changes)
+    scores = plain_scores(own, params, make_batch(own))
+    wanted = 0.5 * np.log1p(np.exp(scores[:, 1:] - scores[:, :1])).mean()
+    np.testing.assert_allclose(np.divide(*pairs["loss"]), wanted, rtol=1e-12)
+    assert "users" not in pairs
+    assert_gradients(own, params, gradients_of(after))
+    moved = np.any(after.params["user_style"] != params["user_style"], axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(moved), np.unique(USERS))
+
+
+def test_sums_in_place_of_means():
+    """6 pairs and 3 positives."""
+    own = make_task(loss__reduction="sum")
+    found = measure(own, make_batch(own))["loss"]
+    _, _, pairs = first_step("vbpr")
+    first, second = (np.divide(*pairs[name]) for name in ("pairs", "users"))
+    np.testing.assert_allclose(found, 0.75 * 6 * first + 0.25 * 3 * second, rtol=1e-12)
+    wanted = plain_loss(own, start(own).params, make_batch(own))
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("softmax", ["exact", "sampled"])
+@pytest.mark.parametrize("rule", ["dense", "lazy"])
+def test_the_penalty_is_on_all_that_a_step_updates(rule, softmax):
+    """No bias, no row that rests; with the exact second task every user's row."""
+    own = make_task("vbpr", rows=rule, loss__penalty=0.5, loss__softmax=softmax)
+    batch, params = make_batch(own), start(own).params
+    wanted = plain_loss(own, params, batch)
+    for name, table in params.items():
+        rows = touched_rows(name, batch)
+        if "bias" not in name:
+            wanted += 0.5 * np.sum(np.square(table if rows is None else table[rows]))
+    np.testing.assert_allclose(measure(own, batch)["loss"], wanted, rtol=DRAWN)
+
+
+def test_how_many_negatives_stand_below_the_positive():
+    own = make_task("deepstyle")
+    params, _, pairs = first_step("deepstyle")
+    scores = plain_scores(own, params, make_batch(own)).tolist()
+    below = sum(row[0] > negative for row in scores for negative in row[1:])
+    assert 0 < below < 6
+    np.testing.assert_allclose(np.divide(*pairs["ahead"]), below / 6, rtol=1e-6)
+
+
+def test_current_params_bring_resting_rows_to_where_the_dense_rule_has_them():
+    """After the first step only item 0 and leaf 0 are met, and users 1 and 3."""
+    later = {"items": np.zeros_like(ITEMS), "leaves": np.zeros_like(LEAVES)}
+    found = {}
+    for rule in ("dense", "lazy_corrected"):
+        own = make_task(
+            "deepstyle",
+            rows=rule,
+            loss__user_weight=0.0,
+            optimizer__weight_decay=0.25,
+        )
+        state, run = start(own), jax.jit(own.step)
+        for batch in (make_batch(own), *(make_batch(own, k, **later) for k in (4, 5))):
+            state, _ = run(state, batch, KEY)
+        found[rule] = state.params, jax.jit(own.current_params)(state)
+    jax.tree.map(np.testing.assert_array_equal, *found["dense"])
+    stale, current = found["lazy_corrected"]
+    dense, _ = found["dense"]
+    for name, wanted in dense.items():
+        np.testing.assert_allclose(
+            current[name], wanted, rtol=1e-5, atol=1e-6, err_msg=name
+        )
+    # They were still moving when their rest began.
+    for name, rest in (("item_factor", [3, 5, 8]), ("leaf_style", [2, 4])):
+        gap = np.abs(np.asarray(dense[name]) - stale[name]).max(axis=1)
+        assert (gap[rest] > 0.5 * RATE).all()
+        assert gap[0] < 1e-5
+
+
+def test_the_config_names_the_model():
+    """Widths: a quarter for each level, and half for factors where there are any."""
+    own = make_task("coarse-fine", model__level_widths=())
+    assert own.model.category_widths == (3, 3, 3)
+    sizes = {
+        name: {k: v.shape for k, v in start(make_task(name)).params.items()}
+        for name in MODELS
+    }
+    assert sizes["vbpr"]["item_factor"] == (9, 6)
+    assert sizes["vbpr"]["visual_matrix"] == (6, 6)
+    assert sizes["vbpr-i"]["visual_matrix"] == (12, 6)
+    assert [sizes["sherlock-i"][f"level{k}_matrix"][1] for k in (1, 2, 3)] == [6, 3, 3]
+    assert sizes["deepstyle"]["item_factor"] == (9, 12)
+    for name in MODELS:
+        factors = name in ("vbpr", "sherlock", "deepstyle")
+        assert ("item_factor" in sizes[name]) == factors
+    plainly = make_task("vbpr-i", model__user_bias=False)
+    assert "user_bias" in sizes["vbpr-i"]
+    assert "user_bias" not in start(plainly).params
+
+
+def test_the_first_state_is_a_function_of_the_seed():
+    one, again, other = (
+        make_task("deepstyle", train__seed=seed, train__steps=steps).init().params
+        for seed, steps in ((0, 9), (0, 8), (1, 9))
+    )
+    jax.tree.map(np.testing.assert_array_equal, one, again)
+    for name in ("user_style", "visual_matrix", "leaf_style", "item_factor"):
+        assert (one[name] != other[name]).all(), name

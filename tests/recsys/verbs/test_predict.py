@@ -1,0 +1,431 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import optimize, stats
+
+from common.config import configs
+from common.errors import UserError
+from common.training import workdirs
+from recsys import data, report, saved_model, train
+from recsys.main import main
+from recsys.verbs.predict import COLUMNS, Model
+from tests.quick_compilation import compiling_quickly
+from tests.recsys import saved_models
+from tests.recsys.saved_models import EVERYTHING, plain_scores
+
+ITEM_COUNT = 30
+NAMES = ("coarse-fine", "vbpr")
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly():
+    with compiling_quickly():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return saved_models.open_shop(tmp_path_factory.mktemp("shop"), ITEM_COUNT)
+
+
+@pytest.fixture(scope="module")
+def drawn(shop, tmp_path_factory):
+    """Workdirs of models with drawn weights, by name."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return {name: shop.save(folder / name, name) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def models(drawn):
+    with compiling_quickly():
+        return {name: Model(drawn[name]) for name in NAMES}
+
+
+def numbers_of(shop, users):
+    names = sorted({user for user, _ in shop.pairs})
+    return [names.index(user) if user in names else -1 for user in users]
+
+
+def rows_of(table, user):
+    rows = table[table["user"] == user]
+    return rows["item"].tolist(), rows["score"].to_numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lists_are_the_plain_ranking_without_what_was_taken(models, shop, name):
+    users = ["owl", "kite", "wren"]
+    model = models[name]
+    table = model.recommend(users, 5)
+    scores = plain_scores(
+        model.network, model.trained.params, shop, numbers_of(shop, users)
+    )
+    assert table["user"].tolist() == [user for user in users for _ in range(5)]
+    assert table["rank"].tolist() == [1, 2, 3, 4, 5] * 3
+    for row, user in enumerate(users):
+        left = scores.loc[row].drop(list(shop.taken(user)))
+        best = left.sort_values(ascending=False).head(5)
+        items, values = rows_of(table, user)
+        assert items == best.index.tolist()
+        np.testing.assert_allclose(values, best, rtol=1e-4)
+    assert (table["user_is"] == "known").all() and (table["error"] == "").all()
+
+
+def test_all_users_of_training_are_listed_where_none_are_named(models, shop):
+    model = models["coarse-fine"]
+    table = model.recommend(length=3)
+    names = sorted({user for user, _ in shop.pairs})
+    assert list(dict.fromkeys(table["user"])) == names
+    some = model.recommend(["dove", "crow"], 3)
+    for user in ("dove", "crow"):
+        assert rows_of(some, user)[0] == rows_of(table, user)[0]
+
+
+def test_a_list_ends_where_all_is_taken(models, shop):
+    table = models["coarse-fine"].recommend(["owl", EVERYTHING, "wren"], ITEM_COUNT + 9)
+    for user in ("owl", "wren"):
+        rows = table[table["user"] == user]
+        assert rows["rank"].tolist() == list(range(1, ITEM_COUNT - 8 + 1))
+        assert set(rows["item"]) == set(shop.items["item"]) - shop.taken(user)
+        assert (np.diff(rows["score"]) <= 0).all()
+    (row,) = table[table["user"] == EVERYTHING].to_dict("records")
+    assert (row["rank"], row["item"], row["user_is"]) == (1, "", "known")
+    assert np.isnan(row["score"])
+    assert row["error"] == "there is no item left for this user"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_user_gets_what_all_users_have_in_common(models, shop, name):
+    model = models[name]
+    table = model.recommend(["nobody", "noone"], ITEM_COUNT)
+    scores = plain_scores(model.network, model.trained.params, shop, [-1]).loc[0]
+    for user in ("nobody", "noone"):
+        items, values = rows_of(table, user)
+        assert items == scores.sort_values(ascending=False).index.tolist()
+        np.testing.assert_allclose(values, scores[items], rtol=1e-4, atol=1e-5)
+    assert (table["user_is"] == "unknown").all()
+
+
+def test_new_interactions_are_left_out_of_the_users_own_list(models):
+    model = models["coarse-fine"]
+    before = model.recommend(["owl", "wren"], ITEM_COUNT)
+    (first, second, *rest), _ = rows_of(before, "owl")
+    new = [("owl", second), ("owl", first), ("owl", second), ("owl", "no such item")]
+    after = model.recommend(["owl", "wren"], ITEM_COUNT, new_interactions=new)
+    assert rows_of(after, "owl")[0] == rest
+    assert rows_of(after, "wren")[0] == rows_of(before, "wren")[0]
+    assert (after["user_is"] == "known").all()
+
+
+def test_who_is_named_twice_has_one_list_and_nobody_has_none(models):
+    model = models["coarse-fine"]
+    once = model.recommend(["wren", "owl"], 2)
+    pd.testing.assert_frame_equal(model.recommend(["wren", "owl", "wren"], 2), once)
+    empty = model.recommend([], 2)
+    assert empty.empty and tuple(empty.columns) == COLUMNS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_item_is_ranked_by_its_features_and_its_category(
+    drawn, shop, name, tmp_path
+):
+    """Like the old item that it is a copy of, but for what was learnt of that alone."""
+    copies = shop.items.iloc[[3, 0, 7]].copy()
+    names = {f"new {old}": old for old in copies["item"]}
+    copies["item"] = list(names)
+    strange = pd.DataFrame([{"item": "strange", "top": "cars", "row": 0}])
+    items = pd.concat([copies, shop.items.iloc[::-2], strange], ignore_index=True)
+    items.to_csv(tmp_path / "new.csv", index=False)
+    trained_with = workdirs.load_config(drawn[name], type(shop.config()), "recsys")
+    changes = {"data.items": str(tmp_path / "new.csv")}
+    model = Model(drawn[name], configs.replace(trained_with, changes))
+    (lost,) = model.left_out
+    assert lost.reason == "training had no item of 'cars'"
+    assert lost.line == len(items) + 1  # the last row below the header
+    assert model.catalogue.item_ids.tolist() == items["item"].tolist()[:-1]
+    users = ["owl", "nobody"]
+    table = model.recommend(users, ITEM_COUNT)
+    wanted = [
+        plain_scores(
+            model.network, model.trained.params, shop, numbers_of(shop, users), known
+        )
+        for known in (True, False)
+    ]
+    for row, user in enumerate(users):
+        own, bare = (scores.loc[row] for scores in wanted)
+        found, values = rows_of(table, user)
+        assert set(found) == set(items["item"][:-1]) - shop.taken(user)
+        scores = [bare[names[i]] if i in names else own[i] for i in found]
+        np.testing.assert_allclose(values, scores, rtol=1e-4, atol=1e-5)
+        alike = np.isclose(own[list(names.values())], bare[list(names.values())])
+        assert alike.all() if name == "coarse-fine" else not alike.any()
+
+
+def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
+    """Two leaves, and a score of +p in one and -p in the other.
+
+    With a share f of the negatives in the other leaf the loss is f softplus(-2 p) and
+    a constant; with n = 2 interactions, p is where 2 f sigmoid(-2 p) = pull p / n.
+    """
+    leaves = ["hats"] * 4 + ["shoes"] * 8
+    names = [f"{leaf} {number}" for number, leaf in enumerate(leaves)]
+    items = pd.DataFrame({"item": names, "top": leaves, "row": range(12)})
+    pairs = [("ann", name) for name in names[:4]] + [
+        ("ben", name) for name in names[4:]
+    ]
+    shop = saved_models.write_shop(tmp_path, items, pairs, np.ones((12, 3), np.float32))
+    config = shop.config(
+        data__category=("top",),
+        model__width=2,
+        fold_in__pull=0.5,
+        fold_in__negatives=2000,
+        fold_in__steps=300,
+    )
+    corpus = data.load(config)
+    assert corpus.catalogue.tree.leaves == (("hats",), ("shoes",))
+    zeros = np.zeros((2, 1), np.float32)
+    params = {
+        "user_preference": np.array([[2, 0], [-2, 0]], np.float32),
+        "user_bias": np.zeros((2, 2), np.float32),
+        "category_base": np.array([[1], [-1]], np.float32),
+        "leaf_matrix": np.zeros((2, 1, 3), np.float32),
+        "leaf_item_bias": zeros,
+        "leaf_user_bias": zeros,
+    }
+    workdirs.start_record(tmp_path / "run", "recsys", config, train.FREE)
+    saved_model.save(tmp_path / "run", corpus, params)
+    model = Model(tmp_path / "run")
+    # A user with both would be the same at p = 0.
+    given = {"cat": ["hats 1", "hats 3"], "dan": ["shoes 5", "shoes 11"]}
+    new = [(user, item) for user, taken in given.items() for item in taken]
+    table = model.recommend(["dan", "eve", "cat"], 12, new_interactions=new)
+    assert table.groupby("user")["user_is"].first().to_dict() == {
+        "cat": "folded in",
+        "dan": "folded in",
+        "eve": "unknown",
+    }
+    # 2 and 6 of the 10 free items are in the leaf of what was given.
+    for user, own, share in (("cat", "hats", 8 / 10), ("dan", "shoes", 4 / 10)):
+        found, scores = rows_of(table, user)
+        left = [name for name in names if name not in given[user]]
+        assert found == sorted(
+            left, key=lambda n: (n.split()[0] != own, names.index(n))
+        )
+
+        def slope(p, share=share):
+            return 2 * share / (1 + np.exp(2 * p)) - 0.5 * p / 2
+
+        wanted = optimize.brentq(slope, 0, 10)
+        there = np.array([name.startswith(own) for name in found])
+        np.testing.assert_allclose(scores, np.where(there, wanted, -wanted), rtol=0.02)
+    np.testing.assert_array_equal(rows_of(table, "eve")[1], 0)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A model that was trained on users who like two of six leaves each."""
+    rng = np.random.default_rng(5)
+    folder = tmp_path_factory.mktemp("learnt")
+    tops = np.repeat(["men", "women"], 60)
+    middles = np.tile(np.repeat(["bags", "hats", "shoes"], 20), 2)
+    names = np.array([f"i{number}" for number in range(120)])
+    items = pd.DataFrame(
+        {"item": names, "top": tops, "middle": middles, "row": range(120)}
+    )
+    pairs = []
+    for user in range(30):
+        liked = rng.choice(6, 2, replace=False)
+        own = np.flatnonzero(np.isin(np.arange(120) // 20, liked))
+        taken = rng.choice(own, 12, replace=False)
+        pairs += [(f"u{user}", str(name)) for name in names[taken]]
+    features = rng.normal(size=(120, 5)).astype(np.float32)
+    shop = saved_models.write_shop(folder, items, pairs, features)
+    config = shop.config(
+        data__category=("top", "middle"),
+        negatives__kind="uniform",
+        optimizer__learning_rate=0.03,
+        train__steps=60,
+        train__batch_size=64,
+        train__eval_every=60,
+        train__checkpoint_every=60,
+    )
+    with compiling_quickly(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write", lambda *args: None)
+        train.train_and_evaluate(config, folder / "run")
+        return shop, Model(folder / "run")
+
+
+def test_a_folded_in_user_is_like_the_one_whose_items_were_given(learnt):
+    shop, model = learnt
+    old = [f"u{number}" for number in range(0, 30, 3)]
+    new = [(f"new {user}", item) for user, item in shop.pairs if user in old]
+    asked = [*old, *(f"new {user}" for user in old), "nobody"]
+    table = model.recommend(asked, 120, new_interactions=new)
+    scores = table.pivot(index="item", columns="user", values="score")
+    gains = []
+    for user in old:
+        left = scores[user].notna()
+        known, folded, nobody = (
+            scores.loc[left, name] for name in (user, f"new {user}", "nobody")
+        )
+        like = stats.spearmanr(known, folded).statistic
+        gains.append(like - stats.spearmanr(known, nobody).statistic)
+        assert like > 0.5
+    assert min(gains) > 0.2
+
+
+def test_a_folded_in_list_does_not_depend_on_who_else_is_asked_for(learnt):
+    _, model = learnt
+    new = [("x", "i3"), ("x", "i7"), ("y", "i90"), ("y", "i3"), ("y", "i5")]
+    both = model.recommend(["y", "x"], 9, new_interactions=new)
+    alone = model.recommend(["x"], 9, new_interactions=new)
+    assert rows_of(both, "x")[0] == rows_of(alone, "x")[0]
+    np.testing.assert_allclose(rows_of(both, "x")[1], rows_of(alone, "x")[1], rtol=1e-3)
+
+
+def call(*flags):
+    with pytest.raises(SystemExit) as ended:
+        main(["recsys", *map(str, flags)])
+    return ended.value.code
+
+
+def predict(workdir, asked, output):
+    flags = ("--mode=predict", f"--workdir={workdir}", f"--input={asked}")
+    return call(*flags, f"--output={output}")
+
+
+def test_predict_writes_lists_and_says_what_it_could_not_read(
+    drawn, models, tmp_path, capsys
+):
+    asked = tmp_path / "asked.csv"
+    asked.write_text(
+        "user,item\nwren,\nnew,i3\n,i4\nowl,i5\nnew,i6\nnobody,\nowl,i999\n"
+    )
+    assert predict(drawn["coarse-fine"], asked, tmp_path / "out.parquet") == 0
+    wanted = models["coarse-fine"].recommend(
+        ["wren", "new", "owl", "nobody"],
+        4,
+        new_interactions=[("new", "i3"), ("new", "i6"), ("owl", "i5")],
+    )
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert tuple(found.columns) == COLUMNS
+    lists, failed = found.iloc[:-1], found.iloc[-1]
+    assert len(lists) == 4 * 4
+    for column in ("user", "rank", "item", "user_is", "error"):
+        assert lists[column].tolist() == wanted[column].tolist(), column
+    np.testing.assert_allclose(lists["score"], wanted["score"], rtol=1e-4)
+    assert failed["user"] == "" and failed["error"].startswith("line 4: an empty cell")
+    said, noted = capsys.readouterr()
+    assert "lists of 4 for 4 users" in said and "1 errors" in said
+    assert "1 interactions do not count" in noted and noted.rstrip().endswith(": i999")
+    assert "2 known" in said and "1 folded in" in said and "1 unknown" in said
+
+    assert predict(drawn["coarse-fine"], asked, tmp_path / "out.csv") == 0
+    text = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert text["item"].tolist() == [*wanted["item"], ""]
+    assert text["error"].tolist() == found["error"].tolist()
+    ranks = [int(float(rank)) for rank in text["rank"][:-1]]
+    assert ranks == wanted["rank"].tolist()
+    scores = text["score"][:-1].astype(float)
+    np.testing.assert_allclose(scores, wanted["score"], rtol=1e-4)
+
+
+def test_items_that_can_not_be_recommended_are_listed_with_their_reasons(
+    drawn, shop, tmp_path, capsys
+):
+    good = shop.items.iloc[:6]
+    bad = pd.DataFrame(
+        [
+            {"item": "strange", "top": "cars", "row": 0},
+            {"item": good["item"][0], "top": "cars", "row": 0},
+        ]
+    )
+    pd.concat([good, bad]).to_csv(tmp_path / "new.csv", index=False)
+    (tmp_path / "asked.csv").write_text("user\nowl\n")
+    flags = {
+        "--mode": "predict",
+        "--workdir": drawn["coarse-fine"],
+        "--input": tmp_path / "asked.csv",
+        "--output": tmp_path / "out.csv",
+        "--data.items": tmp_path / "new.csv",
+        "--data.max_rejected_fraction": 0.5,
+    }
+    assert call(*(f"{name}={value}" for name, value in flags.items())) == 0
+    listed = tmp_path / "out_left_out_items.csv"
+    assert f"2 rows of items are left out, each with its reason: {listed}" in (
+        capsys.readouterr().err
+    )
+    found = pd.read_csv(listed)
+    assert found["line"].tolist() == [8, 9]
+    assert found["reason"][0] == "training had no item of 'cars'"
+    assert found["reason"][1].startswith("the item stands in line 2 already")
+
+
+def test_a_table_without_a_good_row_gives_errors_alone(drawn, tmp_path, capsys):
+    pd.DataFrame({"user": [None, ""], "item": ["i1", "i2"]}).to_parquet(
+        tmp_path / "asked.parquet"
+    )
+    workdir = drawn["coarse-fine"]
+    assert predict(workdir, tmp_path / "asked.parquet", tmp_path / "out.csv") == 0
+    found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert [text[:7] for text in found["error"]] == ["line 1:", "line 2:"]
+    assert "0 users" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text, flags, message",
+    [
+        ("user\nowl\n", ["--input=nowhere.csv"], "nowhere.csv"),
+        ("user\nowl\n", ["--output=out.txt"], "must end with .csv or .parquet"),
+        ("user\nowl\n", ["--output=no/such/out.csv"], "no folder no/such"),
+        ("usr\nowl\n", [], "no column 'user' (did you mean 'usr'?)"),
+        ("user\n", [], "asked.csv"),
+        ("user\nowl\n", ["--data.items=nowhere.csv"], "nowhere.csv"),
+        ("user\nowl\n", ["--workdir=no/such/run"], "no/such/run"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    drawn, tmp_path, capsys, text, flags, message
+):
+    (tmp_path / "asked.csv").write_text(text)
+    given = {
+        "--mode": "predict",
+        "--workdir": drawn["coarse-fine"],
+        "--input": tmp_path / "asked.csv",
+        "--output": tmp_path / "out.csv",
+    } | dict(flag.split("=") for flag in flags)
+    assert call(*(f"{name}={value}" for name, value in given.items())) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert out == "" and len(lines) == 1 and message in lines[0]
+    assert "Traceback" not in err and not (tmp_path / "out.csv").exists()
+
+
+def test_parameters_of_another_form_are_told(drawn, tmp_path):
+    """Such as those of an earlier version, whose matrices lay the other way."""
+    shutil.copytree(drawn["vbpr"], tmp_path / "run")
+    path = tmp_path / "run" / saved_model.PARAMS
+    params = dict(np.load(path))
+    params["visual_matrix"] = params["visual_matrix"].T
+    np.savez(path, **params)
+    with pytest.raises(UserError, match="an earlier version wrote it; train again"):
+        Model(tmp_path / "run")
+
+
+def test_an_unfinished_or_damaged_run_is_told(drawn, tmp_path):
+    names = ("config.json", "model.json", "corpus.npz", "params.npz")
+    for name in names[:-1]:
+        (tmp_path / name).write_bytes((drawn["vbpr"] / name).read_bytes())
+    with pytest.raises(UserError, match="params.npz is missing: run --mode=train"):
+        Model(tmp_path)
+    whole = (drawn["vbpr"] / "params.npz").read_bytes()
+    (tmp_path / "params.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="is damaged") as told:
+        Model(tmp_path)
+    assert "\n" not in str(told.value)
+    (tmp_path / "params.npz").write_bytes(whole)
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace("boots", "bouts"))
+    with pytest.raises(UserError, match="is damaged"):
+        Model(tmp_path)
