@@ -14,7 +14,8 @@ from jax import lax
 
 from benchmarks.timing import Comparison
 from common.config import configs
-from common.parallel.execution import ParallelConfig, make_execution
+from common.parallel.execution import make_execution
+from common.parallel.processes import ParallelConfig
 from recsys.batches import Batches
 from recsys.config import Config
 from recsys.corpus.corpus import Catalogue, Corpus

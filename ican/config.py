@@ -7,8 +7,8 @@ from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
 from common.errors import UserError
 from common.layers.resnet import SIZES, Sizes
-from common.parallel.execution import ParallelConfig
 from common.parallel.precision import PRECISIONS
+from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
 from ican.ensemble import EnsembleConfig

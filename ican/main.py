@@ -7,6 +7,7 @@ from typing import NoReturn
 from common.cli import app, verbs
 from common.cli.app import Run
 from common.errors import UserError
+from common.parallel.processes import is_first_process
 from common.reports import result_tables
 from common.training import workdirs
 from ican import data, evaluation, report, saved_model, train
@@ -21,7 +22,7 @@ def run_train(config: Config, run: Run) -> None:
     values = train.train_and_evaluate(
         config, run.workdir, init_from=run.init_from, say=run.say
     )
-    if not app.is_first_process():
+    if not is_first_process():
         return  # the first has written what is read now
     notes, beside = [], {}
     if values["test/majority/top3"]:

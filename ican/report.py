@@ -3,7 +3,7 @@
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +12,10 @@ from common.reports import figures, page
 from common.training import metric_writer
 from ican import data, evaluation, saved_model
 from ican.evaluation import Outcome
+from ican.figures import draw_row
 from ican.metrics import TOP
+from ican.run import Prepared
 from ican.step import Seen
-from ican.verbs import explain
-
-if TYPE_CHECKING:
-    from ican.train import Prepared
 
 FILE = "report.html"
 PANELS = 4  # rows whose attention is drawn
@@ -57,7 +55,7 @@ def short_table(
 
 
 def write(
-    run: "Prepared",
+    run: Prepared,
     workdir: pathlib.Path,
     outcome: Outcome,
     seen: Seen,
@@ -173,9 +171,7 @@ def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _attention(
-    run: "Prepared", workdir: pathlib.Path, seen: Seen
-) -> list[page.Section]:
+def _attention(run: Prepared, workdir: pathlib.Path, seen: Seen) -> list[page.Section]:
     """Panels of some test rows, spread over the price zones; only for the kind ican."""
     if run.config.model.kind != "ican":
         return []
@@ -191,7 +187,7 @@ def _attention(
         title = (
             f"row {row}: price {examples.prices[row]:,.0f}, predicted zone {elected}"
         )
-        figure = explain.draw_row(
+        figure = draw_row(
             examples.listings.source,
             row,
             run.config.photos,

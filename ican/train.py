@@ -10,19 +10,17 @@ import jax
 import numpy as np
 import pandas as pd
 
-from common import pretrained
 from common.data import pipeline
-from common.errors import UserError
-from common.parallel import execution as parallel
-from common.parallel.execution import Execution
+from common.parallel import processes
 from common.training import loop_config, metrics, train_loop, workdirs
-from ican import data, evaluation, features, report, saved_model
-from ican.config import BackboneConfig, Config
+from ican import evaluation, report, saved_model
+from ican.config import Config
 from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
+from ican.figures import side_of_map
 from ican.generated import pointing
-from ican.step import Seen, Task
-from ican.verbs import explain
+from ican.run import Prepared, prepare
+from ican.step import Seen
 
 PREDICTIONS = "predictions_test.csv"
 
@@ -30,92 +28,6 @@ Say = Callable[[str], None]
 
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "backbone.cache", "interval", "compare")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """A run before its first step.
-
-    Attributes:
-      config: of the run.
-      execution: what it runs on.
-      examples: rows and what was fitted on them.
-      task: the network.
-      start: host tree of weights to begin with.
-      look: what the network sees, compiled.
-    """
-
-    config: Config
-    execution: Execution
-    examples: Examples
-    task: Task
-    start: Mapping[str, Any]
-    look: saved_model.Look
-
-
-def prepare(
-    config: Config, workdir: pathlib.Path, init_from: pathlib.Path | None = None
-) -> Prepared:
-    """Opens data, backbone and devices.
-
-    Args:
-      config: of the run.
-      workdir: of the run; gets a copy of a backbone that features are cached of.
-      init_from: workdir of another run to take all weights from.
-
-    Raises:
-      UserError: whatever is wrong with data, weights or settings.
-    """
-    execution = parallel.make_execution(config.parallel)
-    execution.check_batch(config.train.batch_size)
-    examples = data.make_examples(config, data.load_listings(config))
-    start, origin = _starting_weights(config, init_from)
-    shape = None
-    if config.backbone.cache and config.model.sees_photos:
-        examples, shape = features.cache(config, examples, execution, start, workdir)
-        start = {
-            collection: {k: v for k, v in modules.items() if k != "backbone"}
-            for collection, modules in start.items()
-        }
-    train_prices = examples.prices[examples.listings.indices("train")]
-    task = Task(
-        config,
-        examples.encoders.spec(),
-        examples.ensemble,
-        examples.ensemble.class_counts(train_prices),
-        shape,
-        execution.devices,
-    )
-    task.check_start(start, origin)
-    look = execution.compile_predict(task.see)
-    return Prepared(config, execution, examples, task, start, look)
-
-
-def _starting_weights(
-    config: Config, init_from: pathlib.Path | None
-) -> tuple[dict[str, Any], str]:
-    """Weights to begin with, and where they come from."""
-    start: dict[str, Any] = {}
-    origin = ""
-    if init_from is not None:
-        start, origin = saved_model.load_weights(init_from), str(init_from)
-    elif config.backbone.weights and config.model.sees_photos:
-        start, origin = _backbone_weights(config.backbone), config.backbone.weights
-    random = "backbone" not in start.get("params", {})
-    if random and config.backbone.frozen and config.model.sees_photos:
-        raise UserError(
-            "--backbone.frozen keeps random weights for ever: give trained ones"
-            " with --backbone.weights=FILE"
-        )
-    return start, origin
-
-
-def _backbone_weights(config: BackboneConfig) -> dict[str, Any]:
-    """Weights that the user brings."""
-    variables = pretrained.resnet_of_depth(
-        config.weights, config.depth, "backbone.depth", config.stages
-    )
-    return {name: {"backbone": tree} for name, tree in variables.items()}
 
 
 def make_phase(run: Prepared) -> train_loop.Phase:
@@ -163,7 +75,7 @@ def train_and_evaluate(
       UserError: whatever the user can mend.
     """
     workdir = pathlib.Path(workdir)
-    parallel.start(config.parallel)
+    processes.start(config.parallel)
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "ican", config, FREE)
     run = prepare(config, workdir, pathlib.Path(init_from) if init_from else None)
@@ -245,7 +157,7 @@ def see_split(run: Prepared, state: Any, split: str) -> Seen:
 def _point(run: Prepared, seen: Seen) -> dict[str, float]:
     """Plays the pointing game on the rings of the test split."""
     listings, config = run.examples.listings, run.config
-    side = explain.side_of_map(seen.visual_attention.shape[-1])
+    side = side_of_map(seen.visual_attention.shape[-1])
     numbers = listings.frame["ring"].astype(int).to_numpy()
     stones = {
         split: pointing.stone_cells(

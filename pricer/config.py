@@ -8,8 +8,8 @@ from common.data.crops import PhotosConfig
 from common.data.listings import ListingsConfig
 from common.errors import UserError
 from common.layers.resnet import SIZES
-from common.parallel.execution import ParallelConfig
 from common.parallel.precision import PRECISIONS
+from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
 from pricer.generated.parameters import BazaarConfig

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from common.backbone import photo_features
+from common.backbone import extraction
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings
 from common.parallel.execution import Execution
@@ -78,7 +78,7 @@ def extract(
     """
     return Features(
         [
-            photo_features.extract(
+            extraction.extract_photos(
                 config.features,
                 config.networks.depth,
                 network.variables,

@@ -15,9 +15,10 @@ import numpy as np
 import optax
 
 from common import pretrained
-from common.backbone import network
-from common.backbone.network import Batch, PhotoNetwork, PhotoTask
-from common.backbone.training import PhotoRows, Trainer
+from common.backbone.data import PhotoRows
+from common.backbone.network import PhotoNetwork
+from common.backbone.step import Batch, PhotoTask, measure_classes
+from common.backbone.train import Trainer
 from common.data.listings import Listings
 from common.errors import UserError
 from common.parallel.devices import Devices
@@ -181,7 +182,7 @@ def make_network(config: Config, outputs: int, devices: Devices) -> PhotoNetwork
 
 def measure_one(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
     """Softmax cross-entropy of the right class, and whether it is the likeliest."""
-    return network.measure_classes(logits, batch["target"])
+    return measure_classes(logits, batch["target"])
 
 
 def measure_several(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:

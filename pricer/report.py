@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,9 +15,7 @@ from pricer import metrics
 from pricer.heads import JOINT, WARM_UP
 from pricer.inputs import labels, photo_quality, trimming
 from pricer.metrics import RiskCoverage
-
-if TYPE_CHECKING:
-    from pricer.train import Outcome, Prepared
+from pricer.run import Outcome, Prepared
 
 FILE = "report.html"
 PHOTOS = 12  # of each kind that are shown
@@ -53,9 +51,9 @@ def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
 
 
 def write(
-    run: "Prepared",
+    run: Prepared,
     workdir: pathlib.Path,
-    outcome: "Outcome",
+    outcome: Outcome,
     values: Mapping[str, Any],
     quality: photo_quality.Limits,
 ) -> pathlib.Path:
@@ -126,7 +124,7 @@ def write(
     return path
 
 
-def _about_inputs(run: "Prepared") -> str:
+def _about_inputs(run: Prepared) -> str:
     """What regression and gate see beside the features."""
     config, history = run.config, run.examples.history
     seen = "no statistics of the prices sold before"
@@ -187,7 +185,7 @@ def _risk_coverage(scores: np.ndarray, risks: np.ndarray) -> Figure:
 
 
 def _by_class(
-    run: "Prepared", errors: np.ndarray, accepted: np.ndarray, rows: np.ndarray
+    run: Prepared, errors: np.ndarray, accepted: np.ndarray, rows: np.ndarray
 ) -> list[page.Section]:
     """Errors by class, where the data has such a column."""
     config, listings = run.config, run.examples.listings
@@ -211,8 +209,8 @@ def _by_class(
 
 
 def _gallery(
-    run: "Prepared",
-    outcome: "Outcome",
+    run: Prepared,
+    outcome: Outcome,
     rows: np.ndarray,
     chosen: np.ndarray,
     quality: photo_quality.Limits,

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from common import pretrained
-from common.backbone import photo_features
+from common.backbone.extraction import photo_vectors
 from common.errors import UserError
 from common.parallel.devices import SINGLE, Devices
 from common.tables import schema as schemas
@@ -147,7 +147,7 @@ class Trained:
         network = networks.make_network(self.config, 1, devices)
         vectors = jnp.concatenate(
             [
-                photo_features.look(network, variables, batch)
+                photo_vectors(network, variables, batch)
                 for variables in weights["networks"]
             ],
             axis=1,

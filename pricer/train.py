@@ -1,149 +1,35 @@
 """Training and evaluation: networks, features, statistics, heads, in this order."""
 
-import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
 
-from common import pretrained
 from common.data.images import decode
-from common.parallel import execution as parallel
-from common.parallel.execution import Execution
+from common.parallel import processes
 from common.training import loop_config, workdirs
 from pricer import (
-    comparables,
-    data,
     evaluation,
-    features,
-    networks,
     report,
     saved_model,
 )
 from pricer import metrics as measures
-from pricer.comparables import Comparables
-from pricer.config import TASKS, Config
-from pricer.data import Examples, HeadRows
+from pricer.config import Config
+from pricer.data import Examples
 from pricer.evaluation import Calibration
 from pricer.generated import bazaar
-from pricer.heads import Heads
-from pricer.inputs import labels, photo_quality, trimming
-from pricer.inputs.labels import Labels
-from pricer.model import Suggestion
-from pricer.networks import Trained as TrainedNetwork
+from pricer.inputs import photo_quality, trimming
+from pricer.run import Outcome, Prepared, Say, prepare
 
 PREDICTIONS = "predictions_test.csv"
 DESCRIBED = 2000  # accepted training photos that others are held against
 
-Say = Callable[[str], None]
 
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "features", "interval", "networks.origin")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """A run whose features are there.
-
-    Attributes:
-      config: of the run.
-      execution: what it runs on.
-      examples: rows and what was fitted on them.
-      networks: that the features come from.
-      comparables: training items that photos are compared with, if any.
-      heads: regression and gate.
-    """
-
-    config: Config
-    execution: Execution
-    examples: Examples
-    networks: Sequence[TrainedNetwork]
-    comparables: Comparables | None
-    heads: Heads
-
-
-def prepare(config: Config, folder: pathlib.Path, say: Say) -> Prepared:
-    """Opens the data, trains the networks that are not there yet, extracts features.
-
-    Args:
-      config: of the run.
-      folder: of the networks.
-      say: prints a line of progress.
-
-    Raises:
-      UserError: whatever the user can mend.
-    """
-    execution = parallel.make_execution(config.parallel)
-    execution.check_batch(config.train.batch_size)
-    execution.check_batch(config.networks.batch_size)
-    examples = data.make_examples(config, data.load_listings(config))
-    found = []
-    for wanted in wanted_labels(config, examples):
-        say(f"network for {wanted.task}: {int(wanted.usable.sum()):,} labelled rows")
-        found.append(train_network(config, wanted, examples, execution, folder))
-    stored = features.extract(config, found, examples.listings, execution)
-    statistics, compared = examples.context.statistics, None
-    if config.comparables.count:
-        say(f"comparing {len(statistics):,} photos with those of training")
-        compared, columns = comparables.fit(
-            config.comparables,
-            stored,
-            examples.rows("train"),
-            examples.log_prices,
-            examples.context.groups,
-            execution=execution,
-            batch_size=config.networks.batch_size,
-        )
-        statistics = np.concatenate([statistics, columns], axis=1)
-    heads = Heads(
-        config,
-        HeadRows(stored, statistics, examples.log_prices),
-        examples.rows("train"),
-        examples.rows("validation"),
-        execution,
-        {
-            "data": examples.listings.fingerprint,
-            "features": [store.key["weights"] for store in stored.stores],
-        },
-    )
-    return Prepared(config, execution, examples, found, compared, heads)
-
-
-def wanted_labels(config: Config, examples: Examples) -> list[Labels]:
-    """What the networks of a run learn: four tasks, or the price alone."""
-    if config.model.features == "multiple":
-        return [examples.labels[task] for task in TASKS if task in examples.labels]
-    return [labels.price_labels(examples.log_prices, examples.rows("train"))]
-
-
-def train_network(
-    config: Config,
-    wanted: Labels,
-    examples: Examples,
-    execution: Execution,
-    folder: pathlib.Path,
-) -> TrainedNetwork:
-    """Trains one network and saves it; reads it where that is done.
-
-    Args:
-      config: of the run.
-      wanted: what the network learns.
-      examples: rows.
-      execution: what to run on.
-      folder: of the networks; gets <task>/network.safetensors and metrics.json.
-    """
-    workdir = folder / wanted.task
-    found = networks.train_network(
-        config, wanted, examples.listings, examples.kept, execution, workdir
-    )
-    if jax.process_index() == 0:
-        path = workdir / networks.WEIGHTS
-        pretrained.save_resnet(path, config.networks.depth, found.variables)
-        workdirs.write_metrics(workdir / workdirs.METRICS, found.metrics)
-    return found
 
 
 def train_and_evaluate(
@@ -168,7 +54,7 @@ def train_and_evaluate(
       UserError: whatever the user can mend.
     """
     workdir = pathlib.Path(workdir)
-    parallel.start(config.parallel)
+    processes.start(config.parallel)
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "pricer", config, FREE)
     run = prepare(config, workdir / saved_model.NETWORKS, say)
@@ -178,19 +64,6 @@ def train_and_evaluate(
         # Last: it says that the run has ended.
         workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return values
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What came out on the whole test split.
-
-    Attributes:
-      said: of each of its rows.
-      calibration: fitted on validation.
-    """
-
-    said: Suggestion
-    calibration: Calibration
 
 
 def train_heads(

@@ -5,8 +5,8 @@ from typing import Literal
 
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
-from common.parallel.execution import ParallelConfig
 from common.parallel.precision import PRECISIONS
+from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
 from recsys.corpus.feature_files import Normalisation

@@ -17,6 +17,7 @@ from recsys.config import Config
 from recsys.corpus import recbole, row_faults
 from recsys.corpus.tree import CategoryTree
 from recsys.generated import simulated_users
+from recsys.run import prepare
 from recsys.verbs import explain, export, reproduce
 from recsys.verbs.predict import COLUMNS, Model
 
@@ -42,7 +43,7 @@ def run_evaluate(config: Config, run: Run) -> None:
             "users, items or interactions are not those that"
             f" {run.workdir} was trained on: restore the tables or train again"
         )
-    ready = train.prepare(config, corpus)
+    ready = prepare(config, corpus)
     params = ready.execution.replicate(dict(known.params))
     judged = evaluation.judge(config, corpus, ready.ranker, params, run.split)
     values = {f"{run.split}/{name}": value for name, value in judged.values.items()}

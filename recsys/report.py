@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +10,8 @@ from common.config import configs
 from common.reports import figures, page
 from common.training import metric_writer
 from recsys import data, saved_model
-
-if TYPE_CHECKING:
-    from recsys.evaluation import Judged
-    from recsys.train import Run
+from recsys.evaluation import Judged
+from recsys.run import Run
 
 FILE = "report.html"
 
@@ -60,9 +58,9 @@ def short_table(
 
 
 def write(
-    run: "Run",
+    run: Run,
     workdir: pathlib.Path,
-    judged: "Judged",
+    judged: Judged,
     by_user: Mapping[str, np.ndarray],
     values: Mapping[str, Any],
 ) -> pathlib.Path:
@@ -123,7 +121,7 @@ def _curves(workdir: pathlib.Path, lengths: Sequence[int]) -> dict[str, dict[str
 
 
 def _by_activity(
-    run: "Run", judged: "Judged", by_user: Mapping[str, np.ndarray]
+    run: Run, judged: Judged, by_user: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Means over users with about as many training interactions."""
     length = max(run.config.ranking.lengths)
@@ -146,7 +144,7 @@ def _by_activity(
     return rows
 
 
-def _by_category(run: "Run", judged: "Judged") -> list[dict[str, Any]]:
+def _by_category(run: Run, judged: Judged) -> list[dict[str, Any]]:
     """What is recommended and what is taken, by top category."""
     tree = run.corpus.catalogue.tree
     top = tree.ancestors[run.corpus.catalogue.leaf_of_item, 0]  # [I]

@@ -1,69 +1,27 @@
 """Training and evaluation of one model."""
 
-import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 
-from common.parallel import execution as parallel
+from common.parallel import processes
 from common.parallel.execution import Execution
 from common.training import loop_config, train_loop, workdirs
-from recsys import data, evaluation, report, saved_model, step
+from recsys import data, evaluation, report, saved_model
 from recsys.batches import Batches, HostBatch
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.evaluation import Judged
-from recsys.models.projection import Form
-from recsys.ranking.ranker import Ranker
-from recsys.step import State, Task
+from recsys.run import Run, Say, prepare
+from recsys.step import State
 
 REJECTED = "rejected.csv"
 
-Say = Callable[[str], None]
 
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "fold_in.", "ranking.")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-    """A run whose data are there.
-
-    Attributes:
-      config: of the run.
-      corpus: users, items, interactions.
-      execution: what it runs on.
-      task: the model and its step.
-      ranker: makes lists.
-    """
-
-    config: Config
-    corpus: Corpus
-    execution: Execution
-    task: Task
-    ranker: Ranker
-
-
-def prepare(config: Config, corpus: Corpus) -> Run:
-    """A run over a corpus, ready to be trained or judged."""
-    execution = parallel.make_execution(config.parallel)
-    model = step.model_for(config, corpus, choose_form(config, execution))
-    own = Task(config, model, execution.devices)
-    return Run(config, corpus, execution, own, Ranker(own, corpus.catalogue, execution))
-
-
-def choose_form(config: Config, execution: Execution) -> Form:
-    """Which form of products with a matrix per category a run takes.
-
-    Tiles run one after another, so they suit a processor; and a batch that jit spreads
-    over several devices would be brought together for them.
-    """
-    if config.model.projection != "auto":
-        return config.model.projection
-    spread = config.parallel.mode == "jit" and execution.data_size > 1
-    return "gather" if spread or jax.default_backend() != "cpu" else "tiles"
 
 
 def train_and_evaluate(
@@ -88,7 +46,7 @@ def train_and_evaluate(
       UserError: whatever the user can mend.
     """
     workdir = pathlib.Path(workdir)
-    parallel.start(config.parallel)
+    processes.start(config.parallel)
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "recsys", config, FREE)
     corpus = data.load(config, say, workdir / REJECTED)

@@ -3,22 +3,74 @@
 import csv
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
+import jax
 import numpy as np
 
 from common.backbone.config import Config
-from common.backbone.training import PhotoRows
-from common.data import ingest
-from common.data.crops import PhotosConfig
-from common.data.listings import Listings, ListingsConfig
+from common.data import ingest, pipeline
+from common.data.crops import PhotosConfig, cut_photos
+from common.data.listings import Listings, ListingsConfig, Record, Source, Subset
 from common.errors import UserError
 from common.tables import schema as schemas
 from common.tables.encoders import RESERVED, Encoders, Vocabulary
 from common.tables.schema import Attribute, Images, Schema
 from common.tables.splits import SPLITS
+from common.training.loop_config import LoopConfig
 
 FOLDER_LABEL = "class"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhotoRows:
+    """Photos with what is to be learnt of each.
+
+    Attributes:
+      source: records of all N rows.
+      arrays: {name: [N, ...]} what stands in a batch beside "photos".
+      splits: {split: int64 [n]} rows to use.
+      photos: how photos are cut.
+    """
+
+    source: Source
+    arrays: Mapping[str, np.ndarray]
+    splits: Mapping[str, np.ndarray]
+    photos: PhotosConfig
+
+    def train_batches(self, loop: LoopConfig, start_step: int) -> pipeline.Batches:
+        """This process' rows of the endless training batches from a step on."""
+        return pipeline.train_batches(
+            Subset(self.source, self.splits["train"]),
+            self._load,
+            batch_size=loop.batch_size,
+            seed=loop.seed,
+            start_step=start_step,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            workers=loop.workers,
+        )
+
+    def eval_batches(self, split: str, batch_size: int) -> pipeline.Batches:
+        """This process' part of a split, in order, the last batch padded."""
+        return pipeline.eval_batches(
+            Subset(self.source, self.splits[split]),
+            self._load,
+            batch_size=batch_size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def _load(
+        self, record: Record, rng: np.random.Generator | None = None
+    ) -> dict[str, np.ndarray]:
+        photos, _ = cut_photos(record["images"], self.photos, rng)
+        row = record["row"]
+        return {
+            "photos": photos,
+            **{name: array[row] for name, array in self.arrays.items()},
+        }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

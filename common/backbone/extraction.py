@@ -1,5 +1,9 @@
-"""Features of frozen networks, computed once for all rows and kept on disk."""
+"""Features of frozen networks, computed once for all rows and kept on disk.
 
+`extract` serves any network, `extract_photos` a ResNet: the layer before its output.
+"""
+
+import functools
 import hashlib
 import json
 import os
@@ -8,14 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tqdm
 
+from common.backbone.network import PhotoNetwork
 from common.data import pipeline
+from common.data.crops import PhotosConfig, cut_photos
 from common.data.feature_cache import FeatureCache
-from common.data.listings import Record, Source, Subset
+from common.data.listings import Listings, Record, Source, Subset
 from common.data.pipeline import Batch
-from common.parallel.execution import Execution, wait_for_all
+from common.layers import resnet
+from common.parallel.execution import Execution
+from common.parallel.precision import compute_dtype
+from common.parallel.processes import wait_for_all
 from common.training import tree_paths
 
 
@@ -106,3 +116,90 @@ def hash_weights(variables: Mapping[str, Any]) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def extract_photos(
+    folder: str | os.PathLike,
+    depth: str,
+    variables: Mapping[str, Any],
+    photos: PhotosConfig,
+    precision: str,
+    listings: Listings,
+    *,
+    batch_size: int,
+    execution: Execution,
+    name: str = "photos",
+) -> FeatureCache:
+    """Opens the vectors of all rows, and computes those that are not there yet.
+
+    What was cut off goes on where it stopped.
+
+    Args:
+      folder: of all features; weights, photos and data name a folder in it.
+      depth: of the network, a ResNet preset.
+      variables: of the ResNet, {"params" and "batch_stats": tree}.
+      photos: how they are cut; of each listing the first `photos.count` are pooled.
+      precision: of the computation.
+      listings: all N rows; one without a photo has a vector of zeros.
+      batch_size: rows at a time.
+      execution: what to run on.
+      name: what the progress bar and the folder call them.
+
+    Returns:
+      [N, C], complete.
+
+    Raises:
+      UserError: vectors of other weights, damaged ones, or nowhere to write.
+    """
+    network = PhotoNetwork(depth, 1, compute_dtype(precision), execution.devices)
+    wrapped = {kind: {"backbone": tree} for kind, tree in variables.items()}
+    return extract(
+        folder,
+        {
+            "weights": hash_weights(wrapped),
+            "photos": photos.key,
+            "precision": precision,
+            "data": listings.fingerprint,
+        },
+        (len(listings.frame), resnet.width(depth)),
+        functools.partial(photo_vectors, network),
+        wrapped,
+        listings.source,
+        functools.partial(load_photos, photos),
+        batch_size=batch_size,
+        execution=execution,
+        name=name,
+    )
+
+
+def load_photos(photos: PhotosConfig, record: Record) -> dict[str, np.ndarray]:
+    """What `photo_vectors` reads of a row: "photos" uint8 [M, H, W, 3], "photo_mask" [M]."""
+    cut, mask = cut_photos(record["images"], photos, None)
+    return {"photos": cut, "photo_mask": mask}
+
+
+def photo_vectors(
+    network: Any, variables: Any, batch: Mapping[str, jax.Array]
+) -> jax.Array:
+    """`pool_photos` of a batch of loaded rows."""
+    return pool_photos(network, variables, batch["photos"], batch["photo_mask"])
+
+
+def pool_photos(
+    network: Any, variables: Any, photos: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """Mean vector over the photos of each row; zeros where a row has none.
+
+    Args:
+      network: a `PhotoNetwork`.
+      variables: its weights.
+      photos: uint8 [B, M, H, W, 3].
+      mask: [B, M], 1 for a photo and 0 for none.
+
+    Returns:
+      float32 [B, C].
+    """
+    flat = photos.reshape(-1, *photos.shape[2:])  # [B*M, H, W, 3]
+    vectors = network.apply(variables, flat, method="extract").astype(jnp.float32)
+    vectors = vectors.reshape(*mask.shape, -1) * mask[..., None]  # [B, M, C]
+    return vectors.sum(1) / jnp.maximum(mask.sum(1), 1)[:, None]

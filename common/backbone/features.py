@@ -6,11 +6,12 @@ import jax
 import numpy as np
 
 from common import pretrained
-from common.backbone import photo_features, train
+from common.backbone import extraction, train
 from common.backbone.config import Config
 from common.data import ingest
 from common.errors import UserError
-from common.parallel import execution as parallel
+from common.parallel import processes
+from common.parallel.execution import make_execution
 
 FEATURES, TABLE = "features.npy", "items.parquet"
 _CACHE = ".cache/photo_features"
@@ -39,13 +40,13 @@ def write(
     """
     if not config.data.path:
         raise UserError("--mode=features needs --data.path=TABLE")
-    parallel.start(config.parallel)
-    execution = parallel.make_execution(config.parallel)
+    processes.start(config.parallel)
+    execution = make_execution(config.parallel)
     variables = pretrained.resnet_of_depth(
         workdir / train.WEIGHTS, config.depth, "depth"
     )
     listings = ingest.load(config.data)
-    store = photo_features.extract(
+    store = extraction.extract_photos(
         _CACHE,
         config.depth,
         variables,

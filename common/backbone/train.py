@@ -1,6 +1,9 @@
 """Trains a backbone and saves it as safetensors."""
 
+import dataclasses
+import functools
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,13 +12,88 @@ import numpy as np
 from common import pretrained
 from common.backbone import data
 from common.backbone.config import Config
-from common.backbone.task import make_task
-from common.backbone.training import Trainer
-from common.parallel import execution as parallel
-from common.training import loop_config, workdirs
+from common.backbone.data import PhotoRows
+from common.backbone.step import PhotoTask, make_task
+from common.data import pipeline
+from common.parallel import processes
+from common.parallel.execution import Execution, make_execution
+from common.training import loop_config, metrics, train_loop, workdirs
+from common.training.loop_config import LoopConfig
 
 PHASE = "train"
 WEIGHTS = "backbone.safetensors"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trainer:
+    """One network, its photos and what it runs on.
+
+    Attributes:
+      task: the network.
+      rows: photos and labels.
+      loop: how long to train.
+      execution: what to run on.
+    """
+
+    task: PhotoTask
+    rows: PhotoRows
+    loop: LoopConfig
+    execution: Execution
+
+    def train(
+        self,
+        workdir: pathlib.Path,
+        *,
+        phase: str,
+        identity: Mapping[str, Any],
+        start: Mapping[str, Any],
+    ) -> Any:
+        """Trains, going on from where an earlier process ended.
+
+        Args:
+          workdir: gets checkpoints and metrics.jsonl.
+          phase: name of the one phase.
+          identity: what may not change when the run is continued.
+          start: weights to begin with, as `PhotoTask.init` takes them.
+
+        Returns:
+          The best state on validation, in device form.
+
+        Raises:
+          UserError: see `train_loop.run`.
+        """
+
+        def batches(first_step: int):
+            rows = self.rows.train_batches(self.loop, first_step)
+            return pipeline.device_prefetch(rows, self.execution.put)
+
+        return train_loop.run(
+            [
+                train_loop.Phase(
+                    phase,
+                    self.loop.steps,
+                    self.task.init,
+                    self.task.step,
+                    batches,
+                    lambda state: self.evaluate(state, "validation"),
+                )
+            ],
+            self.loop,
+            workdir,
+            self.execution,
+            identity=identity,
+            start=start,
+        ).state
+
+    def evaluate(self, state: Any, split: str) -> dict[str, float]:
+        """Means of the task's metrics over a split."""
+        with self.rows.eval_batches(split, self.loop.batch_size) as batches:
+            return metrics.sum_over(self._judge, state, batches).means()
+
+    @functools.cached_property
+    def _judge(self) -> Callable[..., Any]:
+        # Compiled once, however often a run evaluates.
+        return self.execution.compile_eval(self.task.judge)
 
 
 def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
@@ -31,10 +109,10 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
     Raises:
       UserError: whatever the user can mend.
     """
-    parallel.start(config.parallel)
+    processes.start(config.parallel)
     if jax.process_index() == 0:
         workdirs.start_record(workdir, "backbone", config, loop_config.FREE)
-    execution = parallel.make_execution(config.parallel)
+    execution = make_execution(config.parallel)
     examples = data.load(config, workdir)
     trainer = Trainer(
         make_task(config, len(examples.classes), execution.devices),

@@ -20,6 +20,7 @@ from absl import flags
 from common.config import command_line, configs
 from common.config.configs import knob
 from common.errors import UserError
+from common.parallel.processes import is_first_process
 from common.training import workdirs
 
 
@@ -125,14 +126,6 @@ class Run:
 
 
 Verb = Callable[[Any, Run], None]
-
-
-def is_first_process() -> bool:
-    """Whether this process speaks for all; jax is asked only if it is in use."""
-    jax = sys.modules.get("jax")
-    if jax is None or not jax.distributed.is_initialized():
-        return True
-    return jax.process_index() == 0
 
 
 def main(

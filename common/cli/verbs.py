@@ -7,6 +7,7 @@ import pandas as pd
 
 from common.cli.app import Run
 from common.errors import UserError
+from common.tables import inference
 from common.tables import schema as schemas
 from common.tables.table import read_table
 
@@ -23,7 +24,7 @@ def infer_schema(config: Any, run: Run) -> None:
     """
     if not config.data.path:
         raise UserError("--mode=schema needs --data.path=TABLE")
-    schema = schemas.infer(read_table(config.data.path))
+    schema = inference.infer(read_table(config.data.path))
     if run.output is None:
         run.show(schemas.dumps(schema))
         return

@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from common.cli.app import is_first_process
 from common.data import image_files, images, photos, prepared, records
 from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource
 from common.data.photos import RowPhotos
 from common.data.prepared import load_prepared
 from common.data.sources import Record
 from common.errors import UserError
+from common.parallel.processes import is_first_process
+from common.tables import inference, splits
 from common.tables import schema as schemas
-from common.tables import splits
 from common.tables import table as tables
 from common.tables.schema import Schema
 from common.tables.table import Rejection
@@ -97,7 +97,7 @@ def _read_table(
         rows = len(table.frame)
         table = tables.choose_rows(table, config.where)
         say(f"{config.path}: {len(table.frame)} of {rows} rows with {config.where}")
-    schema = schemas.load(config.schema) if config.schema else schemas.infer(table)
+    schema = schemas.load(config.schema) if config.schema else inference.infer(table)
     _check_images(schema, config.images)
     taken = schema.columns()
     if "split" in taken and schema.split != "split":

@@ -206,22 +206,6 @@ class Encoders:
             ) from error
 
 
-def members(text: str, separator: str) -> list[str]:
-    """The members of a set cell, blanks around them and empty ones removed.
-
-    Args:
-      text: the cell.
-      separator: what parts it; "json" for a JSON object or list, see
-        `common.tables.set_cells.members`.
-
-    Raises:
-      ValueError: the cell is no such JSON; `tables.check_rows` rejects its row.
-    """
-    if separator == set_cells.SEPARATOR:
-        return set_cells.members(text)
-    return [part for part in map(str.strip, text.split(separator)) if part]
-
-
 def count_unseen(
     arrays: Mapping[str, np.ndarray], spec: AttributeSpec
 ) -> dict[str, int]:
@@ -288,7 +272,7 @@ def _fit_vocabulary(
     counts: collections.Counter[str] = collections.Counter()
     for cell, count in cells.value_counts().items():
         if attribute.kind == "set":
-            for member in set(members(cell, attribute.separator)):
+            for member in set(set_cells.members(cell, attribute.separator)):
                 counts[member] += count
         else:
             counts[cell] += count
@@ -343,7 +327,7 @@ def _encode_set(frame: pd.DataFrame, vocabulary: Vocabulary) -> np.ndarray:
     codes, uniques = frame[attribute.columns[0]].factorize()
     hot = np.zeros((len(uniques) + 1, RESERVED + len(index)), np.float32)
     for row, cell in enumerate(uniques):
-        for member in members(cell, attribute.separator):
+        for member in set_cells.members(cell, attribute.separator):
             hot[row, index.get(member, UNKNOWN)] = 1
     # The code of an empty cell is -1; one without members is as good as empty.
     hot[~hot.any(axis=1), MISSING] = 1

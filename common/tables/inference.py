@@ -19,7 +19,6 @@ from common.tables.cells import (
     quoted,
     split_currency,
 )
-from common.tables.encoders import members
 from common.tables.schema import Attribute, Group, Images, Schema, Target
 from common.tables.table import SPLIT_NAMES, Table
 
@@ -209,7 +208,7 @@ def _find_json_set(column: _Column) -> _Role | None:
 def _json_members(value: str) -> list[str] | None:
     """The members of a JSON cell; None for lists of numbers and what is no set."""
     try:
-        found = set_cells.members(value)
+        found = set_cells.json_members(value)
     except ValueError:
         return None
     # Lists of numbers are measures or vectors, no vocabulary.
@@ -218,7 +217,7 @@ def _json_members(value: str) -> list[str] | None:
 
 
 def _is_photos(separator: str, value: str) -> bool:
-    names = members(value, separator) if separator else [value]
+    names = set_cells.members(value, separator) if separator else [value]
     return all(_PHOTO.fullmatch(name) and "://" not in name for name in names)
 
 
@@ -269,7 +268,9 @@ def _find_categories(column: _Column) -> _Role | None:
     values = column.values
     for separator in _SEPARATORS:
         if sum(separator in value for value in values) >= 2:
-            parts = {part for value in values for part in members(value, separator)}
+            parts = {
+                part for value in values for part in set_cells.members(value, separator)
+            }
             if len(parts) < min(len(values), MOST_CATEGORIES):
                 return _Role("set", separator)
     if column.distinct <= min(MOST_CATEGORIES, max(_FEW_CATEGORIES, column.filled / 2)):

@@ -8,13 +8,10 @@ import json
 import pathlib
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from common.errors import UserError
 from common.tables import set_cells
-
-if TYPE_CHECKING:  # models import this module where pandas may be absent
-    from common.tables.table import Table
 
 Kind = Literal["categorical", "continuous", "set"]
 
@@ -129,14 +126,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint to the closest known word, " (did you mean 'x'?)", or ""."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def infer(table: Table) -> Schema:
-    """Guesses the schema of a table; see `common.tables.inference`."""
-    # Imported late: it needs pandas, which models do without.
-    from common.tables import inference
-
-    return inference.infer(table)
 
 
 def _check_attributes(attributes: tuple[Attribute, ...]) -> None:

@@ -1,4 +1,6 @@
-"""Sets whose cells are JSON, such as the free attribute map of a marketplace."""
+"""Cells that hold a set: joined by a separator, or JSON as a marketplace's free
+attribute map.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,22 @@ if TYPE_CHECKING:  # models import this module where pandas may be absent
 SEPARATOR = "json"
 
 
-def members(text: str) -> list[str]:
+def members(text: str, separator: str) -> list[str]:
+    """The members of a set cell, blanks around them and empty ones removed.
+
+    Args:
+      text: the cell.
+      separator: what parts it; "json" for a JSON object or list, see `json_members`.
+
+    Raises:
+      ValueError: the cell is no such JSON; `table.check_rows` rejects its row.
+    """
+    if separator == SEPARATOR:
+        return json_members(text)
+    return [part for part in map(str.strip, text.split(separator)) if part]
+
+
+def json_members(text: str) -> list[str]:
     """The members of a cell that holds a JSON object or a JSON list.
 
     An object gives a member "key: value" for each entry, and one for each value of an
@@ -38,7 +55,7 @@ def members(text: str) -> list[str]:
 
 
 def find_faults(cells: pd.Series) -> dict[int, str]:
-    """Finds the cells that `members` can't read.
+    """Finds the cells that `json_members` can't read.
 
     Args:
       cells: [N] text; empty cells are NaN.
@@ -53,7 +70,7 @@ def find_faults(cells: pd.Series) -> dict[int, str]:
     codes, uniques = cells.factorize()
     for code, text in enumerate(uniques):
         try:
-            members(text)
+            json_members(text)
         except ValueError as error:
             reasons[code] = f"{quoted(text)} {error}"
     if not reasons:

@@ -27,7 +27,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from common.errors import UserError
-from common.parallel.execution import Execution, wait_for_all
+from common.parallel.execution import Execution
+from common.parallel.processes import wait_for_all
 from common.training import stray_errors, workdirs
 from common.training.saved_leaves import (
     check_leaves,

@@ -15,7 +15,7 @@ from common.reports.data_checks import (
 )
 from ican import data, train
 from ican.config import Config
-from ican.train import Prepared
+from ican.run import Prepared, prepare
 
 FILE = "check.html"
 
@@ -33,7 +33,7 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
     Raises:
       UserError: whatever the user can mend.
     """
-    run = train.prepare(config, workdir)
+    run = prepare(config, workdir)
     listings = run.examples.listings
     leak = find_leaks(listings)
     summary = [

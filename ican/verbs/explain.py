@@ -1,60 +1,17 @@
 """What the network looked at, drawn for single rows (paper, Fig. 6)."""
 
 import pathlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from common.data.crops import PhotosConfig, cut_photos
 from common.data.listings import Source
-from common.reports import figures, photo_figures
+from common.reports import figures
+from ican.figures import draw_row
 from ican.step import Seen
 
 if TYPE_CHECKING:
     from ican.verbs.predict import Model
-
-
-def side_of_map(positions: int) -> int:
-    """Side of the square feature map with that many positions."""
-    side = round(positions**0.5)
-    if side * side != positions:
-        raise ValueError(f"{positions} positions are no square map")
-    return side
-
-
-def draw_row(
-    source: Source,
-    row: int,
-    photos: PhotosConfig,
-    seen: Seen,
-    place: int,
-    names: Sequence[str],
-    title: str,
-) -> Figure:
-    """Draws photo, visual map, overlay and attribute bars of every cell.
-
-    Args:
-      source: of the photos.
-      row: of the source.
-      photos: how photos are cut.
-      seen: attention of some rows.
-      place: of this row in `seen`.
-      names: the attributes.
-      title: above the panel.
-    """
-    assert seen.visual_attention is not None and seen.attribute_attention is not None
-    photo = cut_photos(source[row]["images"], photos, None)[0][0]
-    maps = seen.visual_attention[place]  # [L, P]
-    side = side_of_map(maps.shape[-1])
-    return photo_figures.attention_panel(
-        photo,
-        np.asarray(maps).reshape(-1, side, side),  # [L, h, w]
-        np.asarray(seen.attribute_attention[place]),
-        names,
-        title,
-    )
 
 
 def draw_rows(

@@ -14,7 +14,8 @@ import pandas as pd
 
 from common.data import ingest
 from common.data.listings import NewRows, Source, Subset
-from common.parallel import execution as parallel
+from common.parallel import processes
+from common.parallel.execution import make_execution
 from common.reports import calibration
 from common.tables import table
 from common.training import workdirs
@@ -55,8 +56,8 @@ class Model:
         workdir = pathlib.Path(workdir)
         self.config = config or workdirs.load_config(workdir, Config, "ican")
         self.trained = saved_model.load(workdir, self.config)
-        parallel.start(self.config.parallel)
-        execution = parallel.make_execution(self.config.parallel)
+        processes.start(self.config.parallel)
+        execution = make_execution(self.config.parallel)
         self._task = dataclasses.replace(self.trained.task, devices=execution.devices)
         self._state = execution.replicate(self.trained.state)
         self._look = execution.compile_predict(self._task.see)

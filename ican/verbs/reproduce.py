@@ -13,7 +13,8 @@ from ican.config import Config
 from ican.metrics import TOP
 from ican.paper import rivals, tables
 from ican.paper.tables import Row
-from ican.train import Prepared, Say
+from ican.run import Prepared, prepare
+from ican.train import Say
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
@@ -80,7 +81,7 @@ def _open(row: Row, config: Config, workdir: pathlib.Path) -> Prepared:
     """The data as a network of the same inputs reads it."""
     kind = "concatenation" if row.kind == "boosting" else "attributes"
     model = dataclasses.replace(config.model, kind=kind)
-    return train.prepare(dataclasses.replace(config, model=model), workdir)
+    return prepare(dataclasses.replace(config, model=model), workdir)
 
 
 def result_row(row: Row, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from common.backbone import photo_features
-from common.backbone.training import PhotoRows
+from common.backbone.data import PhotoRows
+from common.backbone.extraction import load_photos, photo_vectors
 from common.data.ingest import describe
 from common.layers import resnet
 from common.parallel.execution import Execution, make_execution
@@ -20,11 +20,12 @@ from common.reports import data_checks, figures, page, result_tables
 from common.reports.data_checks import Cost
 from common.reports.page import Section
 from common.tables.splits import SPLITS
-from pricer import comparables, data, networks, train
+from pricer import comparables, data, networks
 from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.inputs import labels, sales, trimming
 from pricer.inputs.labels import Labels
+from pricer.run import wanted_labels
 from pricer.step import Scales, Task
 
 FILE = "check.html"
@@ -66,7 +67,7 @@ def prepare(config: Config) -> Prepared:
     execution.check_batch(config.networks.batch_size)
     examples = data.make_examples(config, data.load_listings(config))
     photos = data_checks.hash_photos(examples.listings)
-    wanted = train.wanted_labels(config, examples)
+    wanted = wanted_labels(config, examples)
     rows = {
         found.task: networks.rows_of(found, examples.listings, examples.kept)
         for found in wanted
@@ -326,10 +327,10 @@ def measure_look(run: Prepared) -> float:
     variables = run.execution.init(lambda: network.init(jax.random.key(0), example))
     return data_checks.measure_looks(
         run.execution,
-        functools.partial(photo_features.look, network),
+        functools.partial(photo_vectors, network),
         variables,
         run.examples.listings.source,
-        functools.partial(photo_features.load, photos),
+        functools.partial(load_photos, photos),
         config.networks.batch_size,
     )
 

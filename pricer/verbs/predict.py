@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from common.backbone import photo_features
+from common.backbone.extraction import load_photos
 from common.data import array_batches, ingest, pipeline
 from common.data.images import decode
 from common.data.listings import NewRows, Record, Source, Subset
-from common.parallel import execution as parallel
+from common.parallel import processes
+from common.parallel.execution import make_execution
 from common.tables.schema import Schema
 from common.tables.table import from_rows
 from common.training import workdirs
@@ -56,8 +57,8 @@ class Model:
         workdir = pathlib.Path(workdir)
         self.config = config or workdirs.load_config(workdir, Config, "pricer")
         self.trained = saved_model.load(workdir, self.config)
-        parallel.start(self.config.parallel)
-        execution = parallel.make_execution(self.config.parallel)
+        processes.start(self.config.parallel)
+        execution = make_execution(self.config.parallel)
         self._execution = execution
         self._weights = execution.replicate(self.trained.weights)
         self._look = execution.compile_predict(
@@ -129,7 +130,7 @@ class Model:
 
         def load(record: Record) -> dict[str, np.ndarray]:
             own = known.rows(place[record["row"]])
-            return {**photo_features.load(photos, record), **own.arrays()}
+            return {**load_photos(photos, record), **own.arrays()}
 
         with pipeline.eval_batches(
             Subset(source, rows), load, batch_size=self.config.networks.batch_size

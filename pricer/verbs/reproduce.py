@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from common.parallel import execution
+from common.parallel import processes
 from common.reports import claims, result_tables
 from common.training import workdirs
 from pricer import train
@@ -16,7 +16,7 @@ from pricer.config import Config
 from pricer.evaluation import COVERAGES
 from pricer.paper import rivals, tables
 from pricer.paper.tables import Row
-from pricer.train import Prepared, Say
+from pricer.run import Prepared, Say, prepare
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
@@ -39,7 +39,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     Raises:
       UserError: whatever the user can mend.
     """
-    execution.start(config.parallel)
+    processes.start(config.parallel)
     rows = tables.choose_rows(config.reproduce.rows, config)
     prepared: dict[Any, Prepared] = {}
     results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
@@ -53,7 +53,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
                 say(f"{row.name}, seed {seed}")
                 key = wanted.model.features, wanted.labels, wanted.comparables
                 if key not in prepared:
-                    prepared[key] = train.prepare(wanted, workdir / "networks", say)
+                    prepared[key] = prepare(wanted, workdir / "networks", say)
                 run = with_config(prepared[key], wanted)
                 if row.boosting:
                     values = boost(run, seed, folder)
@@ -61,7 +61,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
                     _, values, _ = train.train_heads(run, folder, say)
                 if jax.process_index() == 0:
                     workdirs.write_metrics(folder / workdirs.METRICS, values)
-                execution.wait_for_all("figures written")
+                processes.wait_for_all("figures written")
             results[row.name].append(workdirs.read_metrics(folder))
     return write_tables(workdir / "tables", config, rows, results)
 

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.parallel import execution as parallel
+from common.parallel import processes
+from common.parallel.execution import make_execution
 from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
@@ -25,8 +26,8 @@ from recsys.negatives import NegativeSampler
 from recsys.ranking.item_index import ItemIndex
 from recsys.ranking.ranker import Ranker, select
 from recsys.ranking.top_k import TopK
+from recsys.run import choose_form
 from recsys.step import Task
-from recsys.train import choose_form
 
 COLUMNS = ("user", "rank", "item", "score", "user_is", "error")
 
@@ -55,8 +56,8 @@ class Model:
         workdir = pathlib.Path(workdir)
         self.config = config or workdirs.load_config(workdir, Config, "recsys")
         self.trained = saved_model.load(workdir, self.config)
-        parallel.start(self.config.parallel)
-        execution = parallel.make_execution(self.config.parallel)
+        processes.start(self.config.parallel)
+        execution = make_execution(self.config.parallel)
         self.catalogue, self.left_out = data.load_catalogue(self.config, self.trained)
         ids = pd.Index(self.trained.item_ids)
         # Number of each item of the catalogue in training, and the other way round.

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from common.errors import UserError
-from common.parallel import execution
+from common.parallel import processes
 from common.reports import claims, result_tables
 from common.training import workdirs
 from recsys import data, train
@@ -15,7 +15,7 @@ from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.paper import rivals, tables
 from recsys.paper.tables import Results, Row
-from recsys.train import Say
+from recsys.run import Say
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
@@ -36,7 +36,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     Raises:
       UserError: whatever the user can mend.
     """
-    execution.start(config.parallel)
+    processes.start(config.parallel)
     if tables.JUDGED not in {f"ndcg@{length}" for length in config.ranking.lengths}:
         raise UserError(f"--ranking.lengths: claims are judged by {tables.JUDGED}")
     rows = tables.choose_rows(config.reproduce.rows)
@@ -50,7 +50,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
             wanted = row.apply(config, seed)
             if jax.process_index() == 0:
                 workdirs.start_record(folder, "recsys", wanted, train.FREE)
-            execution.wait_for_all("record started")
+            processes.wait_for_all("record started")
             if not (folder / workdirs.METRICS).exists():
                 say(f"{row.name}, seed {seed}")
                 if corpus is None or split_seed != wanted.data.split_seed:
@@ -61,7 +61,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
                     values = train.run_once(wanted, corpus, folder)
                 if jax.process_index() == 0:
                     workdirs.write_metrics(folder / workdirs.METRICS, values)
-                execution.wait_for_all("figures written")
+                processes.wait_for_all("figures written")
             results[row.name].append(workdirs.read_metrics(folder))
     if jax.process_index() == 0:
         return write_tables(workdir / "tables", config, rows, results)

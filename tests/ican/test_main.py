@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from common.config import configs
+from common.tables import inference
 from common.tables import schema as schemas
 from common.tables.table import read_table
 from ican import main as program
@@ -157,7 +158,7 @@ def test_export_writes_a_folder(attributes_run, tmp_path, capsys):
 
 def test_schema_is_printed_or_written(shop, tmp_path, capsys):
     table = shop.folder / "table.csv"
-    wanted = schemas.infer(read_table(table))
+    wanted = inference.infer(read_table(table))
     assert call("--mode=schema", f"--data.path={table}") == 0
     assert schemas.loads(capsys.readouterr().out) == wanted
     output = tmp_path / "schema.json"

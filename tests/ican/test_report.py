@@ -10,6 +10,7 @@ from PIL import Image
 
 from ican import evaluation, report, train
 from ican.evaluation import Calibration
+from ican.run import prepare
 from ican.step import Seen
 
 
@@ -99,7 +100,7 @@ def test_the_page_runs_no_program(photo_run, tmp_path):
     def refuse(*args):
         raise AssertionError("a program was run")
 
-    run = train.prepare(photo_run.config, tmp_path)
+    run = prepare(photo_run.config, tmp_path)
     run = dataclasses.replace(run, look=refuse)
     rng = np.random.default_rng(0)
     seen = Seen(

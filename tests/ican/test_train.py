@@ -11,6 +11,7 @@ from common.layers import resnet
 from common.training import checkpointing, metric_writer, tree_paths
 from ican import saved_model, train
 from ican.config import Config
+from ican.run import prepare
 from tests.ican.conftest import random_backbone
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -71,7 +72,7 @@ def test_only_free_settings_may_change(attributes_run):
 
 
 def test_a_run_takes_all_weights_of_another(photo_run, shop, tmp_path):
-    start = train.prepare(shop.config(), tmp_path, photo_run.workdir).start
+    start = prepare(shop.config(), tmp_path, photo_run.workdir).start
     arrays = checkpointing.load_arrays(photo_run.workdir)
     found = tree_paths.flatten(start)
     assert {name.split("/")[1] for name in found if name.startswith("params")} == {
@@ -87,11 +88,11 @@ def test_weights_of_a_run_on_cached_features_have_their_backbone(
     cached_run, shop, tmp_path
 ):
     """Fine-tuning end to end must not begin with a random backbone."""
-    run = train.prepare(shop.config(), tmp_path, cached_run.workdir)
+    run = prepare(shop.config(), tmp_path, cached_run.workdir)
     backbone = {name: modules["backbone"] for name, modules in run.start.items()}
     jax.tree.map(np.testing.assert_array_equal, backbone, random_backbone())
     config = shop.cached_config(backbone__weights="")
-    run = train.prepare(config, tmp_path, cached_run.workdir)
+    run = prepare(config, tmp_path, cached_run.workdir)
     assert set(run.start["params"]) == {"head", "missing_photo"}
     assert run.task.features == (4, 128)
 
@@ -111,13 +112,13 @@ def test_what_can_not_work_is_refused_before_the_first_step(
     changes, message, shop, tmp_path
 ):
     with pytest.raises(UserError, match=message):
-        train.prepare(shop.config(**changes), tmp_path)
+        prepare(shop.config(**changes), tmp_path)
 
 
 def test_weights_of_another_depth_are_refused(shop, tmp_path):
     config = shop.config(backbone__weights=str(shop.backbone), backbone__depth="18")
     with pytest.raises(UserError, match="holds a ResNet-tiny, the config asks for 18"):
-        train.prepare(config, tmp_path)
+        prepare(config, tmp_path)
 
 
 def test_weights_with_too_few_stages_are_refused(shop, tmp_path):
@@ -125,16 +126,14 @@ def test_weights_with_too_few_stages_are_refused(shop, tmp_path):
     path = tmp_path / "part.safetensors"
     pretrained.save_resnet(path, resnet.SIZES["tiny"].up_to(2), first)
     with pytest.raises(UserError, match="part.safetensors: backbone/stage3_block0"):
-        train.prepare(shop.config(backbone__weights=str(path)), tmp_path)
+        prepare(shop.config(backbone__weights=str(path)), tmp_path)
 
 
 def test_weights_of_another_kind_are_refused(photo_run, shop, tmp_path):
     with pytest.raises(UserError, match="network has no 'backbone'"):
-        train.prepare(
-            shop.config(model__kind="attributes"), tmp_path, photo_run.workdir
-        )
+        prepare(shop.config(model__kind="attributes"), tmp_path, photo_run.workdir)
     with pytest.raises(UserError, match="head/.* has shape"):
-        train.prepare(shop.config(model__kind="block"), tmp_path, photo_run.workdir)
+        prepare(shop.config(model__kind="block"), tmp_path, photo_run.workdir)
 
 
 def test_features_are_cached_of_frozen_backbones_alone():

@@ -6,7 +6,8 @@ import pytest
 
 from common.config import configs
 from common.layers import resnet
-from common.parallel.execution import SINGLE, ParallelConfig, make_execution
+from common.parallel.execution import SINGLE, make_execution
+from common.parallel.processes import ParallelConfig
 from common.tables.encoders import AttributeSize, AttributeSpec
 from common.training import metrics, tree_paths
 from ican import ensemble, zones

@@ -22,6 +22,7 @@ from common.layers import resnet
 from common.training import checkpointing, workdirs
 from pricer import report, saved_model, train
 from pricer.config import Config
+from pricer.run import prepare
 from tests.integration import pair
 from tests.pricer.conftest import open_shop
 from tests.quick_compilation import compiling_quickly
@@ -151,7 +152,7 @@ def train_in_pair(folder, settings):
     networks = run(modes["jit"], folder / "jit") / saved_model.NETWORKS
     with small_networks():
         # Training the networks once more would take most of the time.
-        prepared = train.prepare(modes["pmap"], networks, print)
+        prepared = prepare(modes["pmap"], networks, print)
         _, values, _ = train.train_heads(prepared, folder / "pmap", print)
     if jax.process_index() == 0:
         workdirs.write_metrics(folder / "pmap" / workdirs.METRICS, values)
@@ -174,9 +175,7 @@ def test_dropout_matters_here(shop, reference, tmp_path):
     """Without it the same features give other heads: the tests above see its masks."""
     config = make_config(shop, reference, dropout=0.0, devices=1)
     with small_networks():
-        prepared = train.prepare(
-            config, reference / saved_model.NETWORKS, lambda text: None
-        )
+        prepared = prepare(config, reference / saved_model.NETWORKS, lambda text: None)
         prepared.heads.train(tmp_path)
     with pytest.raises(AssertionError, match="params"):
         assert_same_arrays(tmp_path, reference)

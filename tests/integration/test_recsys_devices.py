@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 
 from common.config import configs
-from common.parallel import execution
+from common.parallel import execution, processes
 from common.training import metric_writer
 from recsys import data, train
 from recsys.config import Config
+from recsys.run import prepare
 from tests.integration import pair
 from tests.quick_compilation import compiling_quickly
 
@@ -85,8 +86,8 @@ def make_config(cache, kind="exact", **layout):
 
 def run(config, folder):
     """Trains, then judges the lists."""
-    execution.start(config.parallel)
-    ready = train.prepare(config, data.load(config))
+    processes.start(config.parallel)
+    ready = prepare(config, data.load(config))
     params = train.train(ready, folder)
     values, judged = train.judge(ready, params)
     host = ready.execution.to_host(params)
@@ -152,7 +153,7 @@ def test_tables_cut_over_devices_do_not_matter(
     """Four copies of the tables, each on two devices; small ones are cut here, too."""
     monkeypatch.setattr(execution, "MIN_SHARDED_SIZE", 64)
     config = make_config(cache, "sampled", devices=8, model_axis=2)
-    ready = train.prepare(config, data.load(config))
+    ready = prepare(config, data.load(config))
     params = jax.eval_shape(ready.task.init).params
     specs = {n: ready.execution.saved_structs(p).sharding for n, p in params.items()}
     cut = {name for name, spec in specs.items() if not spec.is_fully_replicated}
@@ -164,7 +165,7 @@ def test_training_moved_everything_that_is_compared(cache, references):
     """And the two kinds have come to other lists."""
     for kind, wanted in references.items():
         config = make_config(cache, kind, devices=1)
-        ready = train.prepare(config, data.load(config))
+        ready = prepare(config, data.load(config))
         first = ready.execution.init(ready.task.init, None).params
         host = ready.execution.to_host(first)
         for name, array in wanted.params.items():

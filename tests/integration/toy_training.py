@@ -26,9 +26,10 @@ from flax import linen as nn
 
 from common.errors import UserError
 from common.layers.dropout import Dropout
-from common.parallel import execution as parallel
-from common.parallel import rng
+from common.parallel import processes, rng
 from common.parallel.devices import Devices
+from common.parallel.execution import Execution, make_execution
+from common.parallel.processes import ParallelConfig
 from common.training import metrics, optim, train_loop
 from common.training.loop_config import LoopConfig
 
@@ -123,7 +124,7 @@ def eval_batches(toy: Toy):
 
 
 def make_phase(
-    toy: Toy, name: str, steps: int, execution: parallel.Execution
+    toy: Toy, name: str, steps: int, execution: Execution
 ) -> train_loop.Phase:
     devices = execution.devices
     net = Net(toy.width, devices)
@@ -196,10 +197,8 @@ def make_phase(
 
 def make_run(toy: Toy):
     """(phases, loop config, execution) of a toy."""
-    execution = parallel.make_execution(
-        parallel.ParallelConfig(
-            mode=toy.mode, devices=toy.devices, model_axis=toy.model_axis
-        )
+    execution = make_execution(
+        ParallelConfig(mode=toy.mode, devices=toy.devices, model_axis=toy.model_axis)
     )
     config = LoopConfig(
         batch_size=toy.batch_size,
@@ -227,8 +226,8 @@ def train(workdir, toy: Toy) -> train_loop.Result:
 def main(workdir: str, settings: str) -> None:
     toy = Toy(**json.loads(settings))
     if toy.coordinator:
-        parallel.start(
-            parallel.ParallelConfig(
+        processes.start(
+            ParallelConfig(
                 distributed=True,
                 coordinator=toy.coordinator,
                 process_count=2,

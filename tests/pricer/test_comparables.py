@@ -6,7 +6,8 @@ import pytest
 
 from common.data.feature_cache import FeatureCache
 from common.errors import UserError
-from common.parallel.execution import ParallelConfig, make_execution
+from common.parallel.execution import make_execution
+from common.parallel.processes import ParallelConfig
 from pricer import comparables, features
 from pricer.comparables import NAMES, NO_GROUP, Comparables
 from pricer.config import ComparablesConfig

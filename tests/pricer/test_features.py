@@ -10,7 +10,8 @@ from common.data.images import decode
 from common.errors import UserError
 from common.layers import resnet
 from common.parallel.execution import make_execution
-from pricer import data, features, networks, train
+from pricer import data, features, networks
+from pricer.run import train_network, wanted_labels
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -56,10 +57,8 @@ def prepared(run):
     examples = data.make_examples(run.config, listings)
     execution = make_execution(run.config.parallel)
     found = [
-        train.train_network(
-            run.config, wanted, examples, execution, run.workdir / "networks"
-        )
-        for wanted in train.wanted_labels(run.config, examples)
+        train_network(run.config, wanted, examples, execution, run.workdir / "networks")
+        for wanted in wanted_labels(run.config, examples)
     ]
     return listings, execution, found
 

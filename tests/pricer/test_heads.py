@@ -8,7 +8,8 @@ import pytest
 
 from common.config import configs
 from common.data.feature_cache import FeatureCache
-from common.parallel.execution import ParallelConfig, make_execution
+from common.parallel.execution import make_execution
+from common.parallel.processes import ParallelConfig
 from common.training import checkpointing, loop_config
 from pricer import gate, heads
 from pricer.config import Config

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from common.config import configs
-from common.parallel.execution import ParallelConfig, make_execution
+from common.parallel.execution import make_execution
+from common.parallel.processes import ParallelConfig
 from recsys import evaluation, metrics
 from recsys import step as tasks
 from recsys.config import Config

@@ -17,6 +17,7 @@ from common.config import configs
 from common.training import metric_writer
 from recsys import data, evaluation, train
 from recsys.config import Config
+from recsys.run import prepare
 from tests.quick_compilation import compiling_quickly
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -339,7 +340,7 @@ def test_training_ranks_better_than_chance_and_than_no_training(tmp_path):
         },
     )
     corpus = data.load(config)
-    run = train.prepare(config, corpus)
+    run = prepare(config, corpus)
     programs = corpus, run.ranker
     first = run.execution.init(run.task.init, None).params
     before = evaluation.judge(config, *programs, first, "test")

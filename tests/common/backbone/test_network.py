@@ -4,8 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from common.backbone import network
-from common.backbone.network import PhotoNetwork, PhotoTask, State
+from common.backbone.network import PhotoNetwork
+from common.backbone.step import PhotoTask, State, measure_classes
 from common.layers import resnet
 from tests.quick_compilation import compiling_quickly
 
@@ -15,7 +15,7 @@ SMOOTHING = 0.3
 
 
 def measure(logits, batch):
-    return network.measure_classes(logits, batch["label"], SMOOTHING)
+    return measure_classes(logits, batch["label"], SMOOTHING)
 
 
 TASK = PhotoTask(PhotoNetwork("tiny", 6), measure, optax.sgd(0.5), side=16)

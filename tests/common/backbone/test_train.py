@@ -6,7 +6,7 @@ import pytest
 
 from common import pretrained
 from common.backbone import data, train
-from common.backbone.network import PhotoTask
+from common.backbone.step import PhotoTask
 from common.config import configs
 from common.errors import UserError
 from common.training import checkpointing, tree_paths

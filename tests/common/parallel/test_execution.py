@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.parallel import execution as parallel
+from common.parallel import processes
+from common.parallel.execution import all_finite, make_execution
+from common.parallel.processes import ParallelConfig
 
 LAYOUTS = [
     {"mode": "jit", "devices": 1},
@@ -17,7 +19,7 @@ LAYOUTS = [
 
 @pytest.fixture(params=LAYOUTS, ids=lambda p: "-".join(str(v) for v in p.values()))
 def execution(request):
-    return parallel.make_execution(parallel.ParallelConfig(**request.param))
+    return make_execution(ParallelConfig(**request.param))
 
 
 def test_step_sees_the_whole_batch(execution):
@@ -100,8 +102,8 @@ def test_init_takes_the_state_before(execution):
 
 
 def test_only_large_arrays_are_cut():
-    config = parallel.ParallelConfig(devices=8, model_axis=4)
-    execution = parallel.make_execution(config)
+    config = ParallelConfig(devices=8, model_axis=4)
+    execution = make_execution(config)
     shapes = {
         "table": (1 << 14, 8),  # rows
         "wide": (3, 1 << 16),  # columns
@@ -132,14 +134,14 @@ def test_only_large_arrays_are_cut():
 
 def test_all_finite():
     good = {"a": jnp.ones(3), "n": jnp.arange(2), "key": jax.random.key(0)}
-    assert parallel.all_finite(good)
-    assert not parallel.all_finite({**good, "a": jnp.array([1.0, jnp.inf])})
-    assert not parallel.all_finite({**good, "b": jnp.array(jnp.nan, jnp.bfloat16)})
+    assert all_finite(good)
+    assert not all_finite({**good, "a": jnp.array([1.0, jnp.inf])})
+    assert not all_finite({**good, "b": jnp.array(jnp.nan, jnp.bfloat16)})
 
 
 @pytest.mark.parametrize("layout", [LAYOUTS[1], LAYOUTS[4]])
 def test_uneven_batches_are_refused(layout):
-    execution = parallel.make_execution(parallel.ParallelConfig(**layout))
+    execution = make_execution(ParallelConfig(**layout))
     with pytest.raises(UserError, match=r"shape \(6, 2\) .* multiple of"):
         execution.put({"x": np.zeros((6, 2))})
     with pytest.raises(UserError, match="batch size 6"):
@@ -159,11 +161,11 @@ def test_uneven_batches_are_refused(layout):
 )
 def test_meaningless_layouts_are_refused(config, message):
     with pytest.raises(UserError, match=message):
-        parallel.make_execution(parallel.ParallelConfig(**config))
+        make_execution(ParallelConfig(**config))
 
 
 def test_start_does_nothing_for_one_process():
-    parallel.start(parallel.ParallelConfig())
+    processes.start(ParallelConfig())
     assert not jax.distributed.is_initialized()
 
 
@@ -175,14 +177,14 @@ def test_compiled_programs_are_kept_where_the_user_did_not_say(before, after):
     kept = getattr(jax.config, name)
     try:
         jax.config.update(name, before)
-        parallel.start(parallel.ParallelConfig(compilation_cache="programs"))
+        processes.start(ParallelConfig(compilation_cache="programs"))
         assert getattr(jax.config, name) == after
     finally:
         jax.config.update(name, kept)
 
 
 def test_incomplete_distributed_settings_are_one_clear_line():
-    config = parallel.ParallelConfig(distributed=True, coordinator="localhost:1")
+    config = ParallelConfig(distributed=True, coordinator="localhost:1")
     with pytest.raises(UserError, match="--parallel.distributed: could not join") as e:
-        parallel.start(config)
+        processes.start(config)
     assert "\n" not in str(e.value)

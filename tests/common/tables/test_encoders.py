@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from common.tables import encoders
+from common.tables import encoders, set_cells
 from common.tables.cells import TEXT
 from common.tables.encoders import AttributeSize, AttributeSpec, Encoders
 from common.tables.schema import Attribute, Schema
@@ -156,15 +156,15 @@ def test_constants_and_typing_errors_stay_within_limits():
     ],
 )
 def test_members_by_hand(text, separator, expected):
-    assert encoders.members(text, separator) == expected
+    assert set_cells.members(text, separator) == expected
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.text("a |:é\n")))
 def test_members_of_a_map_of_texts(entries):
     expected = [f"{k.strip()}: {v.strip()}" for k, v in entries.items() if v.strip()]
-    assert encoders.members(json.dumps(entries), "json") == expected
+    assert set_cells.members(json.dumps(entries), "json") == expected
     text = json.dumps(entries, ensure_ascii=False, indent=1)
-    assert encoders.members(text, "json") == expected
+    assert set_cells.members(text, "json") == expected
 
 
 def test_a_column_of_json_by_hand():

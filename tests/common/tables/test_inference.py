@@ -19,7 +19,7 @@ def infer(**columns) -> Schema:
         {name: cells[i % len(cells)] for name, cells in columns.items()}
         for i in range(count)
     ]
-    return schemas.infer(from_rows(rows))
+    return inference.infer(from_rows(rows))
 
 
 def test_a_whole_table():
@@ -158,7 +158,7 @@ NAME = st.sampled_from(["price_usd", "id", "title", "split", "date", "x", "y"])
 @given(st.lists(st.dictionaries(NAME, CELL, min_size=1), min_size=1, max_size=8))
 def test_every_column_of_any_table_gets_exactly_one_role(rows):
     table = from_rows(rows)
-    found = schemas.infer(table)
+    found = inference.infer(table)
     ignored = [name for name, _ in found.ignored]
     assert sorted([*found.columns(), *ignored]) == sorted(table.frame.columns)
     assert schemas.loads(schemas.dumps(found)) == found
@@ -178,7 +178,7 @@ def test_a_sample_of_the_values_is_enough(monkeypatch):
 def real(path: str) -> Schema:
     if not (DATA / path).exists():
         pytest.skip("the real data are not here")
-    return schemas.infer(read_table(DATA / path))
+    return inference.infer(read_table(DATA / path))
 
 
 def test_real_sales():

@@ -36,7 +36,7 @@ from common.tables.cells import TEXT
     ],
 )
 def test_members_by_hand(text, expected):
-    assert set_cells.members(text) == expected
+    assert set_cells.json_members(text) == expected
 
 
 BAD = [
@@ -68,7 +68,7 @@ BAD = [
 @pytest.mark.parametrize(("text", "reason"), BAD, ids=[text[:20] for text, _ in BAD])
 def test_what_is_no_set_has_a_reason_of_one_line(text, reason):
     with pytest.raises(ValueError) as caught:
-        set_cells.members(text)
+        set_cells.json_members(text)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
 
@@ -101,7 +101,7 @@ json_values = st.recursive(
 @given(json_values.map(json.dumps) | st.text())
 def test_any_text_has_clean_members_or_a_reason(text):
     try:
-        found = set_cells.members(text)
+        found = set_cells.json_members(text)
     except ValueError as error:
         assert type(error) is ValueError and str(error)
     else:

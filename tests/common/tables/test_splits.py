@@ -10,8 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from common.errors import UserError
-from common.tables import schema as schemas
-from common.tables import splits
+from common.tables import inference, splits
 from common.tables.cells import TEXT
 from common.tables.schema import Group, Schema
 from common.tables.table import check_rows, read_table
@@ -225,7 +224,7 @@ def test_leakage_counts_texts_and_photos():
 @pytest.mark.skipif(not SALES.exists(), reason="the real sales are not here")
 def test_real_sales_leak_by_row_and_not_by_group():
     table = read_table(SALES)
-    schema = schemas.infer(table)
+    schema = inference.infer(table)
     frame, _ = check_rows(table, schema)
     split = splits.assign(frame, schema)
     assert splits.leakage(frame, schema, split).either == 0

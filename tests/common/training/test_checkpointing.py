@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.parallel.execution import ParallelConfig, make_execution
+from common.parallel.execution import make_execution
+from common.parallel.processes import ParallelConfig
 from common.training import checkpointing, tree_paths
 from common.training.checkpointing import Checkpoints
 

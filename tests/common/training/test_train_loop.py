@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.parallel.execution import ParallelConfig, make_execution
+from common.parallel.execution import make_execution
+from common.parallel.processes import ParallelConfig
 from common.training import checkpointing, metric_writer, train_loop
 from common.training.loop_config import LoopConfig
 from common.training.train_loop import Phase

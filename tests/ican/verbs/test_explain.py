@@ -5,18 +5,18 @@ import pytest
 from PIL import Image
 
 from common.data.crops import PhotosConfig
+from ican.figures import draw_row, side_of_map
 from ican.step import Seen
-from ican.verbs import explain
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 14])
 def test_side_of_a_square_map(side):
-    assert explain.side_of_map(side * side) == side
+    assert side_of_map(side * side) == side
 
 
 def test_a_map_that_is_no_square_is_refused():
     with pytest.raises(ValueError, match="6 positions"):
-        explain.side_of_map(6)
+        side_of_map(6)
 
 
 def test_a_panel_shows_the_row_it_is_asked_for():
@@ -30,7 +30,7 @@ def test_a_panel_shows_the_row_it_is_asked_for():
         source.append({"row": row, "images": [file.getvalue()]})
     maps = rng.dirichlet(np.ones(4), size=(2, 3))  # [B, L, P]
     weights = rng.dirichlet(np.ones(2), size=(2, 3))  # [B, L, A]
-    figure = explain.draw_row(
+    figure = draw_row(
         source,
         2,
         PhotosConfig(resize=10, crop=8),

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from pricer import data, train
+from pricer import data
 from pricer.comparables import NO_GROUP
 from pricer.gate import Threshold
 from pricer.inputs import photo_quality
+from pricer.run import prepare
 from pricer.verbs.predict import TOO_LITTLE, Model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -45,7 +46,7 @@ def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
 
 def test_training_rows_are_compared_with_others_only(model, run):
     """Seen again from their photos, as `evaluate --split=train` does."""
-    stored = train.prepare(run.config, run.workdir / "networks", lambda text: None)
+    stored = prepare(run.config, run.workdir / "networks", lambda text: None)
     examples, heads = stored.examples, stored.heads
     rows = examples.rows("train")[:20]
     wanted = heads.see(stored.execution.replicate(model.trained.state), rows)

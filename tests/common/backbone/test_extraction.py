@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from common.backbone import photo_features
+from common.backbone.extraction import pool_photos
 
 
 def test_several_photos_are_averaged_and_none_gives_zeros():
@@ -14,5 +14,5 @@ def test_several_photos_are_averaged_and_none_gives_zeros():
     photos[0, 0], photos[0, 1] = 10, 30
     photos[1, 0], photos[1, 1] = 10, 99
     mask = jnp.array([[1.0, 1], [1, 0], [0, 0]])
-    found = photo_features.pool_photos(Brightness(), {}, jnp.asarray(photos), mask)
+    found = pool_photos(Brightness(), {}, jnp.asarray(photos), mask)
     np.testing.assert_allclose(found, [[20] * 3, [10] * 3, [0] * 3])

@@ -1,0 +1,76 @@
+"""The processes of one run: how they find each other, and who speaks for all."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+from jax.experimental import multihost_utils
+
+from common.config.configs import check_bounds, knob
+from common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelConfig:
+    """Where a run executes."""
+
+    mode: Literal["jit", "pmap"] = knob("jit", "how one step is spread over devices")
+    devices: int = knob(0, "devices to use, the first ones; 0 = all", low=0)
+    model_axis: int = knob(
+        1, "devices that share one copy of the large arrays (jit only)", low=1
+    )
+    distributed: bool = knob(False, "this is one of several processes of one run")
+    coordinator: str = knob(
+        "", "HOST:PORT of process 0; empty = ask the cluster's environment"
+    )
+    process_count: int = knob(0, "number of processes; 0 = ask the cluster", low=0)
+    process_id: int = knob(-1, "number of this process; -1 = ask the cluster", low=-1)
+    compilation_cache: str = knob(
+        ".cache/jax",
+        "folder of compiled programs, so that the next run starts sooner; empty = none;"
+        " JAX_COMPILATION_CACHE_DIR wins over it",
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+def start(config: ParallelConfig) -> None:
+    """Joins the other processes of the run; call it before any other JAX function.
+
+    Also says where compiled programs are kept.
+
+    Raises:
+      UserError: where the processes can't find each other.
+    """
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if config.compilation_cache and not chosen:
+        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
+    if not config.distributed or jax.distributed.is_initialized():
+        return
+    options: dict[str, Any] = {}
+    if config.coordinator:
+        options = {
+            "coordinator_address": config.coordinator,
+            "num_processes": config.process_count,
+            "process_id": config.process_id,
+        }
+    try:
+        jax.distributed.initialize(**options)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--parallel.distributed: could not join the other processes ({reason}); "
+            "set coordinator, process_count and process_id alike in each of them"
+        ) from error
+
+
+def wait_for_all(place: str) -> None:
+    """Waits until every process of the run has come to a place, named for errors."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(place)
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all; asks no device before `start` has."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0

@@ -1,0 +1,100 @@
+"""What stands before the first step of a run: data, network, devices."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from common import pretrained
+from common.errors import UserError
+from common.parallel.execution import Execution, make_execution
+from ican import data, features, saved_model
+from ican.config import BackboneConfig, Config
+from ican.data import Examples
+from ican.step import Task
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run before its first step.
+
+    Attributes:
+      config: of the run.
+      execution: what it runs on.
+      examples: rows and what was fitted on them.
+      task: the network.
+      start: host tree of weights to begin with.
+      look: what the network sees, compiled.
+    """
+
+    config: Config
+    execution: Execution
+    examples: Examples
+    task: Task
+    start: Mapping[str, Any]
+    look: saved_model.Look
+
+
+def prepare(
+    config: Config, workdir: pathlib.Path, init_from: pathlib.Path | None = None
+) -> Prepared:
+    """Opens data, backbone and devices.
+
+    Args:
+      config: of the run.
+      workdir: of the run; gets a copy of a backbone that features are cached of.
+      init_from: workdir of another run to take all weights from.
+
+    Raises:
+      UserError: whatever is wrong with data, weights or settings.
+    """
+    execution = make_execution(config.parallel)
+    execution.check_batch(config.train.batch_size)
+    examples = data.make_examples(config, data.load_listings(config))
+    start, origin = _starting_weights(config, init_from)
+    shape = None
+    if config.backbone.cache and config.model.sees_photos:
+        examples, shape = features.cache(config, examples, execution, start, workdir)
+        start = {
+            collection: {k: v for k, v in modules.items() if k != "backbone"}
+            for collection, modules in start.items()
+        }
+    train_prices = examples.prices[examples.listings.indices("train")]
+    task = Task(
+        config,
+        examples.encoders.spec(),
+        examples.ensemble,
+        examples.ensemble.class_counts(train_prices),
+        shape,
+        execution.devices,
+    )
+    task.check_start(start, origin)
+    look = execution.compile_predict(task.see)
+    return Prepared(config, execution, examples, task, start, look)
+
+
+def _starting_weights(
+    config: Config, init_from: pathlib.Path | None
+) -> tuple[dict[str, Any], str]:
+    """Weights to begin with, and where they come from."""
+    start: dict[str, Any] = {}
+    origin = ""
+    if init_from is not None:
+        start, origin = saved_model.load_weights(init_from), str(init_from)
+    elif config.backbone.weights and config.model.sees_photos:
+        start, origin = _backbone_weights(config.backbone), config.backbone.weights
+    random = "backbone" not in start.get("params", {})
+    if random and config.backbone.frozen and config.model.sees_photos:
+        raise UserError(
+            "--backbone.frozen keeps random weights for ever: give trained ones"
+            " with --backbone.weights=FILE"
+        )
+    return start, origin
+
+
+def _backbone_weights(config: BackboneConfig) -> dict[str, Any]:
+    """Weights that the user brings."""
+    variables = pretrained.resnet_of_depth(
+        config.weights, config.depth, "backbone.depth", config.stages
+    )
+    return {name: {"backbone": tree} for name, tree in variables.items()}

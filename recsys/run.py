@@ -1,0 +1,55 @@
+"""What stands before the first step of a run: model, devices, ranker."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+
+from common.parallel.execution import Execution, make_execution
+from recsys import step
+from recsys.config import Config
+from recsys.corpus.corpus import Corpus
+from recsys.models.projection import Form
+from recsys.ranking.ranker import Ranker
+from recsys.step import Task
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A run whose data are there.
+
+    Attributes:
+      config: of the run.
+      corpus: users, items, interactions.
+      execution: what it runs on.
+      task: the model and its step.
+      ranker: makes lists.
+    """
+
+    config: Config
+    corpus: Corpus
+    execution: Execution
+    task: Task
+    ranker: Ranker
+
+
+def prepare(config: Config, corpus: Corpus) -> Run:
+    """A run over a corpus, ready to be trained or judged."""
+    execution = make_execution(config.parallel)
+    model = step.model_for(config, corpus, choose_form(config, execution))
+    own = Task(config, model, execution.devices)
+    return Run(config, corpus, execution, own, Ranker(own, corpus.catalogue, execution))
+
+
+def choose_form(config: Config, execution: Execution) -> Form:
+    """Which form of products with a matrix per category a run takes.
+
+    Tiles run one after another, so they suit a processor; and a batch that jit spreads
+    over several devices would be brought together for them.
+    """
+    if config.model.projection != "auto":
+        return config.model.projection
+    spread = config.parallel.mode == "jit" and execution.data_size > 1
+    return "gather" if spread or jax.default_backend() != "cpu" else "tiles"
