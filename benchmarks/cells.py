@@ -27,9 +27,11 @@ class LoopedCoAttention(CoAttention):
         maps = cell.project(positions, attributes)
         refinement, observations = cell.start(maps), []
         for _ in range(self.config.cells):
-            refinement, seen = cell(refinement, maps, train=train)
-            observations.append(seen)
-        return jax.tree.map(lambda *seen: jnp.stack(seen, 1), *observations)
+            refinement, observation = cell(refinement, maps, train=train)
+            observations.append(observation)
+        return jax.tree.map(
+            lambda *observation: jnp.stack(observation, 1), *observations
+        )
 
 
 def gradients(module: nn.Module, *inputs: Any) -> Callable[[], Any]:
@@ -46,8 +48,8 @@ def gradients(module: nn.Module, *inputs: Any) -> Callable[[], Any]:
             # Attention maps are read off, no gradient comes from them.
             return result[:-2], result[-2:]
 
-        seen, pull, maps = jax.vjp(apply, variables, first, has_aux=True)
-        return seen, maps, pull(jax.tree.map(jnp.ones_like, seen))
+        observation, pull, maps = jax.vjp(apply, variables, first, has_aux=True)
+        return observation, maps, pull(jax.tree.map(jnp.ones_like, observation))
 
     arguments = jax.device_put((variables, inputs[0], inputs[1:], key))
     return lambda: jax.block_until_ready(run(*arguments))

@@ -15,7 +15,7 @@ from ican import ensemble as ensembles
 from ican import zones
 from ican.config import BackboneConfig, Config
 from ican.model_config import IcanConfig, ModelConfig
-from ican.step import State, Task
+from ican.step import Learner, State
 
 _CATEGORIES = RESERVED + 13
 
@@ -88,7 +88,7 @@ class Training:
         fitted = zones.fit(config.zones, prices)
         ensemble = ensembles.build(config.ensemble, fitted, prices)
         counts = ensemble.class_counts(prices)
-        task = Task(config, self.spec, ensemble, counts, None, SINGLE)
+        learner = Learner(config, self.spec, ensemble, counts, None, SINGLE)
         prices = prices[: self.batch]
         shape = (self.batch, 1, self.pixels, self.pixels, 3)
         items = {
@@ -101,10 +101,10 @@ class Training:
         }
         self._items = jax.device_put(items)
         self._key = jax.random.key(0)
-        shapes = jax.eval_shape(lambda: task.init({}))
+        shapes = jax.eval_shape(lambda: learner.init({}))
         self._state: State = jax.device_put(draw(shapes))
-        self._function = task.step
-        self._step = jax.jit(task.step, donate_argnums=0)
+        self._function = learner.step
+        self._step = jax.jit(learner.step, donate_argnums=0)
 
     def operations(self) -> int:
         """Arithmetic operations of the products in one step."""

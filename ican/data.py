@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -151,25 +150,13 @@ class Examples:
             batch_size=loop.batch_size,
             seed=loop.seed,
             start_step=start_step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
             workers=loop.workers,
         )
 
-    def eval_batches(self, rows: np.ndarray, batch_size: int) -> pipeline.Batches:
-        """This process' part of some rows, in order, the last batch padded."""
-        return eval_batches(Subset(self.source, rows), self.loader, batch_size)
-
-
-def eval_batches(source: Source, loader: Loader, batch_size: int) -> pipeline.Batches:
-    """This process' part of all rows of a source, in order, the last batch padded."""
-    return pipeline.eval_batches(
-        source,
-        loader.load,
-        batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
+    def eval_batches(self, split: str, batch_size: int) -> pipeline.Batches:
+        """This process' part of a split, in order, the last batch padded."""
+        rows = Subset(self.source, self.listings.indices(split))
+        return pipeline.eval_batches(rows, self.loader.load, batch_size=batch_size)
 
 
 def make_examples(config: Config, listings: Listings) -> Examples:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from common.data.crops import PhotosConfig, cut_photos
 from common.data.listings import Source
 from common.reports import photo_figures
-from ican.step import Seen
+from ican.step import Outputs
 
 
 def side_of_map(positions: int) -> int:
@@ -23,7 +23,7 @@ def draw_row(
     source: Source,
     row: int,
     photos: PhotosConfig,
-    seen: Seen,
+    outputs: Outputs,
     place: int,
     names: Sequence[str],
     title: str,
@@ -34,19 +34,21 @@ def draw_row(
       source: of the photos.
       row: of the source.
       photos: how photos are cut.
-      seen: attention of some rows.
-      place: of this row in `seen`.
+      outputs: attention of some rows.
+      place: of this row in `outputs`.
       names: the attributes.
       title: above the panel.
     """
-    assert seen.visual_attention is not None and seen.attribute_attention is not None
+    assert (
+        outputs.visual_attention is not None and outputs.attribute_attention is not None
+    )
     photo = cut_photos(source[row]["images"], photos, None)[0][0]
-    maps = seen.visual_attention[place]  # [L, P]
+    maps = outputs.visual_attention[place]  # [L, P]
     side = side_of_map(maps.shape[-1])
     return photo_figures.attention_panel(
         photo,
         np.asarray(maps).reshape(-1, side, side),  # [L, h, w]
-        np.asarray(seen.attribute_attention[place]),
+        np.asarray(outputs.attribute_attention[place]),
         names,
         title,
     )

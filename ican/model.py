@@ -160,7 +160,7 @@ class Head(nn.Module):
         attributes = AttributeEmbedding(
             self.spec, knobs.attribute_features, self.dtype, name="embedding"
         )(batch)  # [B, A, D]
-        seen = CoAttention(knobs, **shared, name="coattention")(
+        observation = CoAttention(knobs, **shared, name="coattention")(
             positions, attributes, train=train
         )
         block = Block(
@@ -172,8 +172,14 @@ class Head(nn.Module):
             name="block",
         )
         # g does not feed back, so one call serves the L cells.
-        fused = block(seen.visual_sum, seen.attribute_sum, train=train)  # [B, L, d_o]
-        return fused.mean(1), seen.visual_attention, seen.attribute_attention
+        fused = block(
+            observation.visual_sum, observation.attribute_sum, train=train
+        )  # [B, L, d_o]
+        return (
+            fused.mean(1),
+            observation.visual_attention,
+            observation.attribute_attention,
+        )
 
     def _fuse(self, positions: jax.Array, batch: Batch, train: bool) -> jax.Array:
         """The baselines: pooled photo and attribute vector, fused once."""
@@ -254,22 +260,24 @@ class Network(nn.Module):
         missing = self.param(
             "missing_photo", nn.initializers.zeros, positions.shape[2:]
         )
-        seen = (batch["photo_mask"] > 0).any(1)[:, None, None]  # [B, 1, 1]
-        return jnp.where(seen, positions, missing.astype(positions.dtype)[None, None])
+        has_photo = (batch["photo_mask"] > 0).any(1)[:, None, None]  # [B, 1, 1]
+        return jnp.where(
+            has_photo, positions, missing.astype(positions.dtype)[None, None]
+        )
 
     def _look(self, photos: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
         """Mean feature map [B, P, C] over the photos of an item."""
         backbone = resnet.ResNet(self.depth, self.dtype, self.devices, name="backbone")
 
-        def look(images: jax.Array) -> jax.Array:
+        def backbone_fn(images: jax.Array) -> jax.Array:
             maps = backbone(images, train=train and not self.frozen)
             return jax.lax.stop_gradient(maps) if self.frozen else maps
 
-        return pooled_feature_maps(look, photos, mask, self.pool, self.dtype)
+        return pooled_feature_maps(backbone_fn, photos, mask, self.pool, self.dtype)
 
 
 def pooled_feature_maps(
-    look: Callable[[jax.Array], jax.Array],
+    backbone_fn: Callable[[jax.Array], jax.Array],
     photos: jax.Array,
     mask: jax.Array,
     pool: int = 1,
@@ -278,7 +286,7 @@ def pooled_feature_maps(
     """Mean feature map over the photos of an item.
 
     Args:
-      look: the backbone, normalised images [N, H, W, 3] to maps [N, h, w, C].
+      backbone_fn: the backbone, normalised images [N, H, W, 3] to maps [N, h, w, C].
       photos: uint8 [B, M, H, W, 3].
       mask: [B, M] 1 for a photo, 0 for none.
       pool: side of the squares of positions that are averaged; divides h and w.
@@ -289,7 +297,7 @@ def pooled_feature_maps(
     """
     items, count = photos.shape[:2]
     images = photos.reshape(-1, *photos.shape[2:])  # [B M, H, W, 3]
-    maps = look(resnet.normalise(images, dtype or jnp.float32))
+    maps = backbone_fn(resnet.normalise(images, dtype or jnp.float32))
     if pool > 1:
         maps = nn.avg_pool(maps, (pool, pool), (pool, pool))
     maps = maps.reshape(items, count, -1, maps.shape[-1])  # [B, M, P, C]

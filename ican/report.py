@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from common.config import configs
 from common.reports import figures, page
 from common.training import metric_writer
 from ican import data, evaluation, saved_model
 from ican.evaluation import Outcome
 from ican.figures import draw_row
 from ican.metrics import TOP
-from ican.run import Prepared
-from ican.step import Seen
+from ican.run import Run
+from ican.step import Outputs
 
 FILE = "report.html"
 PANELS = 4  # rows whose attention is drawn
@@ -38,29 +37,29 @@ def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str,
 
 
 def short_table(
-    kind: str, values: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]
+    kind: str, values: Mapping[str, Any], compared: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The short table: the model, those trained beside it, and the majority baseline.
 
     Args:
       kind: of the model.
       values: contents of its metrics.json.
-      beside: contents of the others' by kind.
+      compared: contents of the others' by kind.
     """
     return [
         results_row(kind, values, "test"),
-        *(results_row(other, found, "test") for other, found in beside.items()),
+        *(results_row(other, found, "test") for other, found in compared.items()),
         results_row("majority", values, "test/majority"),
     ]
 
 
 def write(
-    run: Prepared,
+    run: Run,
     workdir: pathlib.Path,
     outcome: Outcome,
-    seen: Seen,
+    outputs: Outputs,
     values: Mapping[str, Any],
-    beside: Mapping[str, Mapping[str, Any]],
+    compared: Mapping[str, Mapping[str, Any]],
     seconds: float,
 ) -> pathlib.Path:
     """Writes report.html and its figures.
@@ -69,9 +68,9 @@ def write(
       run: the run.
       workdir: of the run.
       outcome: on the test rows.
-      seen: what the network saw of the test rows.
+      outputs: what the network saw of the test rows.
       values: contents of metrics.json.
-      beside: those of models that were trained to compare with, by kind.
+      compared: those of models that were trained to compare with, by kind.
       seconds: that training took in this process.
 
     Returns:
@@ -82,7 +81,9 @@ def write(
     counts = {s: len(run.examples.listings.indices(s)) for s in ("train", "test")}
     pictures = {
         "curves": (
-            figures.learning_curves(_curves(workdir)),
+            figures.learning_curves(
+                metric_writer.read_panels(workdir, saved_model.PHASE, ("loss", "top3"))
+            ),
             "Loss and top-3 accuracy over training",
         ),
         "confusion": (
@@ -112,11 +113,13 @@ def write(
             "Error of the suggested price by price zone",
         ),
     }
-    for name, (figure, _) in pictures.items():
-        figures.save(figure, workdir / "figures" / f"{name}.png")
+    shown = {
+        name: page.save_picture(figure, workdir / "figures" / f"{name}.png", caption)
+        for name, (figure, caption) in pictures.items()
+    }
     sections = [
-        page.Section("Training", [_picture(*pictures["curves"])]),
-        page.Section("Where it errs", [_picture(*pictures["confusion"])]),
+        page.Section("Training", [shown["curves"]]),
+        page.Section("Where it errs", [shown["confusion"]]),
         page.Section(
             "How sure it is",
             [
@@ -126,52 +129,34 @@ def write(
                     f" {values['test/coverage']:.1%} of the test prices; its upper end"
                     f" is {_ratio(values['test/interval_ratio'])} its lower end."
                 ),
-                _picture(*pictures["reliability"]),
-                _picture(*pictures["error_by_zone"]),
+                shown["reliability"],
+                shown["error_by_zone"],
             ],
         ),
-        *_attention(run, workdir, seen),
-        page.Section("Settings", [page.Code("\n".join(configs.flag_lines(config)))]),
+        *_attention(run, workdir, outputs),
     ]
-    html = page.render_page(
+    return page.write_page(
+        workdir / FILE,
         f"ican: price zones by {config.model.kind}",
         f"{counts['train']:,} training and {counts['test']:,} test rows,"
         f" {run.examples.listings.rejected:,} rejected; best of"
         f" {config.train.steps:,} steps: {values['best_step']:,}"
         f" ({seconds:.0f} s in this process).",
         page.Table(
-            short_table(config.model.kind, values, beside),
+            short_table(config.model.kind, values, compared),
             caption="Share of test rows with the right zone among the k best (± standard"
             " error over rows), and mean absolute log error of the price",
         ),
         sections,
+        config,
     )
-    path = workdir / FILE
-    path.write_text(html, encoding="utf-8")
-    return path
 
 
 def _ratio(ratio: float) -> str:
     return f"{ratio:.2f} x" if math.isfinite(ratio) else "unboundedly above"
 
 
-def _picture(figure: Any, alt: str) -> page.Picture:
-    return page.Picture(figure, alt, alt)
-
-
-def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
-    curves = metric_writer.read_curves(workdir, saved_model.PHASE)
-    return {
-        name: {
-            split: curves[f"{split}/{name}"]
-            for split in ("train", "validation")
-            if f"{split}/{name}" in curves
-        }
-        for name in ("loss", "top3")
-    }
-
-
-def _attention(run: Prepared, workdir: pathlib.Path, seen: Seen) -> list[page.Section]:
+def _attention(run: Run, workdir: pathlib.Path, outputs: Outputs) -> list[page.Section]:
     """Panels of some test rows, spread over the price zones; only for the kind ican."""
     if run.config.model.kind != "ican":
         return []
@@ -183,7 +168,7 @@ def _attention(run: Prepared, workdir: pathlib.Path, seen: Seen) -> list[page.Se
     blocks: list[page.Block] = []
     for place in order[spread]:
         row = int(rows[place])
-        elected = zones.names()[int(seen.scores[place].argmax())]
+        elected = zones.names()[int(outputs.scores[place].argmax())]
         title = (
             f"row {row}: price {examples.prices[row]:,.0f}, predicted zone {elected}"
         )
@@ -191,7 +176,7 @@ def _attention(run: Prepared, workdir: pathlib.Path, seen: Seen) -> list[page.Se
             examples.listings.source,
             row,
             run.config.photos,
-            seen,
+            outputs,
             place,
             examples.encoders.spec().names,
             title,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from common import pretrained
@@ -11,33 +11,33 @@ from common.parallel.execution import Execution, make_execution
 from ican import data, features, saved_model
 from ican.config import BackboneConfig, Config
 from ican.data import Examples
-from ican.step import Task
+from ican.step import Learner, Outputs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class Run:
     """A run before its first step.
 
     Attributes:
       config: of the run.
       execution: what it runs on.
       examples: rows and what was fitted on them.
-      task: the network.
+      learner: the network.
       start: host tree of weights to begin with.
-      look: what the network sees, compiled.
+      predict: (state, batches, rows) -> outputs of the network on the host.
     """
 
     config: Config
     execution: Execution
     examples: Examples
-    task: Task
+    learner: Learner
     start: Mapping[str, Any]
-    look: saved_model.Look
+    predict: Callable[[Any, Iterable[Any], int], Outputs]
 
 
 def prepare(
     config: Config, workdir: pathlib.Path, init_from: pathlib.Path | None = None
-) -> Prepared:
+) -> Run:
     """Opens data, backbone and devices.
 
     Args:
@@ -60,7 +60,7 @@ def prepare(
             for collection, modules in start.items()
         }
     train_prices = examples.prices[examples.listings.indices("train")]
-    task = Task(
+    learner = Learner(
         config,
         examples.encoders.spec(),
         examples.ensemble,
@@ -68,9 +68,9 @@ def prepare(
         shape,
         execution.devices,
     )
-    task.check_start(start, origin)
-    look = execution.compile_predict(task.see)
-    return Prepared(config, execution, examples, task, start, look)
+    learner.check_start(start, origin)
+    predict = execution.predict_all(learner.predict)
+    return Run(config, execution, examples, learner, start, predict)
 
 
 def _starting_weights(

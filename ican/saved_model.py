@@ -8,10 +8,8 @@ cached feature maps, `backbone.safetensors`: no other file is needed to predict.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
 import numpy as np
 
 from common import pretrained
@@ -24,7 +22,7 @@ from common.training import checkpointing, tree_paths, workdirs
 from ican.config import Config
 from ican.ensemble import Ensemble
 from ican.evaluation import Calibration
-from ican.step import Seen, State, Task
+from ican.step import Learner, State
 
 FILE = "model.json"
 BACKBONE = "backbone.safetensors"
@@ -32,18 +30,18 @@ PHASE = "train"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
+class SavedModel:
     """A trained network with everything around it.
 
     Attributes:
-      task: the network; sees photos, however it was trained.
+      learner: the network; sees photos, however it was trained.
       state: the best weights, on the host; without optimizer.
       schema: of the listings.
       encoders: of the attributes.
       calibration: of probabilities and intervals.
     """
 
-    task: Task
+    learner: Learner
     state: State
     schema: Schema
     encoders: Encoders
@@ -52,12 +50,12 @@ class Trained:
     @property
     def ensemble(self) -> Ensemble:
         """Zones and coarse classifiers."""
-        return self.task.ensemble
+        return self.learner.ensemble
 
 
 def save(
     workdir: pathlib.Path,
-    task: Task,
+    learner: Learner,
     schema: Schema,
     encoders: Encoders,
     calibration: Calibration,
@@ -66,15 +64,15 @@ def save(
     contents = {
         "schema": json.loads(schemas.dumps(schema)),
         "encoders": encoders.to_json(),
-        "ensemble": task.ensemble.to_dict(),
-        "class_counts": task.class_counts.tolist(),
-        "features": task.features,
+        "ensemble": learner.ensemble.to_dict(),
+        "class_counts": learner.class_counts.tolist(),
+        "features": learner.features,
         "calibration": calibration.to_dict(),
     }
     workdirs.write_signed(workdir / FILE, contents)
 
 
-def load(workdir: pathlib.Path, config: Config) -> Trained:
+def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     """Reads a trained model.
 
     Args:
@@ -85,7 +83,7 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
       UserError: where the folder holds no trained model, or a damaged one.
     """
     path = workdir / FILE
-    try:
+    with workdirs.reading(path):
         contents = workdirs.read_signed(path)
         schema = schemas.loads(json.dumps(contents["schema"]))
         encoders = Encoders.from_json(contents["encoders"])
@@ -93,19 +91,13 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         calibration = Calibration(**contents["calibration"])
         counts = np.asarray(contents["class_counts"])
         has_backbone = contents["features"] is not None
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: run --mode=train there to its end first"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path} is damaged ({error}); train again") from None
-    task = Task(config, encoders.spec(), ensemble, counts, None, SINGLE)
+    learner = Learner(config, encoders.spec(), ensemble, counts, None, SINGLE)
     weights = load_weights(workdir)
     if has_backbone and "backbone" not in weights["params"]:
         raise UserError(f"{workdir / BACKBONE} is missing: restore it or train again")
     state = State(weights["params"], weights["batch_stats"], None)
-    task.check_state(state, f"{workdir}: the trained")
-    return Trained(task, state, schema, encoders, calibration)
+    learner.check_state(state, f"{workdir}: the trained")
+    return SavedModel(learner, state, schema, encoders, calibration)
 
 
 def load_weights(workdir: pathlib.Path) -> dict[str, Any]:
@@ -129,22 +121,3 @@ def load_weights(workdir: pathlib.Path) -> dict[str, Any]:
         for name, tree in backbone.items():
             weights[name]["backbone"] = tree
     return weights
-
-
-Look = Callable[[Any, Any], Seen]
-
-
-def see(look: Look, state: Any, batches: Iterable[Any], rows: int) -> Seen:
-    """Runs a network over batches.
-
-    Args:
-      look: `execution.compile_predict(task.see)`.
-      state: its weights, in device form.
-      batches: padded; the last one may hold fewer rows than it is long.
-      rows: number of real rows in all batches together.
-
-    Returns:
-      Host arrays with `rows` rows each.
-    """
-    parts = [look(state, batch) for batch in batches]
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)

@@ -43,7 +43,7 @@ class State(NamedTuple):
     optimizer: Any
 
 
-class Seen(NamedTuple):
+class Outputs(NamedTuple):
     """What a trained network says of each row of a batch, on device or host.
 
     Attributes:
@@ -58,7 +58,7 @@ class Seen(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class Learner:
     """One network on one data set.
 
     Attributes:
@@ -164,7 +164,7 @@ class Task:
         stats = {**state.batch_stats, **changed.get("batch_stats", {})}
         return State(params, stats, optimizer), pairs
 
-    def judge(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
+    def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """Loss and metrics of a padded batch, as sums over its real rows."""
         prediction = self._apply(state, batch)
         scores = self.ensemble.scores(prediction.logits)
@@ -182,10 +182,10 @@ class Task:
         }
         return {**self._pairs(prediction, batch), **scalars}
 
-    def see(self, state: State, batch: Batch) -> Seen:
+    def predict(self, state: State, batch: Batch) -> Outputs:
         """Zone scores and attention of every row."""
         prediction = self._apply(state, batch)
-        return Seen(
+        return Outputs(
             self.ensemble.scores(prediction.logits),
             prediction.visual_attention,
             prediction.attribute_attention,

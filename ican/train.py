@@ -10,17 +10,16 @@ import jax
 import numpy as np
 import pandas as pd
 
-from common.data import pipeline
 from common.parallel import processes
-from common.training import loop_config, metrics, train_loop, workdirs
+from common.training import loop_config, train_loop, workdirs
 from ican import evaluation, report, saved_model
 from ican.config import Config
 from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
 from ican.figures import side_of_map
 from ican.generated import pointing
-from ican.run import Prepared, prepare
-from ican.step import Seen
+from ican.run import Run, prepare
+from ican.step import Outputs
 
 PREDICTIONS = "predictions_test.csv"
 
@@ -28,26 +27,6 @@ Say = Callable[[str], None]
 
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "backbone.cache", "interval", "compare")
-
-
-def make_phase(run: Prepared) -> train_loop.Phase:
-    """The one phase of ican: end to end, or the head over a frozen backbone."""
-    config, task, execution = run.config, run.task, run.execution
-    judge = execution.compile_eval(task.judge)
-    validation = run.examples.listings.indices("validation")
-
-    def batches(first_step: int):
-        rows = run.examples.train_batches(config.train, first_step)
-        return pipeline.device_prefetch(rows, execution.put)
-
-    def evaluate(state: Any) -> dict[str, float]:
-        rows = run.examples.eval_batches(validation, config.train.batch_size)
-        with rows:
-            return metrics.sum_over(judge, state, rows).means()
-
-    return train_loop.Phase(
-        saved_model.PHASE, config.train.steps, task.init, task.step, batches, evaluate
-    )
 
 
 def train_and_evaluate(
@@ -76,42 +55,58 @@ def train_and_evaluate(
     """
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
-    if jax.process_index() == 0:
-        workdirs.start_record(workdir, "ican", config, FREE)
-    run = prepare(config, workdir, pathlib.Path(init_from) if init_from else None)
-    if jax.process_index() == 0:
-        data_hash = {"data": run.examples.listings.fingerprint}
-        workdirs.add_facts(workdir, data_hash)
+    with workdirs.recording(workdir, "ican", config, FREE) as record:
+        run = prepare(config, workdir, pathlib.Path(init_from) if init_from else None)
+        values = train_prepared(run, record, say)
+        record.finish(values)
+    return values
+
+
+def train_prepared(run: Run, record: workdirs.Record, say: Say) -> dict[str, float]:
+    """Trains and evaluates a run; saves its model and report.
+
+    Args:
+      run: before its first step.
+      record: of its workdir.
+      say: prints a line of progress.
+
+    Returns:
+      The contents of metrics.json.
+    """
+    config, workdir = run.config, record.workdir
+    fingerprint = run.examples.listings.fingerprint
+    record.add_data(fingerprint)
     began = time.monotonic()
+    phase = train_loop.supervised_phase(
+        saved_model.PHASE, run.learner, run.examples, config.train, run.execution
+    )
     result = train_loop.run(
-        [make_phase(run)],
+        [phase],
         config.train,
         workdir,
         run.execution,
-        identity={"data": run.examples.listings.fingerprint},
+        identity={"data": fingerprint},
         start=run.start,
     )
     seconds = time.monotonic() - began
-    outcomes, calibration, seen = judge(run, result.state)
+    outcomes, calibration, outputs = evaluate(run, result.state)
     values = summarise(run, outcomes)
     values["best_step"] = result.best_step
-    beside = {}
+    compared = {}
     if config.compare != "none":
         say(f"training {config.compare} to compare with")
         folder = compared_folder(config, workdir)
-        beside[config.compare] = train_and_evaluate(_compared(config), folder)
+        compared[config.compare] = train_and_evaluate(_compared(config), folder)
     if jax.process_index() == 0:
         saved_model.save(
             workdir,
-            run.task,
+            run.learner,
             run.examples.listings.schema,
             run.examples.encoders,
             calibration,
         )
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
-        report.write(run, workdir, outcomes["test"], seen, values, beside, seconds)
-        # Last: it says that the run has ended.
-        workdirs.write_metrics(workdir / workdirs.METRICS, values)
+        report.write(run, workdir, outcomes["test"], outputs, values, compared, seconds)
     return values
 
 
@@ -126,38 +121,44 @@ def compared_folder(config: Config, workdir: pathlib.Path) -> pathlib.Path:
     return workdir / f"compare_{config.compare}"
 
 
-def judge(run: Prepared, state: Any) -> tuple[dict[str, Outcome], Calibration, Seen]:
+def evaluate(run: Run, state: Any) -> tuple[dict[str, Outcome], Calibration, Outputs]:
     """Calibrates on validation and measures validation and test.
 
     Returns:
       (outcomes by split, calibration, what the network saw of the test rows).
     """
     zones = run.examples.ensemble.zones
-    seen = {split: see_split(run, state, split) for split in ("validation", "test")}
-    prices = {split: prices_of(run.examples, split) for split in seen}
+    outputs = {
+        split: predict_split(run, state, split) for split in ("validation", "test")
+    }
+    prices = {split: split_prices(run.examples, split) for split in outputs}
     calibration = Calibration.fit(
-        seen["validation"].scores, prices["validation"], zones, run.config.interval
+        outputs["validation"].scores, prices["validation"], zones, run.config.interval
     )
     outcomes = {
-        split: evaluation.measure(seen[split].scores, prices[split], zones, calibration)
-        for split in seen
+        split: evaluation.measure(
+            outputs[split].scores, prices[split], zones, calibration
+        )
+        for split in outputs
     }
     if run.config.model.kind == "ican" and not run.config.data.path:
-        outcomes["test"].scalars.update(_point(run, seen["test"]))
-    return outcomes, calibration, seen["test"]
+        outcomes["test"].scalars.update(_point(run, outputs["test"]))
+    return outcomes, calibration, outputs["test"]
 
 
-def see_split(run: Prepared, state: Any, split: str) -> Seen:
+def predict_split(run: Run, state: Any, split: str) -> Outputs:
     """Scores and attention of the rows of a split, in order."""
-    rows = run.examples.listings.indices(split)
-    with run.examples.eval_batches(rows, run.config.train.batch_size) as batches:
-        return saved_model.see(run.look, state, batches, len(rows))
+    size = run.config.train.batch_size
+    with run.examples.eval_batches(split, size) as batches:
+        rows = len(run.examples.listings.indices(split))
+        outputs: Outputs = run.predict(state, batches, rows)
+    return outputs
 
 
-def _point(run: Prepared, seen: Seen) -> dict[str, float]:
+def _point(run: Run, outputs: Outputs) -> dict[str, float]:
     """Plays the pointing game on the rings of the test split."""
     listings, config = run.examples.listings, run.config
-    side = side_of_map(seen.visual_attention.shape[-1])
+    side = side_of_map(outputs.visual_attention.shape[-1])
     numbers = listings.frame["ring"].astype(int).to_numpy()
     stones = {
         split: pointing.stone_cells(
@@ -166,21 +167,21 @@ def _point(run: Prepared, seen: Seen) -> dict[str, float]:
         for split in ("train", "test")
     }
     return pointing.pointing_scores(
-        seen.visual_attention, stones["test"], stones["train"]
+        outputs.visual_attention, stones["test"], stones["train"]
     )
 
 
-def prices_of(examples: Examples, split: str) -> np.ndarray:
+def split_prices(examples: Examples, split: str) -> np.ndarray:
     """Prices [n] of the rows of a split, in order."""
     return examples.prices[examples.listings.indices(split)]
 
 
-def summarise(run: Prepared, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+def summarise(run: Run, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """Flat metrics of both splits, the majority baseline and the data."""
     examples = run.examples
     baseline = evaluation.majority(
-        prices_of(examples, "train"),
-        prices_of(examples, "test"),
+        split_prices(examples, "train"),
+        split_prices(examples, "test"),
         examples.ensemble.zones,
     )
     values: dict[str, Any] = {}
@@ -192,7 +193,7 @@ def summarise(run: Prepared, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     return values
 
 
-def write_predictions(path: pathlib.Path, run: Prepared, outcome: Outcome) -> None:
+def write_predictions(path: pathlib.Path, run: Run, outcome: Outcome) -> None:
     """Writes what was predicted for each test row, and how far down the truth stood."""
     examples = run.examples
     rows = examples.listings.indices("test")

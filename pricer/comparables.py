@@ -205,8 +205,6 @@ def fit(
         len(log_prices),
         lambda rows: {"features": features.rows(rows), "group": groups[rows]},
         batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
     )
     parts = [look(weights, execution.put(batch)) for batch in batches]
     columns = np.concatenate(parts)[: len(log_prices)]

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -223,8 +222,6 @@ class HeadRows:
             batch_size=loop.batch_size,
             seed=loop.seed,
             start_step=start_step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
             sort=True,  # is read faster
         )
 
@@ -234,6 +231,4 @@ class HeadRows:
             len(rows),
             lambda places: self.gather(rows[places]),
             batch_size=batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
         )

@@ -1,11 +1,14 @@
-"""The command line of pricer: flags to config to verb."""
+"""The command line of pricer: flags to config to mode."""
 
 import contextlib
+import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
+import pandas as pd
+
 from common.cli import app, verbs
-from common.cli.app import Run
+from common.cli.app import Command
 from common.errors import UserError
 from common.reports import result_tables
 from common.training import workdirs
@@ -15,12 +18,12 @@ from pricer.verbs import check, explain, export, reproduce
 from pricer.verbs.predict import Model
 
 
-def run_train(config: Config, run: Run) -> None:
+def run_train(config: Config, command: Command) -> None:
     """Trains, evaluates, prints a short table."""
-    if run.init_from is not None:
+    if command.init_from is not None:
         raise UserError("--init_from: pricer starts from --networks.weights=FILE")
-    values = train.train_and_evaluate(config, run.workdir, say=run.say)
-    run.show(result_tables.to_markdown(report.short_table(values, "test")))
+    values = train.train_and_evaluate(config, command.workdir, say=command.say)
+    command.show(result_tables.to_markdown(report.short_table(values, "test")))
     whole, area = values["test_whole/male"], values["test/aurc"]
     notes = [
         f"{values['test/n']:,.0f} test rows, outliers left out; with them MALE {whole:.3f}.",
@@ -31,90 +34,69 @@ def run_train(config: Config, run: Run) -> None:
         notes.append(
             f"the gate ranks readable photos first: AUC {values['test/gate_auc']:.3f}."
         )
-    run.show("\n".join([*notes, f"report: {run.workdir / report.FILE}"]))
+    command.show("\n".join([*notes, f"report: {command.workdir / report.FILE}"]))
 
 
-def run_evaluate(config: Config, run: Run) -> None:
+def run_evaluate(config: Config, command: Command) -> None:
     """Measures the trained model on a split; writes metrics_<split>.json."""
-    model, listings = Model(run.workdir, config), data.load_listings(config)
+    model, listings = Model(command.workdir, config), data.load_listings(config)
     examples = data.make_examples(config, listings)
-    rows = examples.rows(run.split)
+    rows = examples.rows(command.split)
     context = examples.context.rows(rows)
     said = model.see(listings.frame, listings.source, rows, context).said
     measured = evaluation.measure(
         said, examples.log_prices[rows], model.trained.calibration, config.loss.band
     )
-    values = {f"{run.split}/{name}": value for name, value in measured.items()}
-    workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
-    run.show(result_tables.to_markdown(report.short_table(values, run.split)))
+    values = {f"{command.split}/{name}": value for name, value in measured.items()}
+    workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)
+    command.show(result_tables.to_markdown(report.short_table(values, command.split)))
 
 
-def run_predict(config: Config, run: Run) -> None:
-    """Writes a table of suggestions for new rows."""
-    output = verbs.table_output(run)
-    table = Model(run.workdir, config).predict(run.need("input"), run.images or "")
-    verbs.write_table(table, output)
+def summarise(table: pd.DataFrame) -> str:
+    """What is said of a table of suggestions."""
     failed = int((table["error"] != "").sum())
     accepted = int((table["accepted"] == True).sum())
-    run.show(
-        f"{accepted:,} suggestions, {len(table) - failed - accepted:,} refused,"
-        f" {failed:,} errors: {output}"
-    )
+    refused = len(table) - failed - accepted
+    return f"{accepted:,} suggestions, {refused:,} refused, {failed:,} errors"
 
 
-def run_explain(config: Config, run: Run) -> None:
+def run_explain(config: Config, command: Command) -> None:
     """Draws what drove price and gate, for the rows of --input or of a split."""
-    model = Model(run.workdir, config)
-    folder = run.output or run.workdir / "figures" / "explain"
-    if run.input is None:
+    model = Model(command.workdir, config)
+    folder = command.output or command.workdir / "figures" / "explain"
+    if command.input is None:
         listings = data.load_listings(config)
-        rows = listings.indices(run.split)[:EXPLAINED]
+        rows = listings.indices(command.split)[:EXPLAINED]
         context = data.make_examples(config, listings).context.rows(rows)
         explain.draw_rows(listings.source, rows, model, context, folder)
     else:
-        new = model.read(run.input, run.images or "")
+        new = model.read(command.input, command.images or "")
         with contextlib.closing(new.source):
-            verbs.say_errors(new.frame, run)
+            verbs.say_errors(new.frame, command)
             rows = new.usable
             if not len(rows):
-                raise UserError(f"{run.input}: no row that can be read")
+                raise UserError(f"{command.input}: no row that can be read")
             context = model.context(new.frame.iloc[rows])
             explain.draw_rows(new.source, rows, model, context, folder)
-    run.show(f"{len(rows)} rows drawn: {folder}")
+    command.show(f"{len(rows)} rows drawn: {folder}")
 
 
-def run_export(config: Config, run: Run) -> None:
+def write_export(config: Config, command: Command, directory: pathlib.Path) -> None:
     """Writes the program that serves without this repository."""
-    directory = run.output or run.workdir / "export"
-    export.write(saved_model.load(run.workdir, config), directory)
-    run.show(f"exported: {directory}; see serve.py there")
-
-
-def run_check(config: Config, run: Run) -> None:
-    """Looks at data, networks and disk before training; writes check.html."""
-    path, summary = check.write(config, run.workdir)
-    run.show(summary)
-    run.show(f"report: {path}")
-
-
-def run_reproduce(config: Config, run: Run) -> None:
-    """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
-    for name in reproduce.reproduce(config, run.workdir, run.say):
-        path = run.workdir / "tables" / f"{name}.md"
-        run.show(path.read_text(encoding="utf-8"))
+    export.write(saved_model.load(command.workdir, config), directory)
 
 
 EXPLAINED = 16  # rows of a split that are drawn; rows of --input are drawn all
 
-VERBS = {
-    "train": run_train,
-    "evaluate": run_evaluate,
-    "predict": run_predict,
-    "explain": run_explain,
-    "export": run_export,
-    "schema": verbs.infer_schema,
-    "check": run_check,
-    "reproduce": run_reproduce,
+MODES = {
+    "train": verbs.train(run_train),
+    "evaluate": verbs.evaluate(run_evaluate),
+    "predict": verbs.predict_rows(Model, summarise),
+    "explain": verbs.explain(run_explain),
+    "export": verbs.export(write_export),
+    "schema": verbs.schema(),
+    "check": verbs.check(check.write),
+    "reproduce": verbs.reproduce(reproduce.reproduce),
 }
 
 
@@ -123,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     app.main(
         "pricer",
         Config(),
-        VERBS,
+        MODES,
         argv,
         summary="pricer: price suggestions from photos, and a gate for good ones",
     )

@@ -17,7 +17,7 @@ import optax
 from common import pretrained
 from common.backbone.data import PhotoRows
 from common.backbone.network import PhotoNetwork
-from common.backbone.step import Batch, PhotoTask, measure_classes
+from common.backbone.step import Batch, PhotoLearner, measure_classes
 from common.backbone.train import Trainer
 from common.data.listings import Listings
 from common.errors import UserError
@@ -74,7 +74,7 @@ def train_network(
     """
     splits = rows_of(labels, listings, kept)
     trainer = Trainer(
-        make_task(config, labels, execution.devices),
+        make_learner(config, labels, execution.devices),
         PhotoRows(
             listings.source,
             {"target": labels.target, "known": labels.known},
@@ -161,10 +161,10 @@ def make_loop(config: Config) -> LoopConfig:
     )
 
 
-def make_task(config: Config, labels: Labels, devices: Devices) -> PhotoTask:
+def make_learner(config: Config, labels: Labels, devices: Devices) -> PhotoLearner:
     """The network of a task, and its loss."""
     measures = {"one": measure_one, "several": measure_several, "price": measure_price}
-    return PhotoTask(
+    return PhotoLearner(
         make_network(config, labels.outputs, devices),
         measures[labels.kind],
         make_optimizer(config.networks.optimizer, config.networks.steps),

@@ -1,4 +1,4 @@
-"""The command line of recsys: flags to config to verb."""
+"""The command line of recsys: flags to config to mode."""
 
 import pathlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from common.cli import app, verbs
-from common.cli.app import Run
+from common.cli.app import Command, Mode
 from common.errors import UserError
 from common.reports import result_tables
 from common.training import workdirs
@@ -22,50 +22,52 @@ from recsys.verbs import explain, export, reproduce
 from recsys.verbs.predict import COLUMNS, Model
 
 
-def run_train(config: Config, run: Run) -> None:
+def run_train(config: Config, command: Command) -> None:
     """Trains, judges the lists of test users, prints a short table."""
-    if run.init_from is not None:
+    if command.init_from is not None:
         raise UserError("--init_from: recsys has nothing to start from another run")
-    values = train.train_and_evaluate(config, run.workdir, say=run.say)
+    values = train.train_and_evaluate(config, command.workdir, say=command.say)
     length = config.ranking.lengths[len(config.ranking.lengths) // 2]
-    run.show(result_tables.to_markdown(report.short_table(values, "test", length)))
-    run.show(f"report: {run.workdir / report.FILE}")
+    command.show(result_tables.to_markdown(report.short_table(values, "test", length)))
+    command.show(f"report: {command.workdir / report.FILE}")
 
 
-def run_evaluate(config: Config, run: Run) -> None:
+def run_evaluate(config: Config, command: Command) -> None:
     """Judges the lists of the trained model on a split; writes metrics_<split>.json."""
-    if run.split == "train":
+    if command.split == "train":
         raise UserError("--split=train: lists leave out what users have in training")
-    corpus = data.load(config, run.say)
-    known = saved_model.load(run.workdir, config)
+    corpus = data.load(config, command.say)
+    known = saved_model.load(command.workdir, config)
     if not known.is_of(corpus):
         raise UserError(
             "users, items or interactions are not those that"
-            f" {run.workdir} was trained on: restore the tables or train again"
+            f" {command.workdir} was trained on: restore the tables or train again"
         )
     ready = prepare(config, corpus)
     params = ready.execution.replicate(dict(known.params))
-    judged = evaluation.judge(config, corpus, ready.ranker, params, run.split)
-    values = {f"{run.split}/{name}": value for name, value in judged.values.items()}
-    workdirs.write_metrics(run.workdir / f"metrics_{run.split}.json", values)
+    judged = evaluation.judge(config, corpus, ready.ranker, params, command.split)
+    values = {f"{command.split}/{name}": value for name, value in judged.values.items()}
+    workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)
     for length in config.ranking.lengths:
-        table = report.short_table(values, run.split, length)
-        run.show(result_tables.to_markdown(table))
+        table = report.short_table(values, command.split, length)
+        command.show(result_tables.to_markdown(table))
 
 
-def run_predict(config: Config, run: Run) -> None:
+def run_predict(config: Config, command: Command) -> None:
     """Writes the lists of the users of --input, as CSV or Parquet.
 
     The table has a column of users and may have one of items: interactions that are
     newer than training. They are left out of the lists, and fold new users in.
     """
-    output = verbs.table_output(run)
-    asked, pairs, failed = read_users(run.need("input"), config)
-    model = Model(run.workdir, config)
-    _list_left_out(model, output.with_name(f"{output.stem}_left_out_items.csv"), run)
+    output = verbs.table_output(command)
+    asked, pairs, failed = read_users(command.need("input"), config)
+    model = Model(command.workdir, config)
+    _list_left_out(
+        model, output.with_name(f"{output.stem}_left_out_items.csv"), command
+    )
     items = set(model.catalogue.item_ids.astype(str))
     if strange := [item for _, item in pairs if item not in items]:
-        run.say(
+        command.say(
             f"note: {len(strange):,} interactions do not count, for their items are not"
             f" there to be recommended: {_some(strange)}"
         )
@@ -73,19 +75,19 @@ def run_predict(config: Config, run: Run) -> None:
     table = model.recommend(asked, length, new_interactions=pairs)
     verbs.write_table(pd.concat([table, failed], ignore_index=True), output)
     kinds = table.drop_duplicates("user")["user_is"].value_counts()
-    run.show(
+    command.show(
         f"lists of {length} for {len(asked):,} users"
         f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
         f" {len(failed):,} errors: {output}"
     )
 
 
-def _list_left_out(model: Model, path: pathlib.Path, run: Run) -> None:
+def _list_left_out(model: Model, path: pathlib.Path, command: Command) -> None:
     """Accounts for the items of the table that can't be recommended."""
     if count := len(model.left_out):
         path.parent.mkdir(parents=True, exist_ok=True)
         row_faults.write_rejected(path, model.left_out)
-        run.say(
+        command.say(
             f"note: {count:,} rows of items are left out, each with its reason: {path}"
         )
 
@@ -121,47 +123,47 @@ def read_users(
     return list(dict.fromkeys(users)), pairs, failed
 
 
-def run_explain(config: Config, run: Run) -> None:
+def run_explain(config: Config, command: Command) -> None:
     """Draws why items stand in lists, for the users of --input or some of training."""
-    model = Model(run.workdir, config)
-    folder = run.output or run.workdir / "figures" / "explain"
-    if run.input is None:
+    model = Model(command.workdir, config)
+    folder = command.output or command.workdir / "figures" / "explain"
+    if command.input is None:
         active = np.argsort(-model.trained.taken.counts, kind="stable")[:EXPLAINED]
         users = [str(user) for user in model.trained.user_ids[np.sort(active)]]
     else:
-        users, _, failed = read_users(run.input, config)
+        users, _, failed = read_users(command.input, config)
         for error in failed["error"]:
-            run.say(error)
+            command.say(error)
         unknown = [user for user in users if not model.knows(user)]
         if unknown:
-            run.say(f"not known from training: {', '.join(unknown[:5])}")
+            command.say(f"not known from training: {', '.join(unknown[:5])}")
         users = [user for user in users if model.knows(user)]
         if not users:
-            raise UserError(f"{run.input}: no user that is known from training")
-    explain.write(model, users, folder, run.images)
-    run.show(f"{len(users)} users drawn: {folder}")
+            raise UserError(f"{command.input}: no user that is known from training")
+    explain.write(model, users, folder, command.images)
+    command.show(f"{len(users)} users drawn: {folder}")
 
 
 EXPLAINED = 8  # users that are drawn where none are named: those who took most
 
 
-def run_import(config: Config, run: Run) -> None:
+def run_import(config: Config, command: Command) -> None:
     """Turns RecBole's atomic files into tables of interactions and items."""
     atomic = config.atomic
     found = recbole.import_atomic(
-        run.need("input"),
-        run.need("output"),
+        command.need("input"),
+        command.need("output"),
         atomic.category,
         atomic.rating_at_least,
         separator={"blank": " ", "comma": ", "}[atomic.separator],
         max_rejected_fraction=config.data.max_rejected_fraction,
     )
-    run.show(found.describe())
+    command.show(found.describe())
 
 
-def run_simulate(config: Config, run: Run) -> None:
+def run_simulate(config: Config, command: Command) -> None:
     """Writes interactions of made-up users with the items of --data.items."""
-    output = verbs.table_output(run)
+    output = verbs.table_output(command)
     own = config.data
     if not own.items:
         raise UserError("--mode=simulate needs --data.items=TABLE")
@@ -181,40 +183,39 @@ def run_simulate(config: Config, run: Run) -> None:
     )
     verbs.write_table(table, output)
     for row in items.rejected:
-        run.say(f"line {row.line}: {row.reason}")
-    run.show(
+        command.say(f"line {row.line}: {row.reason}")
+    command.show(
         f"{len(table):,} interactions of {len(np.unique(users)):,} users with"
         f" {len(items.ids):,} items ({len(items.rejected):,} rejected): {output}"
     )
 
 
-def run_export(config: Config, run: Run) -> None:
+def write_export(config: Config, command: Command, directory: pathlib.Path) -> None:
     """Writes vectors of users and items, and a program for those of new items."""
-    directory = run.output or run.workdir / "export"
-    model = Model(run.workdir, config)
-    values = export.write(model, directory, config.export.indexes, run.say)
-    _list_left_out(model, directory / "left_out_items.csv", run)
+    model = Model(command.workdir, config)
+    values = export.write(model, directory, config.export.indexes, command.say)
+    _list_left_out(model, directory / "left_out_items.csv", command)
     for name, value in values.items():
-        run.show(f"{name} against the exact lists: {value:.3f}")
-    run.show(f"exported: {directory}")
+        command.show(f"{name} against the exact lists: {value:.3f}")
 
 
-def run_reproduce(config: Config, run: Run) -> None:
-    """Runs the rows of Tables 2 to 5 with several seeds; prints them."""
-    for name in reproduce.reproduce(config, run.workdir, run.say):
-        path = run.workdir / "tables" / f"{name}.md"
-        run.show(path.read_text(encoding="utf-8"))
-
-
-VERBS = {
-    "train": run_train,
-    "evaluate": run_evaluate,
-    "predict": run_predict,
-    "explain": run_explain,
-    "export": run_export,
-    "import": run_import,
-    "simulate": run_simulate,
-    "reproduce": run_reproduce,
+MODES = {
+    "train": verbs.train(run_train),
+    "evaluate": verbs.evaluate(run_evaluate),
+    "predict": verbs.predict(run_predict),
+    "explain": verbs.explain(run_explain),
+    "export": verbs.export(write_export),
+    "import": Mode(
+        "turn files of another library, --input, into tables in the folder --output",
+        run_import,
+        needs=("input", "output"),
+    ),
+    "simulate": Mode(
+        "make up users for a catalogue: interactions into the table --output",
+        run_simulate,
+        needs=("output",),
+    ),
+    "reproduce": verbs.reproduce(reproduce.reproduce),
 }
 
 
@@ -223,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     app.main(
         "recsys",
         Config(),
-        VERBS,
+        MODES,
         argv,
         summary="recsys: recommendation where items are unique",
     )

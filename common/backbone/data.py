@@ -5,7 +5,6 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 
 from common.backbone.config import Config
@@ -47,8 +46,6 @@ class PhotoRows:
             batch_size=loop.batch_size,
             seed=loop.seed,
             start_step=start_step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
             workers=loop.workers,
         )
 
@@ -58,8 +55,6 @@ class PhotoRows:
             Subset(self.source, self.splits[split]),
             self._load,
             batch_size=batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
         )
 
     def _load(

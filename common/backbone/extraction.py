@@ -96,8 +96,6 @@ def _fill(
         Subset(source, left),
         load,
         batch_size=size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
     )
     bar = tqdm.tqdm(total=len(left), desc=name, unit="row", disable=None)
     with rows as batches:

@@ -5,26 +5,37 @@ from typing import NoReturn
 
 from common.backbone import features, train
 from common.backbone.config import Config
-from common.cli import app
-from common.cli.app import Run
+from common.cli import app, verbs
+from common.cli.app import Command, Mode
 from common.reports import result_tables
 
 
-def run_train(config: Config, run: Run) -> None:
+def run_train(config: Config, command: Command) -> None:
     """Trains, prints accuracies and the path of the weights."""
-    values = train.train_and_save(config, run.workdir)
+    values = train.train_and_save(config, command.workdir)
     names = ("top1", "top5", "n")
     row = {name: values[f"test/{name}"] for name in names}
     row["majority top1"] = values["test/majority_top1"]
-    run.show(result_tables.to_markdown([row]))
-    run.show(f"weights: {run.workdir / train.WEIGHTS}")
+    command.show(result_tables.to_markdown([row]))
+    command.show(f"weights: {command.workdir / train.WEIGHTS}")
 
 
-def run_features(config: Config, run: Run) -> None:
+def run_features(config: Config, command: Command) -> None:
     """Writes what the backbone sees in the photos of --data.path."""
-    output = run.need("output")
-    count, width = features.write(config, run.workdir, output)
-    run.show(f"{count:,} rows of {width} features: {output}")
+    output = command.need("output")
+    count, width = features.write(config, command.workdir, output)
+    command.show(f"{count:,} rows of {width} features: {output}")
+
+
+MODES = {
+    "train": verbs.train(run_train),
+    "features": Mode(
+        "what the network sees in the photos of a table, into the folder --output",
+        run_features,
+        needs=("workdir", "output"),
+        trained=True,
+    ),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -32,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     app.main(
         "backbone",
         Config(),
-        {"train": run_train, "features": run_features},
+        MODES,
         argv,
         summary="backbone: a ResNet trained to name the class of a photo",
     )

@@ -42,7 +42,7 @@ class State(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class PhotoTask:
+class PhotoLearner:
     """One network on one set of photos.
 
     Attributes:
@@ -93,7 +93,7 @@ class PhotoTask:
             optax.apply_updates(state.params, updates), stats, optimizer
         ), pairs
 
-    def judge(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
+    def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """Loss and metrics over the real rows of a batch."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         outputs: Any = self.network.apply(variables, self._photos(batch))
@@ -131,10 +131,12 @@ def measure_classes(
     }
 
 
-def make_task(config: Config, classes: int, devices: Devices = SINGLE) -> PhotoTask:
+def make_learner(
+    config: Config, classes: int, devices: Devices = SINGLE
+) -> PhotoLearner:
     """The classifier that the config names, and its loss."""
     dtype = compute_dtype(config.precision)
-    return PhotoTask(
+    return PhotoLearner(
         PhotoNetwork(config.depth, classes, dtype, devices),
         functools.partial(_measure, config.label_smoothing),
         make_optimizer(config.optimizer, config.train.steps),

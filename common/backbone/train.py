@@ -3,21 +3,20 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from common import pretrained
 from common.backbone import data
 from common.backbone.config import Config
 from common.backbone.data import PhotoRows
-from common.backbone.step import PhotoTask, make_task
-from common.data import pipeline
+from common.backbone.step import PhotoLearner, make_learner
 from common.parallel import processes
 from common.parallel.execution import Execution, make_execution
-from common.training import loop_config, metrics, train_loop, workdirs
+from common.parallel.processes import is_first_process
+from common.training import loop_config, train_loop, workdirs
 from common.training.loop_config import LoopConfig
 
 PHASE = "train"
@@ -29,13 +28,13 @@ class Trainer:
     """One network, its photos and what it runs on.
 
     Attributes:
-      task: the network.
+      learner: the network and its step.
       rows: photos and labels.
       loop: how long to train.
       execution: what to run on.
     """
 
-    task: PhotoTask
+    learner: PhotoLearner
     rows: PhotoRows
     loop: LoopConfig
     execution: Execution
@@ -54,7 +53,7 @@ class Trainer:
           workdir: gets checkpoints and metrics.jsonl.
           phase: name of the one phase.
           identity: what may not change when the run is continued.
-          start: weights to begin with, as `PhotoTask.init` takes them.
+          start: weights to begin with, as `PhotoLearner.init` takes them.
 
         Returns:
           The best state on validation, in device form.
@@ -62,22 +61,11 @@ class Trainer:
         Raises:
           UserError: see `train_loop.run`.
         """
-
-        def batches(first_step: int):
-            rows = self.rows.train_batches(self.loop, first_step)
-            return pipeline.device_prefetch(rows, self.execution.put)
-
+        supervised = train_loop.supervised_phase(
+            phase, self.learner, self.rows, self.loop, self.execution, self.evaluate
+        )
         return train_loop.run(
-            [
-                train_loop.Phase(
-                    phase,
-                    self.loop.steps,
-                    self.task.init,
-                    self.task.step,
-                    batches,
-                    lambda state: self.evaluate(state, "validation"),
-                )
-            ],
+            [supervised],
             self.loop,
             workdir,
             self.execution,
@@ -85,15 +73,12 @@ class Trainer:
             start=start,
         ).state
 
-    def evaluate(self, state: Any, split: str) -> dict[str, float]:
-        """Means of the task's metrics over a split."""
-        with self.rows.eval_batches(split, self.loop.batch_size) as batches:
-            return metrics.sum_over(self._judge, state, batches).means()
-
     @functools.cached_property
-    def _judge(self) -> Callable[..., Any]:
-        # Compiled once, however often a run evaluates.
-        return self.execution.compile_eval(self.task.judge)
+    def evaluate(self) -> train_loop.SplitEvaluator:
+        """(state, split) -> means of the learner's metrics; compiled once."""
+        return train_loop.make_evaluator(
+            self.learner, self.rows, self.loop, self.execution
+        )
 
 
 def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
@@ -110,18 +95,24 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
       UserError: whatever the user can mend.
     """
     processes.start(config.parallel)
-    if jax.process_index() == 0:
-        workdirs.start_record(workdir, "backbone", config, loop_config.FREE)
+    with workdirs.recording(workdir, "backbone", config, loop_config.FREE) as record:
+        values = _train(config, record)
+        record.finish(values)
+    return values
+
+
+def _train(config: Config, record: workdirs.Record) -> dict[str, float]:
     execution = make_execution(config.parallel)
-    examples = data.load(config, workdir)
+    examples = data.load(config, record.workdir)
+    record.add_data(examples.listings.fingerprint)
     trainer = Trainer(
-        make_task(config, len(examples.classes), execution.devices),
+        make_learner(config, len(examples.classes), execution.devices),
         examples.photo_rows(),
         config.train,
         execution,
     )
     best = trainer.train(
-        workdir,
+        record.workdir,
         phase=PHASE,
         identity={"data": examples.listings.fingerprint},
         start={},
@@ -132,14 +123,13 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
         values |= {f"{split}/{name}": value for name, value in measured.items()}
         values[f"{split}/n"] = len(examples.rows(split))
     values["test/majority_top1"] = _majority(examples)
-    if jax.process_index() == 0:
-        state = execution.to_host(best)
+    state = execution.to_host(best)
+    if is_first_process():
         variables = {
             "params": state.params["backbone"],
             "batch_stats": state.batch_stats["backbone"],
         }
-        pretrained.save_resnet(workdir / WEIGHTS, config.depth, variables)
-        workdirs.write_metrics(workdir / workdirs.METRICS, values)
+        pretrained.save_resnet(record.workdir / WEIGHTS, config.depth, variables)
     return values
 
 

@@ -1,7 +1,7 @@
-"""The door of every system: from the command line to one of its verbs.
+"""The door of every system: from the command line to one of its modes.
 
     def main(argv=None):
-        app.main("ican", IcanConfig(), VERBS, argv, summary="Price zones …")
+        app.main("ican", IcanConfig(), MODES, argv, summary="Price zones …")
 
 A user's mistake ends with one line on stderr and exit code 2. Results go to stdout,
 progress and errors to stderr.
@@ -40,56 +40,12 @@ class RunFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class Mode:
-    """What a mode does and what it needs.
-
-    Attributes:
-      about: one line for `--help`.
-      needs: run-level flags that must be given.
-      trained: whether the config comes from the workdir; flags given override it.
-    """
-
-    about: str
-    needs: tuple[str, ...] = ("workdir",)
-    trained: bool = False
-
-
-MODES = {
-    "train": Mode("train, keep the best on validation, evaluate it on test"),
-    "evaluate": Mode("metrics of the trained model on a --split", trained=True),
-    "predict": Mode(
-        "predictions for the rows of --input, order kept, into --output",
-        needs=("workdir", "input", "output"),
-        trained=True,
-    ),
-    "explain": Mode("draw what the model looked at", trained=True),
-    "export": Mode("write a program that serves without this code", trained=True),
-    "features": Mode(
-        "what the network sees in the photos of a table, into the folder --output",
-        needs=("workdir", "output"),
-        trained=True,
-    ),
-    "schema": Mode("infer the schema file of a table", needs=()),
-    "import": Mode(
-        "turn files of another library, --input, into tables in the folder --output",
-        needs=("input", "output"),
-    ),
-    "simulate": Mode(
-        "make up users for a catalogue: interactions into the table --output",
-        needs=("output",),
-    ),
-    "check": Mode("report on the data before training"),
-    "reproduce": Mode("a table of the paper, several seeds"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One call of the program: the run-level flags, as a verb gets them.
+class Command:
+    """One call of the program: the run-level flags, as a mode gets them.
 
     Attributes:
       system: name of the system.
-      mode: the verb's name.
+      mode: its name.
       workdir: folder of the run; the current folder in a mode that needs none.
       input: table of new rows, where given.
       images: photos of these rows, where given.
@@ -125,23 +81,40 @@ class Run:
             _print_result(text)
 
 
-Verb = Callable[[Any, Run], None]
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """What a mode does and what it needs.
+
+    Attributes:
+      about: one line for `--help`.
+      run: function of (config, command).
+      needs: run-level flags that must be given.
+      trained: whether the config comes from the workdir; flags given override it.
+    """
+
+    about: str
+    run: Callable[[Any, Command], None]
+    needs: tuple[str, ...] = ("workdir",)
+    trained: bool = False
+
+
+Modes = Mapping[str, Mode]
 
 
 def main(
     system: str,
     default: Any,
-    verbs: Mapping[str, Verb],
+    modes: Modes,
     argv: Sequence[str] | None = None,
     *,
     summary: str = "",
 ) -> NoReturn:
-    """Parses the command line, runs a verb, exits; see `mistakes_in_one_line`.
+    """Parses the command line, runs a mode, exits; see `mistakes_in_one_line`.
 
     Args:
       system: name of the system, "ican".
       default: its config with the default values.
-      verbs: {mode: function of (config, run)}; the modes are keys of `MODES`.
+      modes: {name: mode}.
       argv: the command line with the program's name first; None for the process'.
       summary: one line on what the system does, for `--help`.
     """
@@ -150,16 +123,17 @@ def main(
     flags.FLAGS.mark_as_parsed()
     with mistakes_in_one_line():
         if command_line.wants_help(argv[1:]):
-            modes = {name: MODES[name].about for name in verbs}
+            about = {name: mode.about for name, mode in modes.items()}
             parts = (RunFlags(), default)
             _print_result(
-                command_line.help_text(_program(argv), summary or system, modes, *parts)
+                command_line.help_text(_program(argv), summary or system, about, *parts)
             )
         else:
-            config, run = parse(system, default, verbs, argv)
-            if "workdir" in MODES[run.mode].needs and not MODES[run.mode].trained:
-                workdirs.make_folder(run.workdir)
-            verbs[run.mode](config, run)
+            config, command = parse(system, default, modes, argv)
+            mode = modes[command.mode]
+            if "workdir" in mode.needs and not mode.trained:
+                workdirs.make_folder(command.workdir)
+            mode.run(config, command)
     sys.exit(0)
 
 
@@ -188,12 +162,12 @@ def mistakes_in_one_line() -> Iterator[None]:
 
 
 def parse(
-    system: str, default: Any, verbs: Mapping[str, Verb], argv: Sequence[str]
-) -> tuple[Any, Run]:
-    """Turns a command line into a config and a run.
+    system: str, default: Any, modes: Modes, argv: Sequence[str]
+) -> tuple[Any, Command]:
+    """Turns a command line into a config and a command.
 
     Returns:
-      (config of the type of `default`, run).
+      (config of the type of `default`, command).
 
     Raises:
       UserError: for anything that is wrong with the command line.
@@ -202,12 +176,12 @@ def parse(
     configs.define_flags(RunFlags(), flag_values, system)
     configs.define_flags(default, flag_values, system)
     command_line.parse(flag_values, argv[1:])
-    run = _make_run(system, configs.from_flags(RunFlags, flag_values), verbs)
-    if run.init_from is not None:
-        workdirs.read_record(run.init_from)
-    if not MODES[run.mode].trained:
-        return configs.from_flags(type(default), flag_values), run
-    trained = workdirs.load_config(run.workdir, type(default), system)
+    command = _make_command(system, configs.from_flags(RunFlags, flag_values), modes)
+    if command.init_from is not None:
+        workdirs.read_record(command.init_from)
+    if not modes[command.mode].trained:
+        return configs.from_flags(type(default), flag_values), command
+    trained = workdirs.load_config(command.workdir, type(default), system)
     given = {
         name: flag_values[name].value
         for name, *_ in configs.leaves(default)
@@ -215,15 +189,17 @@ def parse(
     }
     config = configs.replace(trained, given)
     for name, (before, now) in configs.differences(trained, config).items():
-        run.say(f"note: --{name}={now} instead of {before}, as {run.workdir} has it")
-    return config, run
+        command.say(
+            f"note: --{name}={now} instead of {before}, as {command.workdir} has it"
+        )
+    return config, command
 
 
-def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
-    if given.mode not in verbs:
-        tip = configs.hint(given.mode, verbs)
-        raise UserError(f"--mode={given.mode}: must be one of {', '.join(verbs)}{tip}")
-    for name in MODES[given.mode].needs:
+def _make_command(system: str, given: RunFlags, modes: Modes) -> Command:
+    if given.mode not in modes:
+        tip = configs.hint(given.mode, modes)
+        raise UserError(f"--mode={given.mode}: must be one of {', '.join(modes)}{tip}")
+    for name in modes[given.mode].needs:
         if not getattr(given, name):
             kind = "DIR" if name == "workdir" else "FILE"
             raise UserError(f"--mode={given.mode} needs --{name}={kind}")
@@ -232,7 +208,7 @@ def _make_run(system: str, given: RunFlags, verbs: Mapping[str, Verb]) -> Run:
         text = getattr(given, name)
         return pathlib.Path(text).expanduser() if text else None
 
-    return Run(
+    return Command(
         system,
         given.mode,
         path("workdir") or pathlib.Path(),

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from common.data.pipeline import Batch
+from common.parallel.processes import this_process
 
 T = TypeVar("T")
 
@@ -32,8 +33,8 @@ def train_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
+    process_index: int | None = None,
+    process_count: int | None = None,
     sort: bool = False,
 ) -> Iterator[Batch]:
     """Iterates for ever over shuffled rows.
@@ -47,8 +48,8 @@ def train_batches(
       batch_size: rows in the global batch; a multiple of `process_count`.
       seed: of the order.
       start_step: number of the first batch; reaching it costs nothing.
-      process_index: which part of each batch this process takes.
-      process_count: number of parts.
+      process_index: which part of each batch is taken; None for that of this process.
+      process_count: number of parts; None for one a process.
       sort: put the rows of each global batch in rising order, before it is parted: a
         row then has the same place in it on any number of processes.
 
@@ -57,7 +58,7 @@ def train_batches(
     """
     if not count:
         raise ValueError("no rows to train on")
-    part = _part(batch_size, process_index, process_count)
+    part = _part(batch_size, *this_process(process_index, process_count))
 
     def parts() -> Iterator[np.ndarray]:
         for rows in shuffled_rows(
@@ -92,8 +93,8 @@ def eval_batches(
     gather: Gather,
     *,
     batch_size: int,
-    process_index: int = 0,
-    process_count: int = 1,
+    process_index: int | None = None,
+    process_count: int | None = None,
 ) -> Iterator[Batch]:
     """Iterates once over all rows, in order; the last batch is padded.
 
@@ -101,14 +102,14 @@ def eval_batches(
       count: rows; none give no batch.
       gather: reads rows.
       batch_size: rows in the global batch; a multiple of `process_count`.
-      process_index: which part of each batch this process takes.
-      process_count: number of parts.
+      process_index: which part of each batch is taken; None for that of this process.
+      process_count: number of parts; None for one a process.
 
     Returns:
       Iterator of what `gather` gives, padded with copies of row 0, and "mask", float32
       [batch_size / process_count]: 1 for a row, 0 for padding; close it.
     """
-    part = _part(batch_size, process_index, process_count)
+    part = _part(batch_size, *this_process(process_index, process_count))
 
     def masked(places: np.ndarray) -> Batch:
         real = places < count

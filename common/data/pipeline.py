@@ -17,6 +17,7 @@ import grain
 import numpy as np
 
 from common.data.sources import Source
+from common.parallel.processes import this_process
 
 Batch = dict[str, np.ndarray]
 
@@ -31,8 +32,8 @@ def train_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
+    process_index: int | None = None,
+    process_count: int | None = None,
     threads: int | None = None,
     workers: int = 0,
 ) -> "Batches":
@@ -48,8 +49,8 @@ def train_batches(
       batch_size: rows in the global batch; a multiple of `process_count`.
       seed: of order and transforms.
       start_step: number of the first batch; reaching it costs nothing.
-      process_index: which part of each batch this process takes.
-      process_count: number of parts.
+      process_index: which part of each batch is taken; None for that of this process.
+      process_count: number of parts; None for one a process.
       threads: that decode; None for one a core.
       workers: processes that decode instead, for transforms bound by Python; source
         and transform must then pickle.
@@ -57,12 +58,13 @@ def train_batches(
     Returns:
       Iterator of dicts of arrays [batch_size / process_count, ...]; close it.
     """
-    part = _part(batch_size, process_index, process_count)
+    index, count = this_process(process_index, process_count)
+    part = _part(batch_size, index, count)
     if not len(source):
         raise ValueError("no rows to train on")
     rows = grain.MapDataset.source(source).seed(seed).shuffle()
     rows = rows.random_map(_RandomMap(transform)).repeat()
-    rows = _ProcessRows(rows, batch_size, process_index, process_count)
+    rows = _ProcessRows(rows, batch_size, index, count)
     if not workers:
         return Batches(_read_ahead(rows[start_step * part :], part, threads))
     # A worker takes whole batches: it would pack its own rows into other batches.
@@ -80,8 +82,8 @@ def eval_batches(
     transform: Callable[[Any], Batch],
     *,
     batch_size: int,
-    process_index: int = 0,
-    process_count: int = 1,
+    process_index: int | None = None,
+    process_count: int | None = None,
     threads: int | None = None,
 ) -> "Batches":
     """Iterates once over all rows, in order.
@@ -93,18 +95,19 @@ def eval_batches(
       source: of records; an empty one gives no batch.
       transform: record -> dict of arrays without batch axis; runs in threads.
       batch_size: rows in the global batch; a multiple of `process_count`.
-      process_index: which part of each batch this process takes.
-      process_count: number of parts.
+      process_index: which part of each batch is taken; None for that of this process.
+      process_count: number of parts; None for one a process.
       threads: that decode; None for one a core.
 
     Returns:
       Iterator of dicts of arrays [batch_size / process_count, ...] with one more entry
       "mask", float32 [batch_size / process_count]: 1 for a row, 0 for padding.
     """
-    part = _part(batch_size, process_index, process_count)
+    index, count = this_process(process_index, process_count)
+    part = _part(batch_size, index, count)
     rows = grain.MapDataset.source(_Padded(source, batch_size))
     rows = rows.map(_MaskedMap(transform))
-    rows = _ProcessRows(rows, batch_size, process_index, process_count)
+    rows = _ProcessRows(rows, batch_size, index, count)
     return Batches(_read_ahead(rows, part, threads))
 
 

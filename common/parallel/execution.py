@@ -15,7 +15,7 @@ holds every array once, and is what goes into a checkpoint. *Host* trees are Num
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -124,6 +124,23 @@ class Execution(abc.ABC):
           (state, batch) -> host arrays [B, ...] with the rows of the *global* batch
           in order, on every process.
         """
+
+    def predict_all(
+        self, function: Callable[..., Any]
+    ) -> Callable[[Any, Iterable[Any], int], Any]:
+        """Compiles (state, batch) -> tree of arrays with a row for each of the batch.
+
+        Returns:
+          (state, batches, rows) -> host arrays [rows, ...]: the rows of all batches
+          together, without the padding of the last one.
+        """
+        compiled = self.compile_predict(function)
+
+        def predict(state, batches, rows):
+            parts = [compiled(state, batch) for batch in batches]
+            return jax.tree.map(lambda *a: np.concatenate(a)[:rows], *parts)
+
+        return predict
 
     @abc.abstractmethod
     def to_saved(self, state: Any) -> Any:

@@ -1,10 +1,11 @@
-"""The processes of one run: how they find each other, and who speaks for all."""
+"""The processes of one run: how they find each other, and who speaks for all.
+
+The command line imports this module, so JAX is imported only where it is needed.
+"""
 
 import dataclasses
+import sys
 from typing import Any, Literal
-
-import jax
-from jax.experimental import multihost_utils
 
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
@@ -43,6 +44,8 @@ def start(config: ParallelConfig) -> None:
     Raises:
       UserError: where the processes can't find each other.
     """
+    import jax
+
     chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if config.compilation_cache and not chosen:
         jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
@@ -65,12 +68,28 @@ def start(config: ParallelConfig) -> None:
         ) from error
 
 
-def wait_for_all(place: str) -> None:
-    """Waits until every process of the run has come to a place, named for errors."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(place)
-
-
 def is_first_process() -> bool:
     """Whether this process speaks for all; asks no device before `start` has."""
-    return not jax.distributed.is_initialized() or jax.process_index() == 0
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return True
+    return bool(jax.process_index() == 0)
+
+
+def this_process(index: int | None = None, count: int | None = None) -> tuple[int, int]:
+    """(number of this process, how many there are), but for what is given."""
+    import jax
+
+    return (
+        jax.process_index() if index is None else index,
+        jax.process_count() if count is None else count,
+    )
+
+
+def wait_for_all(place: str) -> None:
+    """Waits until every process of the run has come to a place, named for errors."""
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.distributed.is_initialized():
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(place)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A claim, judged.
+    """What becomes of a claim.
 
     Attributes:
       claim: its text.
@@ -28,8 +29,8 @@ class Verdict:
     held: bool
 
 
-def judge(claim: str, better: Sequence[float], worse: Sequence[float]) -> Verdict:
-    """Judges a difference by Student's t over paired seeds.
+def verdict_on(claim: str, better: npt.ArrayLike, worse: npt.ArrayLike) -> Verdict:
+    """Tests a difference by Student's t over paired seeds.
 
     Args:
       claim: its text.

@@ -101,8 +101,6 @@ def measure_looks(
         Subset(source, rows),
         load,
         batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
     ) as batches:
         for number, batch in enumerate(batches):
             compiled(variables, batch)  # waits for what it returns

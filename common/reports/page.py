@@ -3,12 +3,15 @@
 import base64
 import dataclasses
 import html
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from common.config import configs
 from common.reports import figures, result_tables
+from common.training import workdirs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +139,40 @@ def render_page(
         parts.append("</section>")
     parts += ["</main>", "</body>", "</html>"]
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def write_page(
+    path: pathlib.Path,
+    title: str,
+    lead: str,
+    summary: Table,
+    sections: Sequence[Section],
+    config: Any = None,
+) -> pathlib.Path:
+    """Writes the page of a report, with the settings of the run as its last section.
+
+    Args:
+      path: of the page.
+      title: as for `render_page`, like `lead`, `summary` and `sections`.
+      lead: one sentence.
+      summary: a short table.
+      sections: the rest.
+      config: of the run; None leaves its section out.
+
+    Returns:
+      The path.
+    """
+    if config is not None:
+        settings = Code("\n".join(configs.flag_lines(config)))
+        sections = [*sections, Section("Settings", [settings])]
+    workdirs.write_atomically(path, render_page(title, lead, summary, sections))
+    return path
+
+
+def save_picture(figure: Figure, path: pathlib.Path, caption: str) -> Picture:
+    """Writes a figure as PNG beside the page, and returns it for the page."""
+    figures.save(figure, path)
+    return Picture(figure, caption, caption)
 
 
 def _escape(text: Any) -> str:

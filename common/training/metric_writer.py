@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tqdm
@@ -193,6 +193,21 @@ def read_curves(
             steps.append(step)
             values.append(value)
     return curves
+
+
+def read_panels(
+    workdir: str | os.PathLike[str], phase: str, names: Iterable[str]
+) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """Curves of some metrics: {name: {split: (steps, values)}}."""
+    curves = read_curves(workdir, phase)
+    return {
+        name: {
+            split: curves[f"{split}/{name}"]
+            for split in ("train", "validation")
+            if f"{split}/{name}" in curves
+        }
+        for name in names
+    }
 
 
 def _duration(seconds: float) -> str:

@@ -29,6 +29,7 @@ import numpy as np
 from absl import logging
 
 from common.config.configs import hint
+from common.data import pipeline
 from common.errors import UserError
 from common.parallel import rng
 from common.parallel.execution import Execution, all_finite
@@ -64,6 +65,61 @@ class Phase:
     step: Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
     batches: Callable[[int], Iterable[Any]]
     evaluate: Callable[[Any], Mapping[str, float]]
+
+
+SplitEvaluator = Callable[[Any, str], dict[str, float]]
+
+
+def supervised_phase(
+    name: str,
+    learner: Any,
+    rows: Any,
+    config: LoopConfig,
+    execution: Execution,
+    evaluate: SplitEvaluator | None = None,
+) -> Phase:
+    """The phase of a model that learns from rows and is measured on others.
+
+    Args:
+      name: of the phase.
+      learner: has `init` and `step` as in `Phase`, and `evaluate`: (state, batch) ->
+        {name: (sum, weight)} over the real rows of a padded batch.
+      rows: has `train_batches(config, first step)` and
+        `eval_batches(split, batch size)`, both contexts.
+      config: of the loop; its steps are those of the phase.
+      execution: what to run on.
+      evaluate: what `make_evaluator` gave, where it serves other splits as well.
+    """
+    measure = evaluate or make_evaluator(learner, rows, config, execution)
+
+    def batches(first_step: int) -> Iterable[Any]:
+        host = rows.train_batches(config, first_step)
+        return pipeline.device_prefetch(host, execution.put)
+
+    return Phase(
+        name,
+        config.steps,
+        learner.init,
+        learner.step,
+        batches,
+        lambda state: measure(state, "validation"),
+    )
+
+
+def make_evaluator(
+    learner: Any, rows: Any, config: LoopConfig, execution: Execution
+) -> SplitEvaluator:
+    """Compiles (state, split) -> {name: mean over the split}.
+
+    Arguments as of `supervised_phase`.
+    """
+    evaluate_batch = execution.compile_eval(learner.evaluate)
+
+    def evaluate(state: Any, split: str) -> dict[str, float]:
+        with rows.eval_batches(split, config.batch_size) as host:
+            return metrics.sum_over(evaluate_batch, state, host).means()
+
+    return evaluate
 
 
 @dataclasses.dataclass(frozen=True)

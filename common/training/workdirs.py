@@ -1,5 +1,6 @@
 """What a workdir remembers of its run: `config.json` and `flags.txt`."""
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -11,15 +12,18 @@ import subprocess
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from common.config import configs
 from common.errors import UserError
+from common.parallel.processes import is_first_process, wait_for_all
 
 T = TypeVar("T")
+
+Say = Callable[[str], None]  # prints a line of progress
 
 RECORD = "config.json"
 FLAGS = "flags.txt"
@@ -164,6 +168,74 @@ def start_record(
         write_atomically(workdir / RECORD, json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"--workdir={workdir}: {error.strerror}") from None
+
+
+class Record:
+    """What a run leaves of itself in its workdir; see `recording`.
+
+    Attributes:
+      workdir: of the run.
+    """
+
+    def __init__(self, workdir: pathlib.Path):
+        self.workdir = workdir
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its metrics are there."""
+        return (self.workdir / METRICS).exists()
+
+    def add_data(self, fingerprint: str) -> None:
+        """Notes the hash of the data, and refuses other data than before.
+
+        Raises:
+          UserError: if the workdir was begun on other data.
+        """
+        if is_first_process():
+            add_facts(self.workdir, {"data": fingerprint})
+
+    def finish(self, values: Mapping[str, Any]) -> None:
+        """Writes metrics.json, which says that the run has ended: call it last."""
+        if is_first_process():
+            write_metrics(self.workdir / METRICS, values)
+        wait_for_all("metrics written")
+
+
+@contextlib.contextmanager
+def recording(
+    workdir: pathlib.Path, system: str, config: Any, free: Iterable[str] = ()
+) -> Iterator[Record]:
+    """The frame of a training run; every process enters it. See `start_record`.
+
+    with workdirs.recording(workdir, "ican", config, FREE) as record:
+        record.add_data(listings.fingerprint)
+        record.finish(train(...))
+    """
+    if is_first_process():
+        start_record(workdir, system, config, free)
+    wait_for_all("record started")
+    yield Record(workdir)
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path) -> Iterator[None]:
+    """Turns what goes wrong with a trained model's files within into one line.
+
+    Args:
+      path: of the file that tells what was fitted.
+
+    Raises:
+      UserError: a file is missing or damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename or path} is missing: run --mode=train there to its end"
+            " first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again") from None
 
 
 def has_begun(workdir: pathlib.Path) -> bool:

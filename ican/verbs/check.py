@@ -13,19 +13,21 @@ from common.reports.data_checks import (
     peak_memory,
     rejected_blocks,
 )
+from common.training.workdirs import Say
 from ican import data, train
 from ican.config import Config
-from ican.run import Prepared, prepare
+from ican.run import Run, prepare
 
 FILE = "check.html"
 
 
-def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
+def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
     """Opens the data, runs a few steps, writes check.html.
 
     Args:
       config: of the run to come.
       workdir: gets the page.
+      say: prints a line of progress.
 
     Returns:
       (path of the page, the summary as Markdown).
@@ -36,6 +38,7 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
     run = prepare(config, workdir)
     listings = run.examples.listings
     leak = find_leaks(listings)
+    say("measuring a few steps")
     summary = [
         *({"": name, "found": value} for name, value in measure_steps(run).items()),
         {"": "test rows whose text is in training", "found": leak.text},
@@ -47,7 +50,7 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
     price = figures.histogram(run.examples.prices.tolist(), xlabel=currency, log=True)
     zones = run.examples.ensemble.zones
     counts = np.bincount(
-        zones.label(train.prices_of(run.examples, "train")), minlength=zones.count
+        zones.label(train.split_prices(run.examples, "train")), minlength=zones.count
     )
     bars = figures.band_bars(
         zones.names(), counts.tolist(), ylabel="training rows", counts=counts.tolist()
@@ -63,20 +66,22 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
         page.Section("Attributes", [page.Table(describe_attributes(listings))]),
         page.Section("Rejected rows", rejected_blocks(listings)),
     ]
-    html = page.render_page(
-        "ican: before training", describe(listings), page.Table(summary), sections
+    path = page.write_page(
+        workdir / FILE,
+        "ican: before training",
+        describe(listings),
+        page.Table(summary),
+        sections,
     )
-    path = workdir / FILE
-    path.write_text(html, encoding="utf-8")
     return path, result_tables.to_markdown(summary)
 
 
-def measure_steps(run: Prepared) -> dict[str, Any]:
+def measure_steps(run: Run) -> dict[str, Any]:
     """Parameters, time of a step and memory, by running a few steps."""
     config = run.config
     with run.examples.train_batches(config.train, 0) as batches:
         cost = data_checks.measure_steps(
-            run.execution, run.task.init, run.task.step, dict(run.start), batches
+            run.execution, run.learner.init, run.learner.step, dict(run.start), batches
         )
     return {
         "parameters": cost.parameters,

@@ -8,14 +8,18 @@ import numpy as np
 from common.data.listings import Source
 from common.reports import figures
 from ican.figures import draw_row
-from ican.step import Seen
+from ican.step import Outputs
 
 if TYPE_CHECKING:
     from ican.verbs.predict import Model
 
 
 def draw_rows(
-    source: Source, rows: np.ndarray, model: "Model", seen: Seen, folder: pathlib.Path
+    source: Source,
+    rows: np.ndarray,
+    model: "Model",
+    outputs: Outputs,
+    folder: pathlib.Path,
 ) -> None:
     """Writes row_<n>.png for some rows, with what is predicted for each.
 
@@ -23,10 +27,10 @@ def draw_rows(
       source: of the photos.
       rows: int [n] of the source.
       model: that looked at them.
-      seen: its scores and attention of these rows, in their order.
+      outputs: its scores and attention of these rows, in their order.
       folder: for the figures.
     """
-    told = model.describe(seen.scores)
+    told = model.describe(outputs.scores)
     for place, row in enumerate(rows):
         title = (
             f"row {row}: price {told['price'][place]:,.0f}"
@@ -34,6 +38,6 @@ def draw_rows(
             f" zone {told['zone_1'][place]}"
         )
         figure = draw_row(
-            source, int(row), model.config.photos, seen, place, model.names, title
+            source, int(row), model.config.photos, outputs, place, model.names, title
         )
         figures.save(figure, folder / f"row_{row}.png")

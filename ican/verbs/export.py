@@ -9,18 +9,21 @@ import jax.numpy as jnp
 from common.serving import export
 from ican.ensemble import zone_probabilities
 from ican.metrics import log_point
-from ican.saved_model import Trained
+from ican.saved_model import SavedModel
 from ican.step import State
 
 
-def inputs_of(trained: Trained) -> dict[str, jax.ShapeDtypeStruct]:
+def inputs_of(trained: SavedModel) -> dict[str, jax.ShapeDtypeStruct]:
     """What the program takes of one item: attributes, and photos where it sees them.
 
     One photo a listing: "photo" uint8 [H, W, 3]. Several: "photos" uint8 [M, H, W, 3]
     and "photo_mask" float32 [M], 1 for a photo and 0 for none.
     """
-    config, widths = trained.task.config, {"categorical": 0, "continuous": 0, "set": 0}
-    for attribute, place in trained.task.spec.places():
+    config, widths = (
+        trained.learner.config,
+        {"categorical": 0, "continuous": 0, "set": 0},
+    )
+    for attribute, place in trained.learner.spec.places():
         widths[attribute.kind] = place.stop
     inputs = {}
     if config.model.sees_attributes:
@@ -41,7 +44,7 @@ def inputs_of(trained: Trained) -> dict[str, jax.ShapeDtypeStruct]:
     return inputs
 
 
-def write(trained: Trained, directory: pathlib.Path) -> None:
+def write(trained: SavedModel, directory: pathlib.Path) -> None:
     """Writes program, weights, vocabularies and loader.
 
     The program returns "probabilities" [B, J] of the price zones, calibrated, and
@@ -59,7 +62,7 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
             batch["photos"] = batch.pop("photo")[:, None]  # [B, 1, H, W, 3]
             batch["photo_mask"] = jnp.ones((batch["photos"].shape[0], 1))
         state = State(weights["params"], weights["batch_stats"], None)
-        scores = trained.task.see(state, batch).scores
+        scores = trained.learner.predict(state, batch).scores
         probabilities = zone_probabilities(scores, fitted.temperature)
         point = log_point(probabilities, jnp.asarray(zones.reference_log_prices))
         return {
@@ -69,10 +72,10 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
             "price_high": jnp.exp(point + fitted.radius),
         }
 
-    photos = trained.task.config.photos
+    photos = trained.learner.config.photos
     cut = photos.describe_cut()
     target = trained.schema.target
-    sees_attributes = trained.task.config.model.sees_attributes
+    sees_attributes = trained.learner.config.model.sees_attributes
     export.export_program(
         predict,
         {"params": trained.state.params, "batch_stats": trained.state.batch_stats},

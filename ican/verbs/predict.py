@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from common.data import ingest
+from common.data import ingest, pipeline
 from common.data.listings import NewRows, Source, Subset
 from common.parallel import processes
 from common.parallel.execution import make_execution
@@ -21,23 +21,23 @@ from common.tables import table
 from common.training import workdirs
 from ican import data, evaluation, saved_model
 from ican.config import Config
-from ican.step import Seen
+from ican.step import Outputs
 
 Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
 BEST = 3  # zones named for each row
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Looked:
+class Predicted:
     """New rows and what the network made of them.
 
     Attributes:
       rows: all of them.
-      seen: scores and attention of `rows.usable`, in that order; None if there is none.
+      outputs: scores and attention of `rows.usable`, in that order; None if there is none.
     """
 
     rows: NewRows
-    seen: Seen | None
+    outputs: Outputs | None
 
 
 class Model:
@@ -58,14 +58,16 @@ class Model:
         self.trained = saved_model.load(workdir, self.config)
         processes.start(self.config.parallel)
         execution = make_execution(self.config.parallel)
-        self._task = dataclasses.replace(self.trained.task, devices=execution.devices)
+        self._learner = dataclasses.replace(
+            self.trained.learner, devices=execution.devices
+        )
         self._state = execution.replicate(self.trained.state)
-        self._look = execution.compile_predict(self._task.see)
+        self._predict = execution.predict_all(self._learner.predict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The attributes, in the order of the attribute attention."""
-        return self._task.spec.names
+        return self._learner.spec.names
 
     def predict(self, rows: Rows, images: str | pathlib.Path = "") -> pd.DataFrame:
         """Predicts price and price zone.
@@ -87,13 +89,13 @@ class Model:
         Raises:
           UserError: files that are missing or can't be read at all.
         """
-        looked = self.look(rows, images)
+        predicted = self.predict_outputs(rows, images)
         try:
-            return self._table(looked)
+            return self._table(predicted)
         finally:
-            looked.rows.source.close()
+            predicted.rows.source.close()
 
-    def look(self, rows: Rows, images: str | pathlib.Path = "") -> Looked:
+    def predict_outputs(self, rows: Rows, images: str | pathlib.Path = "") -> Predicted:
         """Reads rows and runs the network over those that can be read.
 
         Close `rows.source` of the result when the photos are not needed any more.
@@ -110,10 +112,16 @@ class Model:
             bad_image=self.config.data.bad_image,
             max_pixels=self.config.data.max_pixels,
         )
-        seen = self.see(new.frame, new.source, new.usable) if len(new.usable) else None
-        return Looked(new, seen)
+        outputs = (
+            self.outputs_of(new.frame, new.source, new.usable)
+            if len(new.usable)
+            else None
+        )
+        return Predicted(new, outputs)
 
-    def see(self, frame: pd.DataFrame, source: Source, rows: np.ndarray) -> Seen:
+    def outputs_of(
+        self, frame: pd.DataFrame, source: Source, rows: np.ndarray
+    ) -> Outputs:
         """Runs the network over some rows.
 
         Args:
@@ -130,19 +138,20 @@ class Model:
             arrays[name][rows] = values
         sees_photos = self.config.model.sees_photos
         loader = data.Loader(
-            arrays, self.config.photos if sees_photos else None, self._task.spec
+            arrays, self.config.photos if sees_photos else None, self._learner.spec
         )
-        wanted = Subset(source if sees_photos else data.RowSource(len(frame)), rows)
+        subset = Subset(source if sees_photos else data.RowSource(len(frame)), rows)
         size = self.config.train.batch_size
-        with data.eval_batches(wanted, loader, size) as batches:
-            return saved_model.see(self._look, self._state, batches, len(rows))
+        with pipeline.eval_batches(subset, loader.load, batch_size=size) as batches:
+            outputs: Outputs = self._predict(self._state, batches, len(rows))
+        return outputs
 
-    def _table(self, looked: Looked) -> pd.DataFrame:
-        frame, usable = looked.rows.frame, looked.rows.usable
+    def _table(self, predicted: Predicted) -> pd.DataFrame:
+        frame, usable = predicted.rows.frame, predicted.rows.usable
         key = self.trained.schema.id or "line"
         columns: dict[str, Any] = {key: frame[key].to_numpy()}
-        if looked.seen is not None:
-            for column, values in self.describe(looked.seen.scores).items():
+        if predicted.outputs is not None:
+            for column, values in self.describe(predicted.outputs.scores).items():
                 whole = np.full(len(frame), None if values.dtype == object else np.nan)
                 whole = whole.astype(values.dtype)
                 whole[usable] = values

@@ -3,118 +3,105 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from common.reports import claims, result_tables
+import numpy as np
+
+from common.parallel import processes
+from common.parallel.processes import is_first_process
+from common.reports import paper_rows, result_tables
+from common.reports.paper_rows import Results, Row, Runs, mean_cell
 from common.training import workdirs
+from common.training.workdirs import Record, Say
 from ican import train
 from ican.config import Config
 from ican.metrics import TOP
 from ican.paper import rivals, tables
-from ican.paper.tables import Row
-from ican.run import Prepared, prepare
-from ican.train import Say
+from ican.run import prepare
 
 
-def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> None:
+def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     """Runs every row with every seed, then writes tables/.
-
-    A run that has ended is not run again, and one that was cut off goes on: the whole
-    is started again with the same command.
 
     Args:
       config: of all runs; kind, cells and seed are set by row and run.
       workdir: gets runs/<row>/seed<k> and tables/.
       say: prints a line of progress.
 
+    Returns:
+      Names of the tables that were written, in their order.
+
     Raises:
       UserError: whatever the user can mend.
     """
+    processes.start(config.parallel)
     rows = tables.choose_rows(config.reproduce.rows)
-    results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
-    # Seed by seed, so that a cut-off run leaves whole pairs behind.
-    for seed in range(config.reproduce.seeds):
-        for row in rows:
-            folder = workdir / "runs" / row.name / f"seed{seed}"
-            if not (folder / workdirs.METRICS).exists():
-                say(f"{row.name}, seed {seed}")
-            run = _boost if row.is_boosting else _train
-            results[row.name].append(run(row, config, seed, folder))
-    write_tables(workdir / "tables", config, rows, results)
 
+    def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
+        return workdirs.recording(folder, "ican", row.apply(config, seed), train.FREE)
 
-def _train(
-    row: Row, config: Config, seed: int, workdir: pathlib.Path
-) -> dict[str, Any]:
-    """Metrics of a network; read where it has ended under the same settings."""
-    config = row.apply(config, seed)
-    if not (workdir / workdirs.METRICS).exists():
-        return train.train_and_evaluate(config, workdir)
-    workdirs.start_record(workdir, "ican", config, train.FREE)
-    return workdirs.read_metrics(workdir)
+    def run(row: Row, seed: int, record: Record) -> dict[str, Any]:
+        changed = row.apply(config, seed)
+        if row.rival:
+            return boost(row, changed, record)
+        return train.train_prepared(prepare(changed, record.workdir), record, say)
 
-
-def _boost(
-    row: Row, config: Config, seed: int, workdir: pathlib.Path
-) -> dict[str, Any]:
-    """Metrics of gradient boosting; its settings are searched with the first seed."""
-    path, found = workdir / workdirs.METRICS, workdir.parent / "settings.json"
-    config = tables.with_seed(config, seed)
-    workdirs.start_record(workdir, "ican", config, train.FREE)
-    if path.exists():
-        return workdirs.read_metrics(workdir)
-    run = _open(row, config, workdir)
-    columns = rivals.columns_of(run.examples, photos=row.kind == "boosting")
-    if not found.exists():
-        settings = rivals.search(run.examples, columns)
-        found.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    settings = json.loads(found.read_text(encoding="utf-8"))
-    values: dict[str, Any] = rivals.evaluate(
-        run.examples, columns, settings, seed=seed, level=config.interval
+    results = paper_rows.run_rows(
+        rows, config.reproduce.seeds, workdir, begin=begin, run=run, say=say
     )
-    workdirs.write_metrics(path, values)
-    return values
+    if is_first_process():
+        return write_tables(workdir / "tables", config, rows, results)
+    return []
 
 
-def _open(row: Row, config: Config, workdir: pathlib.Path) -> Prepared:
-    """The data as a network of the same inputs reads it."""
-    kind = "concatenation" if row.kind == "boosting" else "attributes"
+def boost(row: Row, config: Config, record: Record) -> dict[str, Any]:
+    """Metrics of gradient boosting; its settings are searched with the first seed."""
+    # The data as a network of the same inputs reads it.
+    kind = "concatenation" if row.rival == "both" else "attributes"
     model = dataclasses.replace(config.model, kind=kind)
-    return prepare(dataclasses.replace(config, model=model), workdir)
+    opened = prepare(dataclasses.replace(config, model=model), record.workdir)
+    record.add_data(opened.examples.listings.fingerprint)
+    columns = rivals.columns_of(opened.examples, photos=row.rival == "both")
+    path = record.workdir.parent / "settings.json"
+    if not path.exists():
+        settings = rivals.search(opened.examples, columns)
+        path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    return rivals.evaluate(
+        opened.examples,
+        columns,
+        json.loads(path.read_text(encoding="utf-8")),
+        seed=config.train.seed,
+        level=config.interval,
+    )
 
 
-def result_row(row: Row, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def result_row(row: Row, runs: Runs) -> dict[str, Any]:
     """Mean and standard error over seeds, beside the paper's figures."""
     cells: dict[str, Any] = {"model": row.title}
     for k in TOP:
-        cells[f"top-{k}"] = result_tables.format_mean([r[f"test/top{k}"] for r in runs])
-    cells["MALE"] = result_tables.format_mean([r["test/male"] for r in runs])
+        cells[f"top-{k}"] = mean_cell(runs, f"test/top{k}")
+    cells["MALE"] = mean_cell(runs, "test/male")
     for k, figure in zip(TOP[1:], row.paper, strict=False):
         cells[f"paper top-{k}"] = f"{figure / 100:.3f}"
     return cells
 
 
-def _majority_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def majority_row(runs: Runs) -> dict[str, Any]:
+    """The majority baseline; without an error where all seeds have one split."""
     names = {f"top-{k}": f"test/majority/top{k}" for k in TOP}
     names["MALE"] = "test/majority/male"
     cells: dict[str, Any] = {"model": "majority"}
     for column, name in names.items():
-        values = [run[name] for run in runs]
-        same = len(set(values)) == 1  # all seeds have one split
-        cells[column] = (
-            f"{values[0]:.3f}" if same else result_tables.format_mean(values)
-        )
+        same = len(np.unique([run[name] for run in runs])) == 1
+        cells[column] = f"{runs[0][name]:.3f}" if same else mean_cell(runs, name)
     return cells
 
 
 def write_tables(
-    folder: pathlib.Path,
-    config: Config,
-    rows: Sequence[Row],
-    results: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> None:
-    """Writes results and claims, as Markdown and CSV.
+    folder: pathlib.Path, config: Config, rows: Sequence[Row], results: Results
+) -> list[str]:
+    """Writes results and claims, as Markdown and CSV; returns their names.
 
     Args:
       folder: for the tables.
@@ -123,45 +110,25 @@ def write_tables(
       results: metrics of each seed by the row's name.
     """
     table = [result_row(row, results[row.name]) for row in rows]
-    networks = [row.name for row in rows if not row.is_boosting]
+    runs = results[next(row.name for row in rows if not row.rival)]
+    table.append(majority_row(runs))
     notes = describe(config)
-    if networks:
-        runs = results[networks[0]]
-        table.append(_majority_row(runs))
-        first, where = runs[0], ""
-        if config.reproduce.resplit:
-            where = " in the first split"
-        notes = (
-            f"{first['train/n']:,} training, {first['validation/n']:,} validation and"
-            f" {first['test/n']:,} test rows, {first['rejected']:,} rejected{where}. {notes}"
-        )
-    result_tables.write_table(
-        table, folder / "results", title="Tables 3 and 4", notes=notes
+    where = " in the first split" if config.reproduce.resplit else ""
+    counted = (
+        f"{runs[0]['train/n']:,} training, {runs[0]['validation/n']:,} validation and"
+        f" {runs[0]['test/n']:,} test rows, {runs[0]['rejected']:,} rejected{where}."
     )
-    top3 = {name: [run["test/top3"] for run in runs] for name, runs in results.items()}
-    verdicts = tables.verdicts(top3) + pointing_verdicts(results)
     result_tables.write_table(
-        claims.rows_of(verdicts),
-        folder / "claims",
-        title="Claims of section 5.5",
-        notes="Differences in top-3 accuracy, or in the share of hits. Held: the paired"
-        f" 95 % interval over seeds lies above 0. {notes}",
+        table, folder / "results", title="Tables 3 and 4", notes=f"{counted} {notes}"
     )
-
-
-def pointing_verdicts(
-    results: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> list[claims.Verdict]:
-    """Judges, for each row with attention, whether it finds the ring's stone."""
-    return [
-        claims.judge(
-            f"attention finds the stone more often than the best constant place ({name})",
-            [run["test/pointing"] for run in runs],
-            [run["test/pointing_prior"] for run in runs],
-        )
-        for name, runs in results.items()
-        if all("test/pointing" in run for run in runs)
-    ]
+    paper_rows.write_claims(
+        folder,
+        paper_rows.verdicts(tables.CLAIMS, results),
+        "Claims of section 5.5",
+        "top-3 accuracy, or in the share of hits",
+        notes,
+    )
+    return ["results", "claims"]
 
 
 def describe(config: Config) -> str:

@@ -181,7 +181,7 @@ def verdicts(results: Results) -> list[claims.Verdict]:
         if "table2" not in row.tables or row.name not in results:
             continue
         judged.append(
-            claims.judge(
+            claims.verdict_on(
                 f"accepted items have a lower error than all ({row.name})",
                 _figures(results, row.name, "test/male_all"),
                 _figures(results, row.name, "test/male"),
@@ -223,7 +223,7 @@ def _against_rivals(results: Results) -> list[claims.Verdict]:
             if row in results and other in results:
                 figures = _figures(results, other, theirs), _figures(results, row, name)
                 judged.append(
-                    claims.judge(f"the gate beats {rival} at {share} %", *figures)
+                    claims.verdict_on(f"the gate beats {rival} at {share} %", *figures)
                 )
     return judged
 
@@ -231,7 +231,7 @@ def _against_rivals(results: Results) -> list[claims.Verdict]:
 def _against_truth(results: Results) -> list[claims.Verdict]:
     """That the gate finds the bad photos, where they are known."""
     return [
-        claims.judge(
+        claims.verdict_on(
             f"the gate ranks good photos first, AUC above {LEAST_AUC:g} ({name})",
             _figures(results, name, "test/gate_auc"),
             [LEAST_AUC] * len(results[name]),
@@ -248,7 +248,7 @@ def _less(
     if better not in results or worse not in results:
         return []
     figures = [_figures(results, name, "test/male") for name in (worse, better)]
-    return [claims.judge(claim, *figures)]
+    return [claims.verdict_on(claim, *figures)]
 
 
 def _figures(results: Results, row: str, name: str) -> list[float]:

@@ -20,6 +20,7 @@ from common.reports import data_checks, figures, page, result_tables
 from common.reports.data_checks import Cost
 from common.reports.page import Section
 from common.tables.splits import SPLITS
+from common.training.workdirs import Say
 from pricer import comparables, data, networks
 from pricer.config import TASKS, Config
 from pricer.data import Examples
@@ -75,12 +76,13 @@ def prepare(config: Config) -> Prepared:
     return Prepared(config, execution, examples, photos, wanted, rows)
 
 
-def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
+def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
     """Opens the data, runs a few steps of network and heads, writes check.html.
 
     Args:
       config: of the run to come.
       workdir: gets the page.
+      say: prints a line of progress.
 
     Returns:
       (path of the page, the summary as Markdown with what to look at below it).
@@ -89,6 +91,7 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
       UserError: whatever the user can mend.
     """
     run = prepare(config)
+    say("measuring a few steps")
     listings = run.examples.listings
     show = (count_rows, describe_networks, describe_statistics, count_leaks, measure)
     parts = [part(run) for part in show]
@@ -106,11 +109,13 @@ def write(config: Config, workdir: pathlib.Path) -> tuple[pathlib.Path, str]:
         Section("Rejected rows", data_checks.rejected_blocks(listings)),
         Section("Dropped photos", data_checks.dropped_blocks(listings)),
     ]
-    html = page.render_page(
-        "pricer: before training", describe(listings), page.Table(summary), sections
+    path = page.write_page(
+        workdir / FILE,
+        "pricer: before training",
+        describe(listings),
+        page.Table(summary),
+        sections,
     )
-    path = workdir / FILE
-    path.write_text(html, encoding="utf-8")
     return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
 
 
@@ -313,7 +318,7 @@ def measure_network(run: Prepared) -> Cost:
         run.rows[wanted.task],
         config.photos,
     )
-    task = networks.make_task(config, wanted, execution.devices)
+    task = networks.make_learner(config, wanted, execution.devices)
     start = networks.starting_weights(config)
     with photos.train_batches(networks.make_loop(config), 0) as rows:
         return data_checks.measure_steps(execution, task.init, task.step, start, rows)

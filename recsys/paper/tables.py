@@ -156,11 +156,11 @@ def verdicts(results: Results) -> list[claims.Verdict]:
                 continue
             first, second = (_figures(runs, f"test/{metric}") for runs in found)
             claim = f"{titles[better]} > {titles[worse]}, {where}"
-            judged.append(claims.judge(claim, first, second))
+            judged.append(claims.verdict_on(claim, first, second))
     if OURS in results:
         ours = results[OURS]
         judged.append(
-            claims.judge(
+            claims.verdict_on(
                 "OurModel > most popular items, all items",
                 _figures(ours, f"test/{JUDGED}"),
                 _figures(ours, f"{POPULARITY}/test/{JUDGED}"),

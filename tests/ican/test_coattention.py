@@ -88,14 +88,14 @@ def oracle(params, config, visual, attributes):
         if not literal:
             s_visual = s_visual / s_visual.mean()
         visual_map = s_visual[:, None] * visual
-        seen = pool(visual_map, 0)
-        pairs = [(seen, row) for row in attribute_map]
+        observation = pool(visual_map, 0)
+        pairs = [(observation, row) for row in attribute_map]
         a_attributes = softmax(oracle_scores(bottom_up, pairs, config.mfb_joint_norm))
         s_attributes = s_attributes * a_attributes
         if not literal:
             s_attributes = s_attributes / s_attributes.mean()
         attribute_map = s_attributes[:, None] * attributes
-        observed.append((seen, pool(attribute_map, 0), a_visual, a_attributes))
+        observed.append((observation, pool(attribute_map, 0), a_visual, a_attributes))
     return [np.stack(parts) for parts in zip(*observed, strict=True)]
 
 
@@ -127,10 +127,10 @@ def test_co_attention_against_explicit_refined_maps(options):
 def test_first_cell_pools_as_the_paper_does():
     visual, attributes = inputs()
     model, params = build(dataclasses.replace(SMALL, cells=1))
-    seen = jax.jit(model.apply)({"params": params}, visual, attributes)
+    observation = jax.jit(model.apply)({"params": params}, visual, attributes)
     for attention, pooled, maps in [
-        (seen.visual_attention, seen.visual_sum, visual),
-        (seen.attribute_attention, seen.attribute_sum, attributes),
+        (observation.visual_attention, observation.visual_sum, visual),
+        (observation.attribute_attention, observation.attribute_sum, attributes),
     ]:
         np.testing.assert_allclose(attention.sum(-1), 1.0, rtol=1e-6)
         paper = (attention[:, 0, :, None] * maps).sum(1)
@@ -162,8 +162,8 @@ def test_scan_equals_a_loop_of_the_cell_gradients_included():
         state = cell.apply(variables, maps, method="start")
         observed = []
         for _ in range(config.cells):
-            state, seen = cell.apply(variables, state, maps)
-            observed.append(seen)
+            state, observation = cell.apply(variables, state, maps)
+            observed.append(observation)
         return Observation(*(jnp.stack(x, 1) for x in zip(*observed, strict=True)))
 
     def scan(params, visual, attributes):
@@ -171,8 +171,8 @@ def test_scan_equals_a_loop_of_the_cell_gradients_included():
 
     def gradients_and_value(run, arguments):
         def loss(*arguments):
-            seen = run(*arguments)
-            return sum(jnp.sin(3 * x).sum() for x in seen), seen
+            observation = run(*arguments)
+            return sum(jnp.sin(3 * x).sum() for x in observation), observation
 
         return jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))(*arguments)
 
@@ -195,14 +195,14 @@ def test_every_cell_draws_a_dropout_mask_of_its_own():
 
     @functools.partial(jax.jit, static_argnums=0)
     def centred(seed):
-        seen = model.apply(
+        observation = model.apply(
             {"params": params},
             visual,
             attributes,
             train=seed is not None,
             rngs={"dropout": jax.random.key(0 if seed is None else seed)},
         )
-        logs = jnp.log(seen.visual_attention)  # [B, L, P]
+        logs = jnp.log(observation.visual_attention)  # [B, L, P]
         return logs - logs.mean(-1, keepdims=True)
 
     def difference(a, b):
@@ -223,8 +223,8 @@ def test_sharp_and_opposed_attention_stays_finite():
         params["cell"][side]["score"]["kernel"] *= 1e5
 
     def loss(params, visual):
-        seen = model.apply({"params": params}, visual, attributes)
-        return (seen.visual_sum**2).sum() + (seen.attribute_sum**2).sum()
+        observation = model.apply({"params": params}, visual, attributes)
+        return (observation.visual_sum**2).sum() + (observation.attribute_sum**2).sum()
 
     value, gradients = jax.jit(jax.value_and_grad(loss, (0, 1)))(params, visual)
     assert np.isfinite(value) and value > 0
@@ -236,8 +236,8 @@ def test_zero_maps_have_finite_gradients():
     model, params = build(SMALL)
 
     def loss(visual, attributes):
-        seen = model.apply({"params": params}, visual, attributes)
-        return sum(jnp.sum(x**2) for x in seen)
+        observation = model.apply({"params": params}, visual, attributes)
+        return sum(jnp.sum(x**2) for x in observation)
 
     gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(visual, attributes)
     assert all(np.all(np.isfinite(leaf)) for leaf in gradients)
@@ -288,12 +288,12 @@ def _run(config, dtype):
 
     @jax.jit
     def run(params, block_params, visual, attributes):
-        seen = model.apply({"params": params}, visual, attributes)
+        observation = model.apply({"params": params}, visual, attributes)
         fused = block.apply(
-            {"params": block_params}, seen.visual_sum, seen.attribute_sum
+            {"params": block_params}, observation.visual_sum, observation.attribute_sum
         ).astype(jnp.float32)
-        norms = jnp.linalg.norm(seen.visual_sum.astype(jnp.float32), axis=-1)
-        return fused.std(0).mean(-1), norms.mean(0), seen.visual_attention
+        norms = jnp.linalg.norm(observation.visual_sum.astype(jnp.float32), axis=-1)
+        return fused.std(0).mean(-1), norms.mean(0), observation.visual_attention
 
     return run
 

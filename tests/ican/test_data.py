@@ -111,7 +111,7 @@ def test_processes_share_every_batch(examples, monkeypatch):
     def first_batches():
         with examples.train_batches(LoopConfig(batch_size=8), start_step=3) as batches:
             drawn = next(batches)
-        with examples.eval_batches(np.arange(5), 8) as batches:
+        with examples.eval_batches("validation", 8) as batches:
             return drawn, next(batches)
 
     whole = first_batches()
@@ -127,8 +127,7 @@ def test_processes_share_every_batch(examples, monkeypatch):
 
 
 def test_evaluation_keeps_the_order_and_pads_the_last_batch(examples, shop):
-    rows = examples.listings.indices("test")
-    with examples.eval_batches(rows, 8) as batches:
+    with examples.eval_batches("test", 8) as batches:
         both = list(batches)
     mask = np.concatenate([batch["mask"] for batch in both])
     assert mask.tolist() == [1] * 13 + [0] * 3

@@ -166,25 +166,27 @@ def test_ican_averages_block_over_what_its_cells_saw():
         attributes = AttributeEmbedding(SPEC, 6).apply(
             {"params": params["embedding"]}, batch
         )
-        seen = CoAttention(SMALL.ican).apply(
+        observation = CoAttention(SMALL.ican).apply(
             {"params": params["coattention"]}, batch["features"], attributes
         )
         block = Block(5, width=6, chunks=2, rank=None)
         first, second = (
             block.apply({"params": params["block"]}, visual, attribute)
             for visual, attribute in zip(
-                jnp.moveaxis(seen.visual_sum, 1, 0),
-                jnp.moveaxis(seen.attribute_sum, 1, 0),
+                jnp.moveaxis(observation.visual_sum, 1, 0),
+                jnp.moveaxis(observation.attribute_sum, 1, 0),
                 strict=True,
             )
         )
-        return (first + second) / 2, seen
+        return (first + second) / 2, observation
 
-    vector, seen = expected(params)
+    vector, observation = expected(params)
     check_logits(found, params, vector)
-    np.testing.assert_allclose(found.visual_attention, seen.visual_attention, rtol=1e-5)
     np.testing.assert_allclose(
-        found.attribute_attention, seen.attribute_attention, rtol=1e-5
+        found.visual_attention, observation.visual_attention, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        found.attribute_attention, observation.attribute_attention, rtol=1e-5
     )
     assert found.visual_attention.shape == (3, 2, 4)
     assert found.attribute_attention.shape == (3, 2, 3)

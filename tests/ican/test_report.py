@@ -11,7 +11,7 @@ from PIL import Image
 from ican import evaluation, report, train
 from ican.evaluation import Calibration
 from ican.run import prepare
-from ican.step import Seen
+from ican.step import Outputs
 
 
 def test_shares_carry_their_standard_errors():
@@ -101,19 +101,19 @@ def test_the_page_runs_no_program(photo_run, tmp_path):
         raise AssertionError("a program was run")
 
     run = prepare(photo_run.config, tmp_path)
-    run = dataclasses.replace(run, look=refuse)
+    run = dataclasses.replace(run, predict=refuse)
     rng = np.random.default_rng(0)
-    seen = Seen(
+    outputs = Outputs(
         rng.normal(size=(13, 9)),
         rng.dirichlet(np.ones(4), size=(13, 2)),
         rng.dirichlet(np.ones(3), size=(13, 2)),
     )
     outcome = evaluation.measure(
-        seen.scores,
-        train.prices_of(run.examples, "test"),
+        outputs.scores,
+        train.split_prices(run.examples, "test"),
         run.examples.ensemble.zones,
         Calibration(1.0, 0.9, 0.5),
     )
     shutil.copy(photo_run.workdir / "metrics.jsonl", tmp_path)
-    path = report.write(run, tmp_path, outcome, seen, photo_run.values, {}, 0.0)
+    path = report.write(run, tmp_path, outcome, outputs, photo_run.values, {}, 0.0)
     assert "What it looked at" in path.read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ from common.errors import UserError
 from common.training import checkpointing, tree_paths
 from ican import data, saved_model
 from ican.evaluation import Calibration
-from ican.step import Seen
 
 
 def test_what_was_fitted_comes_back(attributes_run, shop):
@@ -22,7 +21,9 @@ def test_what_was_fitted_comes_back(attributes_run, shop):
     for name in ("boundaries", "weights", "present"):
         np.testing.assert_array_equal(getattr(ensemble, name), getattr(wanted, name))
     train = examples.prices[listings.indices("train")]
-    np.testing.assert_array_equal(found.task.class_counts, wanted.class_counts(train))
+    np.testing.assert_array_equal(
+        found.learner.class_counts, wanted.class_counts(train)
+    )
     assert found.calibration.level == 0.9
     assert found.calibration.temperature > 0
 
@@ -31,7 +32,7 @@ def test_calibration_keeps_every_bit(attributes_run, tmp_path):
     found = saved_model.load(attributes_run.workdir, attributes_run.config)
     exact = Calibration(1 / 3, 0.9, float("inf"))
     shutil.copytree(attributes_run.workdir / "checkpoints", tmp_path / "checkpoints")
-    saved_model.save(tmp_path, found.task, found.schema, found.encoders, exact)
+    saved_model.save(tmp_path, found.learner, found.schema, found.encoders, exact)
     again = saved_model.load(tmp_path, attributes_run.config)
     assert again.calibration == exact
 
@@ -65,13 +66,3 @@ def test_a_damaged_model_is_one_clear_line(damage, attributes_run, tmp_path):
     (tmp_path / saved_model.FILE).write_text(text)
     with pytest.raises(UserError, match=r"model.json is damaged \(.+\); train again"):
         saved_model.load(tmp_path, attributes_run.config)
-
-
-def test_seen_rows_are_joined_and_padding_is_cut():
-    def look(state, batch):
-        return Seen(state * batch, None, None)
-
-    batches = [np.array([[1.0], [2.0]]), np.array([[3.0], [9.0]])]
-    seen = saved_model.see(look, 10.0, batches, rows=3)
-    assert seen.scores.tolist() == [[10.0], [20.0], [30.0]]
-    assert seen.attribute_attention is None

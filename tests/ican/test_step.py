@@ -13,7 +13,7 @@ from common.training import tree_paths
 from ican import ensemble
 from ican.config import Config
 from ican.model_config import KINDS
-from ican.step import State, Task
+from ican.step import Learner, State
 from ican.zones import Zones
 from tests.ican.conftest import TINY
 
@@ -38,13 +38,13 @@ def make_task(**changes):
     named = {name.replace("__", "."): value for name, value in changes.items()}
     config = configs.replace(Config(), {**TINY, **named})
     counts = ENSEMBLE.class_counts(TRAIN_PRICES)
-    return Task(config, SPEC, ENSEMBLE, counts, MAPS, SINGLE)
+    return Learner(config, SPEC, ENSEMBLE, counts, MAPS, SINGLE)
 
 
-def draw_state(task):
+def draw_state(learner):
     """A state of random numbers, without compiling `init`."""
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(task.init, {})
+    shapes = jax.eval_shape(learner.init, {})
     params = jax.tree.map(
         lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(np.float32),
         shapes.params,
@@ -99,14 +99,14 @@ def attributes_task():
     )
 
 
-def logits_of(task, params, batch):
-    return task.network.apply({"params": params, "batch_stats": {}}, batch).logits
+def logits_of(learner, params, batch):
+    return learner.network.apply({"params": params, "batch_stats": {}}, batch).logits
 
 
 def test_two_steps_are_two_momentum_updates_of_the_written_loss(attributes_task):
-    task, batches = attributes_task, [make_batch(seed=s) for s in (1, 2)]
-    state = first = draw_state(task)
-    step = jax.jit(task.step)
+    learner, batches = attributes_task, [make_batch(seed=s) for s in (1, 2)]
+    state = first = draw_state(learner)
+    step = jax.jit(learner.step)
     losses = []
     for batch in batches:
         state, pairs = step(state, batch, jax.random.key(0))
@@ -116,7 +116,7 @@ def test_two_steps_are_two_momentum_updates_of_the_written_loss(attributes_task)
 
         def loss_of(params, batch=batch):
             return written_loss(
-                logits_of(task, params, batch), batch["targets"], xp=jnp
+                logits_of(learner, params, batch), batch["targets"], xp=jnp
             )
 
         value, grads = jax.jit(jax.value_and_grad(loss_of))(params)
@@ -145,15 +145,15 @@ def test_two_steps_are_two_momentum_updates_of_the_written_loss(attributes_task)
 
 def test_padding_does_not_count(attributes_task):
     """What stands in padded rows changes nothing; the rest agrees with numpy."""
-    task, state = attributes_task, draw_state(attributes_task)
+    learner, state = attributes_task, draw_state(attributes_task)
     whole = make_batch(items=8)
     mask = np.array([1, 1, 1, 1, 1, 0, 0, 0], np.float32)
     whole["label"][5:], whole["price"][5:], whole["targets"][5:] = 7, 1e6, 2
-    pairs = jax.jit(task.judge)(state, {**whole, "mask": mask})
+    pairs = jax.jit(learner.evaluate)(state, {**whole, "mask": mask})
     found = {name: float(total / weight) for name, (total, weight) in pairs.items()}
     assert {float(weight) for _, weight in pairs.values()} == {5.0}
 
-    logits = np.asarray(logits_of(task, state.params, whole), np.float64)[:5]
+    logits = np.asarray(logits_of(learner, state.params, whole), np.float64)[:5]
     votes = np.where(ENSEMBLE.present[None], np.exp(logits), 0)
     votes /= votes.sum(-1, keepdims=True)
     scores = np.einsum("bkc,kcj->bj", votes, ENSEMBLE.weights)
@@ -169,15 +169,15 @@ def test_padding_does_not_count(attributes_task):
     assert found["loss"] == pytest.approx(
         written_loss(logits, whole["targets"][:5]), rel=1e-5
     )
-    seen = task.see(state, whole)
-    np.testing.assert_allclose(seen.scores[:5], scores, rtol=1e-4)
-    assert seen.visual_attention is None
+    outputs = learner.predict(state, whole)
+    np.testing.assert_allclose(outputs.scores[:5], scores, rtol=1e-4)
+    assert outputs.visual_attention is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_learns(kind):
-    task = make_task(model__kind=kind, optimizer__name="sgd")
-    state, batch, step = draw_state(task), make_batch(), jax.jit(task.step)
+    learner = make_task(model__kind=kind, optimizer__name="sgd")
+    state, batch, step = draw_state(learner), make_batch(), jax.jit(learner.step)
     before = tree_paths.flatten(state.params)
     for number in range(2):
         state, pairs = step(state, batch, jax.random.key(number))
@@ -191,8 +191,8 @@ def test_every_kind_learns(kind):
 
 
 def test_dropout_follows_the_key():
-    task = make_task(model__kind="visual", model__dropout=0.5)
-    state, batch, step = draw_state(task), make_batch(), jax.jit(task.step)
+    learner = make_task(model__kind="visual", model__dropout=0.5)
+    state, batch, step = draw_state(learner), make_batch(), jax.jit(learner.step)
     losses = [
         float(step(state, batch, jax.random.key(seed))[1]["loss"][0])
         for seed in (1, 1, 2)
@@ -201,21 +201,21 @@ def test_dropout_follows_the_key():
 
 
 def test_init_takes_whole_modules_from_the_start_weights():
-    task = make_task(model__kind="visual")
-    fresh = task.init({})
+    learner = make_task(model__kind="visual")
+    fresh = learner.init({})
     given = jax.tree.map(
         lambda leaf: np.full(leaf.shape, 7.0, np.float32), fresh.params
     )
-    state = task.init({"params": {"head": given["head"]}, "batch_stats": {}})
+    state = learner.init({"params": {"head": given["head"]}, "batch_stats": {}})
     for leaf in jax.tree.leaves(state.params["head"]):
         assert (leaf == 7).all()
     np.testing.assert_array_equal(
         state.params["missing_photo"], fresh.params["missing_photo"]
     )
-    again = task.init({})
+    again = learner.init({})
     jax.tree.map(np.testing.assert_array_equal, again.params, fresh.params)
     other = dataclasses.replace(
-        task, config=configs.replace(task.config, {"train.seed": 1})
+        learner, config=configs.replace(learner.config, {"train.seed": 1})
     )
     one, two = (
         s.params["head"]["classifiers"]["kernel"] for s in (fresh, other.init({}))
@@ -224,11 +224,11 @@ def test_init_takes_whole_modules_from_the_start_weights():
 
 
 def test_weights_that_do_not_fit_are_refused_by_name():
-    task = make_task(model__kind="visual")
-    fits = jax.eval_shape(task.init, {}).params
-    task.check_start({"params": fits}, "here")
+    learner = make_task(model__kind="visual")
+    fits = jax.eval_shape(learner.init, {}).params
+    learner.check_start({"params": fits}, "here")
     with pytest.raises(UserError, match="^runs/a: this network has no 'backbone'$"):
-        task.check_start({"params": {"backbone": {}}}, "runs/a")
+        learner.check_start({"params": {"backbone": {}}}, "runs/a")
     head = {"classifiers": {**fits["head"]["classifiers"], "bias": np.zeros(3)}}
     wanted = 4 * ENSEMBLE.classes
     message = (
@@ -236,17 +236,17 @@ def test_weights_that_do_not_fit_are_refused_by_name():
         rf" \({wanted},\); use the same model settings$"
     )
     with pytest.raises(UserError, match=message):
-        task.check_start({"params": {"head": head}}, "runs/a")
+        learner.check_start({"params": {"head": head}}, "runs/a")
     lacks = {"classifiers": {"kernel": fits["head"]["classifiers"]["kernel"]}}
     with pytest.raises(UserError, match="classifiers/bias has shape none"):
-        task.check_start({"params": {"head": lacks}}, "runs/a")
+        learner.check_start({"params": {"head": lacks}}, "runs/a")
 
 
 def test_a_frozen_backbone_stays():
     """It gets no updates, and the optimizer holds no state for it."""
-    task = make_task(model__kind="visual", backbone__frozen=True)
-    task = dataclasses.replace(task, features=None)
-    state = jax.eval_shape(task.init, {})
+    learner = make_task(model__kind="visual", backbone__frozen=True)
+    learner = dataclasses.replace(learner, features=None)
+    state = jax.eval_shape(learner.init, {})
     names = tree_paths.flatten(state.optimizer)
     assert "backbone" in state.params
     assert not [name for name in names if "backbone" in name]

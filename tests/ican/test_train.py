@@ -59,7 +59,7 @@ def test_a_finished_run_is_not_trained_again(attributes_run, monkeypatch):
     def refuse(self, state, batch, key):
         raise AssertionError("a step was traced")
 
-    monkeypatch.setattr(train.Task, "step", refuse)
+    monkeypatch.setattr(train.Learner, "step", refuse)
     again = train.train_and_evaluate(attributes_run.config, attributes_run.workdir)
     assert again == attributes_run.values
     assert (attributes_run.workdir / "metrics.jsonl").read_bytes() == before
@@ -94,7 +94,7 @@ def test_weights_of_a_run_on_cached_features_have_their_backbone(
     config = shop.cached_config(backbone__weights="")
     run = prepare(config, tmp_path, cached_run.workdir)
     assert set(run.start["params"]) == {"head", "missing_photo"}
-    assert run.task.features == (4, 128)
+    assert run.learner.features == (4, 128)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from common.tables.encoders import AttributeSize, AttributeSpec
 from common.training import metrics, tree_paths
 from ican import ensemble, zones
 from ican.config import Config
-from ican.step import State, Task
+from ican.step import Learner, State
 from tests.ican.conftest import TINY
 from tests.quick_compilation import compiling_quickly
 
@@ -72,10 +72,10 @@ def ensemble_of(prices):
     return ensemble.build(config, ZONES, prices)
 
 
-def draw_state(task):
+def draw_state(learner):
     """The same numbers for every layout, without compiling `init`."""
     rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(task.init, {})
+    shapes = jax.eval_shape(learner.init, {})
 
     def draw(path, leaf):
         name = tree_paths.path_name(path)
@@ -98,10 +98,12 @@ def run(mode, devices):
     execution = make_execution(ParallelConfig(mode=mode, devices=devices))
     items, prices = make_items()
     counts = ensemble_of(prices).class_counts(prices)
-    task = Task(CONFIG, SPEC, ensemble_of(prices), counts, None, execution.devices)
-    state = execution.replicate(draw_state(task))
+    learner = Learner(
+        CONFIG, SPEC, ensemble_of(prices), counts, None, execution.devices
+    )
+    state = execution.replicate(draw_state(learner))
     step = execution.compile_step(
-        lambda state, batch, seed: task.step(state, batch, jax.random.key(seed))
+        lambda state, batch, seed: learner.step(state, batch, jax.random.key(seed))
     )
     losses = []
     for number in range(STEPS):
@@ -110,14 +112,14 @@ def run(mode, devices):
         state, pairs = step(state, batch, np.int32(number))
         total, weight = execution.read(pairs["loss"])
         losses.append(float(total / weight))
-    judge = execution.compile_eval(task.judge)
+    evaluate = execution.compile_eval(learner.evaluate)
     batches = []
     for start in range(0, ITEMS, BATCH):
         rows = np.minimum(np.arange(start, start + BATCH), ITEMS - 1)
         batch = {name: array[rows] for name, array in items.items()}
         batch["mask"] = (np.arange(start, start + BATCH) < ITEMS).astype(np.float32)
         batches.append(execution.put(batch))
-    judged = metrics.sum_over(judge, state, batches).totals()
+    judged = metrics.sum_over(evaluate, state, batches).totals()
     return losses, judged, execution.to_host(state)
 
 
@@ -150,7 +152,7 @@ def test_devices_do_not_matter(mode, devices, reference):
 
 def test_training_moved_everything_that_is_compared(reference):
     items, prices = make_items()
-    task = Task(
+    learner = Learner(
         CONFIG,
         SPEC,
         ensemble_of(prices),
@@ -158,7 +160,7 @@ def test_training_moved_everything_that_is_compared(reference):
         None,
         SINGLE,
     )
-    before = tree_paths.flatten(draw_state(task))
+    before = tree_paths.flatten(draw_state(learner))
     after = tree_paths.flatten(reference[2])
     moved = {name for name in after if np.abs(after[name] - before[name]).max() > 1e-4}
     assert {"batch_stats", "params", "optimizer"} == {n.split("/")[0] for n in moved}

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from common.backbone.network import PhotoNetwork
-from common.backbone.step import PhotoTask, State, measure_classes
+from common.backbone.step import PhotoLearner, State, measure_classes
 from common.layers import resnet
 from tests.quick_compilation import compiling_quickly
 
@@ -18,7 +18,7 @@ def measure(logits, batch):
     return measure_classes(logits, batch["label"], SMOOTHING)
 
 
-TASK = PhotoTask(PhotoNetwork("tiny", 6), measure, optax.sgd(0.5), side=16)
+TASK = PhotoLearner(PhotoNetwork("tiny", 6), measure, optax.sgd(0.5), side=16)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def written_losses(logits, labels, smoothing=SMOOTHING):
 def test_judges_the_real_rows_of_a_padded_batch():
     state, batch = jax.jit(lambda: TASK.init({}))(), make_batch()
     mask = np.array([1, 1, 1, 0, 0], np.float32)
-    pairs = TASK.judge(state, {**batch, "mask": mask})
+    pairs = TASK.evaluate(state, {**batch, "mask": mask})
     found = {name: float(total / weight) for name, (total, weight) in pairs.items()}
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     logits = TASK.network.apply(variables, batch["photos"][:3, 0])

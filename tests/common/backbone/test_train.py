@@ -6,7 +6,7 @@ import pytest
 
 from common import pretrained
 from common.backbone import data, train
-from common.backbone.step import PhotoTask
+from common.backbone.step import PhotoLearner
 from common.config import configs
 from common.errors import UserError
 from common.training import checkpointing, tree_paths
@@ -50,7 +50,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
     def refuse(self, state, batch, key):
         raise AssertionError("a step was traced")
 
-    monkeypatch.setattr(PhotoTask, "step", refuse)
+    monkeypatch.setattr(PhotoLearner, "step", refuse)
     values = train.train_and_save(run.config, run.workdir)
     assert json.loads(json.dumps(values)) == run.values
     _, after = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from common.cli import app
+from common.cli import app, verbs
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
 from common.training import workdirs
@@ -44,24 +44,27 @@ def train(config, run):
     record_call(config, run)
 
 
-VERBS = {
-    "train": train,
-    **dict.fromkeys(("evaluate", "predict", "schema", "check"), record_call),
+MODES = {
+    "train": verbs.train(train),
+    "evaluate": verbs.evaluate(record_call),
+    "predict": verbs.predict(record_call),
+    "schema": app.Mode("infer the schema file", record_call, needs=()),
+    "check": app.Mode("report on the data", record_call),
 }
 
 
-def run(*words, verbs=VERBS):
+def run(*words, modes=MODES):
     """Exit code of a toy program."""
     calls.clear()
     with pytest.raises(SystemExit) as caught:
-        app.main("toy", Config(), verbs, ["toy", *map(str, words)])
+        app.main("toy", Config(), modes, ["toy", *map(str, words)])
     return caught.value.code
 
 
 def test_train_writes_its_record_and_evaluate_reads_it(tmp_path, capsys):
     assert run(f"--workdir={tmp_path}", "--cells=4") == 0
     assert calls == [
-        (Config(cells=4), app.Run(system="toy", mode="train", workdir=tmp_path))
+        (Config(cells=4), app.Command(system="toy", mode="train", workdir=tmp_path))
     ]
     assert capsys.readouterr() == ("done\n", "working\n")
     assert run("--mode=evaluate", f"--workdir={tmp_path}", "--split=validation") == 0
@@ -106,7 +109,7 @@ def test_paths_of_a_run(tmp_path):
     assert given.need("output") == pathlib.Path("b.csv")
     assert given.init_from == tmp_path
     with pytest.raises(UserError, match="--mode=train needs --input=PATH"):
-        app.Run("toy", "train").need("input")
+        app.Command("toy", "train").need("input")
 
 
 def test_folders_are_made_where_a_mode_writes(tmp_path):
@@ -158,7 +161,10 @@ def test_mistakes_end_with_one_line_and_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_errors_of_a_verb(tmp_path, capsys):
+def test_errors_of_a_mode(tmp_path, capsys):
+    def schema(run):
+        return {"schema": app.Mode("", run, needs=())}
+
     def fail(config, run):
         raise UserError("two\nlines")
 
@@ -168,9 +174,9 @@ def test_errors_of_a_verb(tmp_path, capsys):
     def interrupt(config, run):
         raise KeyboardInterrupt
 
-    assert run("--mode=schema", verbs={"schema": fail}) == 2
+    assert run("--mode=schema", modes=schema(fail)) == 2
     assert capsys.readouterr().err == "error: two lines\n"
-    assert run("--mode=schema", verbs={"schema": interrupt}) == 130
+    assert run("--mode=schema", modes=schema(interrupt)) == 130
     assert capsys.readouterr().err == "interrupted\n"
     blocked = tmp_path / "file"
     blocked.touch()
@@ -178,10 +184,10 @@ def test_errors_of_a_verb(tmp_path, capsys):
     def write(config, run):
         (blocked / "out.csv").write_text("")
 
-    assert run("--mode=schema", verbs={"schema": write}) == 2
+    assert run("--mode=schema", modes=schema(write)) == 2
     assert capsys.readouterr().err == f"error: {blocked}/out.csv: Not a directory\n"
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        app.main("toy", Config(), {"schema": crash}, ["toy", "--mode=schema"])
+        app.main("toy", Config(), schema(crash), ["toy", "--mode=schema"])
 
 
 def test_help_wins_over_mistakes(capsys):
@@ -194,7 +200,7 @@ def test_help_wins_over_mistakes(capsys):
 
 def test_modes_and_what_they_need_are_flags():
     names = {field.name for field in dataclasses.fields(app.RunFlags)}
-    for mode in app.MODES.values():
+    for mode in MODES.values():
         assert set(mode.needs) <= names
 
 
@@ -205,7 +211,7 @@ def program(tmp_path):
     path.write_text(
         textwrap.dedent("""
         import dataclasses, sys, time
-        from common import app, workdirs
+        from common.cli import app
         from common.config.configs import knob
 
         @dataclasses.dataclass(frozen=True)
@@ -219,7 +225,8 @@ def program(tmp_path):
         def check(config, run):
             print("jax" in sys.modules, "matplotlib" in sys.modules)
 
-        app.main("toy", Config(), {"train": train, "check": check})
+        modes = {"train": app.Mode("", train), "check": app.Mode("", check)}
+        app.main("toy", Config(), modes)
         """)
     )
     return path

@@ -8,7 +8,7 @@ from common.reports import claims
 
 def test_the_interval_is_that_of_the_paired_t_test():
     better, worse = [0.52, 0.55, 0.50, 0.56, 0.53], [0.50, 0.51, 0.49, 0.55, 0.50]
-    verdict = claims.judge("x", better, worse)
+    verdict = claims.verdict_on("x", better, worse)
     oracle = stats.ttest_rel(better, worse).confidence_interval(0.95)
     assert (verdict.low, verdict.high) == pytest.approx((oracle.low, oracle.high))
     assert verdict.difference == pytest.approx(0.022)
@@ -16,8 +16,8 @@ def test_the_interval_is_that_of_the_paired_t_test():
 
 
 def test_a_difference_within_its_interval_is_not_held():
-    assert not claims.judge("x", [0.5, 0.6], [0.5, 0.5]).held
-    one = claims.judge("x", [0.6], [0.5])
+    assert not claims.verdict_on("x", [0.5, 0.6], [0.5, 0.5]).held
+    one = claims.verdict_on("x", [0.6], [0.5])
     assert not one.held and one.low == -math.inf
 
 

@@ -3,8 +3,18 @@ import pytest
 
 from common.config import configs
 from common.errors import UserError
+from common.reports import paper_rows
 from ican.config import Config
 from ican.paper import tables
+
+
+def verdicts(top3):
+    """Of the claims, with each seed's top-3 accuracy by row."""
+    results = {
+        row: [{tables.METRIC: value} for value in values]
+        for row, values in top3.items()
+    }
+    return paper_rows.verdicts(tables.CLAIMS, results)
 
 
 def test_rows_carry_the_papers_figures():
@@ -32,15 +42,17 @@ def test_a_row_sets_kind_cells_and_seed_alone():
 def test_rows_by_name_keep_the_order_of_the_table():
     chosen = tables.choose_rows(["ican3", "visual"])
     assert [row.name for row in chosen] == ["visual", "ican3"]
-    networks = tuple(row for row in tables.ROWS if not row.is_boosting)
+    networks = tuple(row for row in tables.ROWS if not row.rival)
     assert tables.choose_rows([]) == networks
-    with pytest.raises(UserError, match="no row 'ican9'; there are visual, "):
+    with pytest.raises(
+        UserError, match="no row 'ican9'; there are visual, .*; did you mean ican"
+    ):
         tables.choose_rows(["ican9"])
 
 
 def test_claims_are_judged_where_all_their_rows_are_there():
     figures = {"attributes": [0.5, 0.51, 0.52], "visual": [0.4, 0.41, 0.42]}
-    (verdict,) = tables.verdicts(figures)
+    (verdict,) = verdicts(figures)
     assert verdict.claim == "attributes alone beat the photo alone"
     assert verdict.held and verdict.difference == pytest.approx(0.1)
 
@@ -51,7 +63,7 @@ def test_a_claim_about_several_rows_compares_their_means():
         "addition": [0.4, 0.4],
         "product": [0.6, 0.6],
     }
-    judged = tables.verdicts({**simple, "visual": [0.3, 0.4]})
+    judged = verdicts({**simple, "visual": [0.3, 0.4]})
     (verdict,) = (v for v in judged if v.claim == "simple fusions beat the photo alone")
     assert verdict.difference == pytest.approx(np.mean([0.2, 0.1]))
 
@@ -63,7 +75,7 @@ def test_the_best_must_beat_the_best_of_the_others():
         "mfh": [0.45, 0.57],  # best by its mean, 0.51
         "mutan": [0.55, 0.40],
     }
-    judged = {v.claim: v for v in tables.verdicts(figures)}
+    judged = {v.claim: v for v in verdicts(figures)}
     verdict = judged["BLOCK is the best bilinear fusion"]
     assert verdict.difference == pytest.approx(np.mean([0.05, 0.03]))
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from common.data.crops import PhotosConfig
 from ican.figures import draw_row, side_of_map
-from ican.step import Seen
+from ican.step import Outputs
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 14])
@@ -34,7 +34,7 @@ def test_a_panel_shows_the_row_it_is_asked_for():
         source,
         2,
         PhotosConfig(resize=10, crop=8),
-        Seen(None, maps, weights),
+        Outputs(None, maps, weights),
         1,
         ("metal", "weight"),
         "row 2",

@@ -74,7 +74,7 @@ def test_inputs_follow_what_the_network_sees(photo_run):
     model = dataclasses.replace(photo_run.config.model, kind="visual")
     config = dataclasses.replace(photo_run.config, photos=photos, model=model)
     several = dataclasses.replace(
-        found, task=dataclasses.replace(found.task, config=config)
+        found, learner=dataclasses.replace(found.learner, config=config)
     )
     inputs = export.inputs_of(several)
     assert inputs.keys() == {"photos", "photo_mask"}

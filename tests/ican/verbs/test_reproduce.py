@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.reports import paper_rows
 from common.training import workdirs
 from ican import train
 from ican.paper import tables
@@ -28,22 +29,21 @@ class Trainer:
     def __init__(self):
         self.runs = []
 
-    def __call__(self, config, workdir):
+    def __call__(self, config, record, say):
         kind, seed = config.model.kind, config.train.seed
         self.runs.append((kind, seed))
-        workdirs.start_record(workdir, "ican", config, train.FREE)
         values = {"test/n": 13, "validation/n": 11, "train/n": 37, "rejected": 2}
         for name in ("top1", "top3", "top5", "top7", "male"):
             values[f"test/{name}"] = values[f"test/majority/{name}"] = 0.5
         values["test/top3"] = TOP3[kind][seed]
-        workdirs.write_metrics(workdir / "metrics.json", values)
         return values
 
 
 @pytest.fixture
 def trainer(monkeypatch):
     stand_in = Trainer()
-    monkeypatch.setattr(train, "train_and_evaluate", stand_in)
+    monkeypatch.setattr(train, "train_prepared", stand_in)
+    monkeypatch.setattr(reproduce, "prepare", lambda config, workdir: config)
     return stand_in
 
 
@@ -116,7 +116,7 @@ def test_pointing_is_compared_with_its_prior():
     runs = [
         {"test/pointing": hit, "test/pointing_prior": 0.25} for hit in (0.5, 0.52, 0.54)
     ]
-    (verdict,) = reproduce.pointing_verdicts({"ican3": runs, "block": [{}]})
+    (verdict,) = paper_rows.verdicts(tables.CLAIMS, {"ican3": runs, "block": [{}]})
     assert verdict.claim.endswith("(ican3)")
     assert verdict.difference == pytest.approx(0.27)
     assert verdict.held
@@ -140,7 +140,7 @@ def test_real_runs_are_resumed_and_tell_their_own_numbers(shop, tmp_path, monkey
     def refuse(*args, **kwargs):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(train, "train_and_evaluate", refuse)
+    monkeypatch.setattr(train, "train_prepared", refuse)
     reproduce.reproduce(config, tmp_path, lambda text: None)
     assert (tmp_path / "tables" / "results.md").read_text() == table
     assert tables.choose_rows(("attributes",))[0].title in table

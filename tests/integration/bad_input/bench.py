@@ -120,8 +120,8 @@ class Bench:
         found: list[Any] = []
 
         def run(argv: list[str]) -> NoReturn:
-            verbs = {"schema": lambda config, run: found.append(function())}
-            app.main("ican", _NoConfig(), verbs, argv)
+            mode = app.Mode("", lambda config, command: found.append(function()), ())
+            app.main("ican", _NoConfig(), {"schema": mode}, argv)
 
         ending = self._leave(run, ["--mode=schema"], about)
         return dataclasses.replace(ending, value=found[0] if found else None)
