@@ -44,7 +44,7 @@ def make_attributes(
 ) -> dict[str, np.ndarray]:
     """Drawn attributes of items, none missing."""
     widths = {"categorical": 0, "continuous": 0}
-    for attribute, place in spec.places():
+    for attribute, place in spec.slices():
         widths[attribute.kind] = place.stop
     ids = rng.integers(0, _CATEGORIES, (batch, widths["categorical"]))
     numbers = rng.standard_normal((batch, widths["continuous"]), np.float32)

@@ -24,7 +24,7 @@ def draw_row(
     row: int,
     photos: PhotosConfig,
     outputs: Outputs,
-    place: int,
+    position: int,
     names: Sequence[str],
     title: str,
 ) -> Figure:
@@ -35,7 +35,7 @@ def draw_row(
       row: of the source.
       photos: how photos are cut.
       outputs: attention of some rows.
-      place: of this row in `outputs`.
+      position: of this row in `outputs`.
       names: the attributes.
       title: above the panel.
     """
@@ -43,12 +43,12 @@ def draw_row(
         outputs.visual_attention is not None and outputs.attribute_attention is not None
     )
     photo = cut_photos(source[row]["images"], photos, None)[0][0]
-    maps = outputs.visual_attention[place]  # [L, P]
+    maps = outputs.visual_attention[position]  # [L, P]
     side = side_of_map(maps.shape[-1])
     return photo_figures.attention_panel(
         photo,
         np.asarray(maps).reshape(-1, side, side),  # [L, h, w]
-        np.asarray(outputs.attribute_attention[place]),
+        np.asarray(outputs.attribute_attention[position]),
         names,
         title,
     )

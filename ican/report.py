@@ -166,9 +166,9 @@ def _attention(run: Run, workdir: pathlib.Path, outputs: Outputs) -> list[page.S
     spread = np.linspace(0, len(rows) - 1, min(PANELS, len(rows))).round().astype(int)
     zones = examples.ensemble.zones
     blocks: list[page.Block] = []
-    for place in order[spread]:
-        row = int(rows[place])
-        elected = zones.names()[int(outputs.scores[place].argmax())]
+    for position in order[spread]:
+        row = int(rows[position])
+        elected = zones.names()[int(outputs.scores[position].argmax())]
         title = (
             f"row {row}: price {examples.prices[row]:,.0f}, predicted zone {elected}"
         )
@@ -177,7 +177,7 @@ def _attention(run: Run, workdir: pathlib.Path, outputs: Outputs) -> list[page.S
             row,
             run.config.photos,
             outputs,
-            place,
+            position,
             examples.encoders.spec().names,
             title,
         )

@@ -117,11 +117,11 @@ class Learner:
         """
         fresh = jax.eval_shape(self.init, {})
         for collection in start:
-            wanted = getattr(fresh, collection)
+            modules = getattr(fresh, collection)
             for module, given in start[collection].items():
-                if module not in wanted:
+                if module not in modules:
                     raise UserError(f"{origin}: this network has no {module!r}")
-                _check_shapes(given, wanted[module], f"{origin}: {module}")
+                _check_shapes(given, modules[module], f"{origin}: {module}")
 
     def check_state(self, state: State, origin: str) -> None:
         """Refuses a state whose weights are not all those of the network.
@@ -135,8 +135,8 @@ class Learner:
         """
         fresh = jax.eval_shape(self.init, {})
         for collection in ("params", "batch_stats"):
-            given, wanted = (getattr(tree, collection) for tree in (state, fresh))
-            _check_shapes(given, wanted, f"{origin} {collection}")
+            given, expected = (getattr(tree, collection) for tree in (state, fresh))
+            _check_shapes(given, expected, f"{origin} {collection}")
 
     def step(
         self, state: State, batch: Batch, key: jax.Array
@@ -224,8 +224,8 @@ class Learner:
     def _example(self) -> dict[str, jax.Array]:
         """Zeros in the shape of one item."""
         widths = {"categorical": 0, "continuous": 0, "set": 0}
-        for attribute, place in self.spec.places():
-            widths[attribute.kind] = place.stop
+        for attribute, columns in self.spec.slices():
+            widths[attribute.kind] = columns.stop
         photos = self.config.photos
         item: dict[str, jax.Array] = {
             "categorical": jnp.zeros((1, widths["categorical"]), jnp.int32),
@@ -242,15 +242,15 @@ class Learner:
         return item
 
 
-def _check_shapes(given: Any, wanted: Any, where: str) -> None:
+def _check_shapes(given: Any, expected: Any, where: str) -> None:
     """Compares the shapes of two trees of parameters."""
-    found, fit = (
+    shapes, fit = (
         {name: np.shape(leaf) for name, leaf in tree_paths.flatten(tree).items()}
-        for tree in (given, wanted)
+        for tree in (given, expected)
     )
-    for name in sorted(found.keys() | fit.keys()):
-        if found.get(name) != fit.get(name):
+    for name in sorted(shapes.keys() | fit.keys()):
+        if shapes.get(name) != fit.get(name):
             raise UserError(
-                f"{where}/{name} has shape {found.get(name, 'none')}, this network"
+                f"{where}/{name} has shape {shapes.get(name, 'none')}, this network"
                 f" needs {fit.get(name, 'none')}; use the same model settings"
             )

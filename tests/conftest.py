@@ -16,10 +16,16 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 from absl import flags
+from hypothesis import HealthCheck, settings
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Grain's worker processes read an absl flag; outside app.run nobody has parsed it.
 flags.FLAGS.mark_as_parsed()
+# How long an example takes depends on what else the machine does.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -111,10 +111,10 @@ def load(config: Config, workdir: pathlib.Path) -> Examples:
     """
     if config.data.path and not config.label:
         raise UserError("--label=COLUMN must name the column that holds the class")
-    wanted, label = config.data, config.label
+    listings_config, label = config.data, config.label
     if not config.data.path:
-        wanted, label = _describe_folder(config, workdir), FOLDER_LABEL
-    listings = ingest.load(wanted)
+        listings_config, label = _describe_folder(config, workdir), FOLDER_LABEL
+    listings = ingest.load(listings_config)
     if label not in listings.frame:
         raise UserError(
             f"--label={label}: the schema has no such attribute; it has"

@@ -81,11 +81,11 @@ def shuffled_rows(
     for step in itertools.count(start_step):
         places = step * batch_size + np.arange(batch_size)
         epochs, within = np.divmod(places, count)
-        found = np.empty(len(places), np.int64)
+        selected = np.empty(len(places), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            found[here] = order(int(epoch))[within[here]]
-        yield found
+            selected[here] = order(int(epoch))[within[here]]
+        yield selected
 
 
 def eval_batches(
@@ -137,12 +137,12 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
     return slice(process_index * size, (process_index + 1) * size)
 
 
-def read_ahead(wanted: Iterator[T], gather: Callable[[T], Batch]) -> Iterator[Batch]:
+def read_ahead(requests: Iterator[T], gather: Callable[[T], Batch]) -> Iterator[Batch]:
     """Gathers in threads, in order, a few batches ahead of the reader; close it."""
     pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
     waiting: collections.deque[concurrent.futures.Future] = collections.deque()
     try:
-        for part in wanted:
+        for part in requests:
             waiting.append(pool.submit(gather, part))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()

@@ -77,13 +77,13 @@ class FeatureCache:
 
     def _check(self) -> None:
         meta = json.loads((self.directory / _META_FILE).read_text())
-        found = {**meta["key"], "shape": meta["shape"]}
-        wanted = {**self.key, "shape": list(self.shape)}
-        for name in sorted(found.keys() | wanted.keys()):
-            if found.get(name) != wanted.get(name):
+        stored_key = {**meta["key"], "shape": meta["shape"]}
+        expected_key = {**self.key, "shape": list(self.shape)}
+        for name in sorted(stored_key.keys() | expected_key.keys()):
+            if stored_key.get(name) != expected_key.get(name):
                 raise UserError(
                     f"{self.directory}: features of another {name}"
-                    f" ({found.get(name)}, wanted is {wanted.get(name)}); choose"
+                    f" ({stored_key.get(name)}, wanted is {expected_key.get(name)}); choose"
                     " another folder or delete this one"
                 )
 
@@ -162,13 +162,13 @@ class FeatureCache:
             raise IndexError(f"{self._done} of {len(self)} rows are filled")
         if self._bytes <= _LARGE:
             return np.asarray(self._array[indices])
-        found = empty_aligned((len(indices), *self.shape[1:]), np.float16)
+        rows = empty_aligned((len(indices), *self.shape[1:]), np.float16)
         for first in range(0, len(indices), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
-            found[part] = self._array[indices[part]]
+            rows[part] = self._array[indices[part]]
             # A page that is touched may bring 2 MiB around it.
             self._let_go()
-        return found
+        return rows
 
     def _let_go(self) -> None:
         """Takes the pages of a large file out of this process.

@@ -161,9 +161,9 @@ def _prepare(
     if config.images:
         store = image_files.open_images(config.images, scratch=str(partial.parent))
     try:
-        found = photos.find_photos(frame, schema.images, store, config.max_pixels)
+        row_photos = photos.find_photos(frame, schema.images, store, config.max_pixels)
         lines = table.line[frame.index]
-        keep, bad, dropped = _judge_rows(config, schema, lines, found)
+        keep, bad, dropped = _sort_out(config, schema, lines, row_photos)
         rejected = sorted([*rejected, *bad], key=lambda r: r.line)
         accepted = int(keep.sum())
         if _too_many(config, len(rejected), accepted):
@@ -171,10 +171,10 @@ def _prepare(
             tables.write_rejected(file, rejected)
             raise _refuse(config, len(rejected), accepted, file)
         frame = frame[keep].reset_index(drop=True)
-        found = [row for row, kept in zip(found, keep, strict=True) if kept]
-        digests = [row.digests for row in found] if store else None
+        row_photos = [row for row, kept in zip(row_photos, keep, strict=True) if kept]
+        digests = [row.digests for row in row_photos] if store else None
         frame["split"] = _assign_splits(config, frame, schema, digests)
-        source = NewRowSource(store, [row.names for row in found])
+        source = NewRowSource(store, [row.names for row in row_photos])
         rows = _with_bar(zip(frame["split"], _records(source), strict=True), len(frame))
         records.write_records(partial, rows)
     finally:
@@ -186,7 +186,7 @@ def _prepare(
         "fingerprint": fingerprint,
         "rejected": len(rejected),
         "dropped_photos": len(dropped),
-        "rows_without_photo": sum(not row.names for row in found),
+        "rows_without_photo": sum(not row.names for row in row_photos),
         "prepared_from": dataclasses.asdict(config),
     }
     prepared.write_tables(partial, schema, frame, facts)
@@ -220,20 +220,20 @@ def _with_bar(rows: Any, total: int | None) -> Any:
     return tqdm.tqdm(rows, total=total, desc="rows", unit="", disable=None, leave=False)
 
 
-def _judge_rows(
+def _sort_out(
     config: ListingsConfig,
     schema: Schema,
     lines: np.ndarray,
-    found: Sequence[RowPhotos],
+    row_photos: Sequence[RowPhotos],
 ) -> tuple[np.ndarray, list[Rejection], list[Rejection]]:
     """Applies the policy for bad photos.
 
     Returns:
       (bool [N] rows to keep, rejected rows, photos dropped from rows that are kept).
     """
-    keep = np.ones(len(found), bool)
+    keep = np.ones(len(row_photos), bool)
     rejected, dropped = [], []
-    for index, row in enumerate(found):
+    for index, row in enumerate(row_photos):
         line = int(lines[index])
         problems = [
             Rejection(config.path, line, problem.column, problem.reason)
@@ -374,11 +374,11 @@ def read_rows(
     _check_images(schema, str(image_path))
     typed, unfit = tables.check_rows(table, schema, need_target=False)
     store = image_files.open_images(image_path) if str(image_path) else None
-    found = photos.find_photos(typed, schema.images, store, max_pixels)
+    row_photos = photos.find_photos(typed, schema.images, store, max_pixels)
     policy = ListingsConfig(path=table.path, bad_image=bad_image)
     lines = table.line[typed.index]
     try:
-        _, bad, _ = _judge_rows(policy, schema, lines, found)
+        _, bad, _ = _sort_out(policy, schema, lines, row_photos)
     except UserError:
         if store is not None:
             store.close()
@@ -386,9 +386,9 @@ def read_rows(
     errors = [*table.rejected, *unfit, *bad]
     frame = _with_errors(table, typed, errors)
     names: list[tuple[str, ...]] = [()] * len(frame)
-    place = {line: row for row, line in enumerate(frame["line"])}
-    for line, row in zip(lines, found, strict=True):
-        names[place[line]] = row.names
+    row_of_line = {line: row for row, line in enumerate(frame["line"])}
+    for line, row in zip(lines, row_photos, strict=True):
+        names[row_of_line[line]] = row.names
     return NewRows(frame, NewRowSource(store, names))
 
 

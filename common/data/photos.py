@@ -79,8 +79,8 @@ def find_photos(
         return [RowPhotos() for _ in range(len(frame))]
     cells = _split_cells(frame, description)
     names = dict.fromkeys(name for row in cells for _, name in row)
-    seen = _look_at(store, list(names), max_pixels)
-    return [_judge(row, seen) for row in cells]
+    photos = _check_photos(store, list(names), max_pixels)
+    return [_of_row(row, photos) for row in cells]
 
 
 def _split_cells(
@@ -98,10 +98,10 @@ def _split_cells(
     return rows
 
 
-def _look_at(
+def _check_photos(
     store: ImageStore, names: Sequence[str], max_pixels: int
 ) -> dict[str, Photo]:
-    def look(name: str) -> Photo:
+    def check(name: str) -> Photo:
         try:
             data = store.read(name)
             # An eighth of the size is enough to find any damage.
@@ -110,22 +110,22 @@ def _look_at(
             return Photo("", str(error))
         return Photo(hashlib.blake2b(data, digest_size=16).hexdigest(), "")
 
-    seen: dict[str, Photo] = {}
+    photos: dict[str, Photo] = {}
     threads = len(os.sched_getaffinity(0))
     bar = tqdm.tqdm(total=len(names), desc="photos", unit="", disable=None, leave=False)
     with bar, ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
-            for name, photo in zip(chunk, pool.map(look, chunk), strict=True):
-                seen[name] = photo
+            for name, photo in zip(chunk, pool.map(check, chunk), strict=True):
+                photos[name] = photo
                 bar.update()
-    return seen
+    return photos
 
 
-def _judge(row: Iterable[tuple[str, str]], seen: dict[str, Photo]) -> RowPhotos:
+def _of_row(row: Iterable[tuple[str, str]], photos: dict[str, Photo]) -> RowPhotos:
     good, problems = [], []
     for column, name in row:
-        photo = seen[name]
+        photo = photos[name]
         if photo.reason:
             problems.append(
                 Problem(column, f"photo {quoted(name, 80)}: {photo.reason}")

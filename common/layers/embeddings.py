@@ -68,19 +68,19 @@ class FirstLayer(nn.Module):
     def __call__(self, batch: Mapping[str, jax.Array]) -> list[jax.Array]:
         """Maps the arrays of `Encoders.encode` to a list over A of [B, u_a]."""
         outputs = []
-        for index, (attribute, place) in enumerate(self.spec.places()):
+        for index, (attribute, columns) in enumerate(self.spec.slices()):
             width, name = first_width(attribute), f"attribute_{index}"
             if attribute.kind == "categorical":
-                ids = batch["categorical"][:, place.start]  # [B]
+                ids = batch["categorical"][:, columns.start]  # [B]
                 layer = CategoryLinear(attribute.size, width, self.dtype, name=name)
                 outputs.append(layer(ids))
             elif attribute.kind == "set":
-                members = batch["sets"][:, place]  # [B, n]
+                members = batch["sets"][:, columns]  # [B, n]
                 init = nn.initializers.normal(1.0)
                 dense = nn.Dense(width, kernel_init=init, dtype=self.dtype, name=name)
                 outputs.append(dense(members))
             else:
-                parts = batch["continuous"][:, place], batch["missing"][:, place]
+                parts = batch["continuous"][:, columns], batch["missing"][:, columns]
                 values = jnp.concatenate(parts, axis=1)  # [B, 2V]
                 outputs.append(jnp.asarray(values, self.dtype))
         return outputs

@@ -73,29 +73,29 @@ def _check(kind: str, name: str, value: Any) -> Any:
     if name in ("input_dims", "dimensions"):
         if isinstance(value, Sequence) and all(map(_is_width, value)):
             return tuple(int(width) for width in value)
-        wanted = "a list of positive whole numbers"
+        expected = "a list of positive whole numbers"
     elif name in ("shared", "normalize"):
         if isinstance(value, bool):
             return value
-        wanted = "true or false"
+        expected = "true or false"
     elif name.startswith("dropout"):
         if isinstance(value, numbers.Real) and 0 <= float(value) < 1:
             return float(value)
-        wanted = "a rate in [0, 1)"
+        expected = "a rate in [0, 1)"
     elif name.startswith("activ"):
         value = value or "none"
         if value in get_args(Activation):
             return value
-        wanted = f"None or one of {', '.join(get_args(Activation)[1:])}"
+        expected = f"None or one of {', '.join(get_args(Activation)[1:])}"
     elif name == "pos_norm":
         if value in ("before_cat", "after_cat"):
             return value
-        wanted = "before_cat or after_cat"
+        expected = "before_cat or after_cat"
     else:
         if _is_width(value):
             return int(value)
-        wanted = "a positive whole number"
-    raise UserError(f"{kind}: option {name!r} must be {wanted}, not {value!r}")
+        expected = "a positive whole number"
+    raise UserError(f"{kind}: option {name!r} must be {expected}, not {value!r}")
 
 
 def _is_width(value: Any) -> bool:

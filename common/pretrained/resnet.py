@@ -55,14 +55,14 @@ def resnet_from_torch(
     """
     tensors = torchvision_names(torch_files.read(path))
     try:
-        depth, found = _find_depth(tensors)
-        stages = min(stages, found)
-        wanted = {
+        depth, stages_there = _find_depth(tensors)
+        stages = min(stages, stages_there)
+        kept = {
             name: array
             for name, array in tensors.items()
-            if not stages < _stage(name) <= found
+            if not stages < _stage(name) <= stages_there
         }
-        return depth, variables_from_tensors(SIZES[depth].up_to(stages), wanted)
+        return depth, variables_from_tensors(SIZES[depth].up_to(stages), kept)
     except UserError as error:
         raise UserError(f"cannot load {path} as a ResNet: {error}") from None
 
@@ -74,18 +74,18 @@ def resnet_of_depth(
 
     Args:
       path: as for `resnet_from_torch`.
-      depth: that is wanted.
+      depth: that the config asks for.
       knob: the flag that says so, for the message.
       stages: as for `resnet_from_torch`.
 
     Raises:
       UserError: as for `resnet_from_torch`; a ResNet of another depth.
     """
-    found, variables = resnet_from_torch(path, stages)
-    if found != depth:
+    depth_there, variables = resnet_from_torch(path, stages)
+    if depth_there != depth:
         raise UserError(
-            f"{path} holds a ResNet-{found}, the config asks for {depth}; set"
-            f" --{knob}={found}"
+            f"{path} holds a ResNet-{depth_there}, the config asks for {depth}; set"
+            f" --{knob}={depth_there}"
         )
     return variables
 
@@ -150,10 +150,10 @@ def variables_from_tensors(
       UserError: tensors missing, too many, of another shape or not floating.
     """
     leaves, structure = tree_flatten_with_path(_shapes(sizes))
-    wanted = {_torch_name(path): leaf.shape for path, leaf in leaves}
-    _check_names(set(wanted), set(tensors))
+    expected = {_torch_name(path): leaf.shape for path, leaf in leaves}
+    _check_names(set(expected), set(tensors))
     arrays = []
-    for name, shape in wanted.items():
+    for name, shape in expected.items():
         array = tensors[name]
         if array.ndim == 4:
             array = array.transpose(2, 3, 1, 0)  # [k, k, C, D]
@@ -233,10 +233,10 @@ def _find_depth(tensors: Tensors) -> tuple[str, int]:
     Returns:
       (the first preset that begins like this, number of stages).
     """
-    places = [_BLOCK.match(name) for name in tensors]
-    found = {(int(m[1]), int(m[2])) for m in places if m}
+    matches = [_BLOCK.match(name) for name in tensors]
+    pairs = {(int(m[1]), int(m[2])) for m in matches if m}
     stages = range(1, 5)
-    blocks = tuple(1 + max((b for s, b in found if s == k), default=-1) for k in stages)
+    blocks = tuple(1 + max((b for s, b in pairs if s == k), default=-1) for k in stages)
     bottleneck = any(name.endswith(".conv3.weight") for name in tensors)
     stem = tensors["conv1.weight"].shape[:1] if "conv1.weight" in tensors else ()
     count = sum(number > 0 for number in blocks)
@@ -255,8 +255,11 @@ def _find_depth(tensors: Tensors) -> tuple[str, int]:
     )
 
 
-def _check_names(wanted: set[str], found: set[str]) -> None:
-    for difference, what in ((wanted - found, "lacks"), (found - wanted, "also holds")):
+def _check_names(expected: set[str], there: set[str]) -> None:
+    for difference, what in (
+        (expected - there, "lacks"),
+        (there - expected, "also holds"),
+    ):
         if difference:
             names = ", ".join(sorted(difference)[:3])
             raise UserError(f"it {what} {names} ({len(difference)} such tensors)")

@@ -72,8 +72,8 @@ def learning_curves(
     columns = max(1, min(3, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     figure = new_figure(3.9 * columns, 2.8 * rows)
-    for place, (title, curves) in enumerate(panels.items(), 1):
-        axes = style(figure.add_subplot(rows, columns, place))
+    for position, (title, curves) in enumerate(panels.items(), 1):
+        axes = style(figure.add_subplot(rows, columns, position))
         for number, (name, (steps, values)) in enumerate(curves.items()):
             # A run of one evaluation is a point, which a bare line would not show.
             marker = "o" if len(steps) < 25 else None
@@ -173,10 +173,10 @@ def reliability_bins(
     """
     confidence = np.asarray(confidence, dtype=np.float64)
     correct = np.asarray(correct, dtype=np.float64)
-    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    bin_of_row = np.clip((confidence * bins).astype(int), 0, bins - 1)
     found = []
     for number in range(bins):
-        inside = place == number
+        inside = bin_of_row == number
         if inside.any():
             found.append(
                 {

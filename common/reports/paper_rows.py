@@ -154,8 +154,8 @@ class Claim:
 
 def verdicts(claimed: Iterable[Claim], results: Results) -> list[claims.Verdict]:
     """What becomes of every claim whose rows are all there."""
-    found = (claim.verdict(results) for claim in claimed)
-    return [verdict for verdict in found if verdict is not None]
+    every = (claim.verdict(results) for claim in claimed)
+    return [verdict for verdict in every if verdict is not None]
 
 
 def figures_of(runs: Runs, name: str) -> list[float]:
@@ -173,7 +173,7 @@ def mean_cell(runs: Runs, name: str) -> str:
 
 def write_claims(
     folder: pathlib.Path,
-    found: Sequence[claims.Verdict],
+    verdicts: Sequence[claims.Verdict],
     title: str,
     difference: str,
     notes: str,
@@ -182,13 +182,13 @@ def write_claims(
 
     Args:
       folder: for the tables.
-      found: the verdicts.
+      verdicts: of the claims.
       title: of the table.
       difference: what the differences are in: "top-3 accuracy".
       notes: on the runs behind them.
     """
     result_tables.write_table(
-        claims.rows_of(found),
+        claims.rows_of(verdicts),
         folder / "claims",
         title=title,
         notes=f"Differences in {difference}. Held: the paired 95 % interval over seeds"

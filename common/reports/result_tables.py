@@ -92,15 +92,15 @@ def columns_of(rows: Sequence[Row], columns: Sequence[str] | None = None) -> lis
 
 def numeric_columns(rows: Sequence[Row], columns: Sequence[str]) -> set[str]:
     """Columns that hold numbers alone, to be set flush right."""
-    found = set()
+    numeric = set()
     for column in columns:
         values = [row[column] for row in rows if row.get(column) is not None]
         if values and all(
             isinstance(value, numbers.Real) or _starts_as_number(value)
             for value in values
         ):
-            found.add(column)
-    return found
+            numeric.add(column)
+    return numeric
 
 
 def _starts_as_number(value: Any) -> bool:

@@ -56,7 +56,7 @@ class AttributeSpec:
         """The attributes' names in order."""
         return tuple(attribute.name for attribute in self.attributes)
 
-    def places(self) -> list[tuple[AttributeSize, slice]]:
+    def slices(self) -> list[tuple[AttributeSize, slice]]:
         """Where each attribute's columns stand in the array of its kind.
 
         Attributes of one kind stand side by side in the order of the spec.
@@ -65,13 +65,13 @@ class AttributeSpec:
           (attribute, slice) in order; a categorical attribute has one column.
         """
         end: dict[str, int] = collections.defaultdict(int)
-        places = []
+        slices = []
         for attribute in self.attributes:
             start = end[attribute.kind]
             width = 1 if attribute.kind == "categorical" else attribute.size
             end[attribute.kind] = start + width
-            places.append((attribute, slice(start, start + width)))
-        return places
+            slices.append((attribute, slice(start, start + width)))
+        return slices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,11 +219,11 @@ def count_unseen(
       {attribute name: rows}, only attributes that have any.
     """
     counts = {}
-    for attribute, place in spec.places():
+    for attribute, columns in spec.slices():
         if attribute.kind == "categorical":
-            unknown = arrays["categorical"][:, place.start] == UNKNOWN
+            unknown = arrays["categorical"][:, columns.start] == UNKNOWN
         elif attribute.kind == "set":
-            unknown = arrays["sets"][:, place.start + UNKNOWN] > 0
+            unknown = arrays["sets"][:, columns.start + UNKNOWN] > 0
         else:
             continue
         if unknown.any():
@@ -255,12 +255,12 @@ def replace_unseen(
     ids, sets = record["categorical"], record["sets"].copy()
     hide = (rng.random(ids.shape) < rate) & (ids >= RESERVED)
     drop = (rng.random(sets.shape) < rate) & (sets > 0)
-    for attribute, place in spec.places():
+    for attribute, columns in spec.slices():
         if attribute.kind == "set":
-            known = slice(place.start + RESERVED, place.stop)
+            known = slice(columns.start + RESERVED, columns.stop)
             if drop[known].any():
                 sets[known][drop[known]] = 0
-                sets[place.start + UNKNOWN] = 1
+                sets[columns.start + UNKNOWN] = 1
     hidden = np.where(hide, UNKNOWN, ids).astype(ids.dtype)
     return {**record, "categorical": hidden, "sets": sets}
 

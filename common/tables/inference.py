@@ -119,10 +119,10 @@ def infer(table: Table) -> Schema:
     def named(kind: str) -> list[_Column]:
         return [column for column in columns if roles[column.name].kind == kind]
 
-    def first(found: list[_Column], reason: str) -> str | None:
+    def first(roles: list[_Column], reason: str) -> str | None:
         """Takes the first of several columns and ignores the rest."""
-        ignored.update({column.name: reason for column in found[1:]})
-        return found[0].name if found else None
+        ignored.update({column.name: reason for column in roles[1:]})
+        return roles[0].name if roles else None
 
     prices = sorted(named("price"), key=_strangeness)
     price = first(prices, "another price, which would give the target away")
@@ -208,12 +208,12 @@ def _find_json_set(column: _Column) -> _Role | None:
 def _json_members(value: str) -> list[str] | None:
     """The members of a JSON cell; None for lists of numbers and what is no set."""
     try:
-        found = set_cells.json_members(value)
+        roles = set_cells.json_members(value)
     except ValueError:
         return None
     # Lists of numbers are measures or vectors, no vocabulary.
     entries = json.loads(value) if value.startswith("[") else ()
-    return found if all(isinstance(entry, str) for entry in entries) else None
+    return roles if all(isinstance(entry, str) for entry in entries) else None
 
 
 def _is_photos(separator: str, value: str) -> bool:

@@ -157,8 +157,8 @@ def _assign_by_time(
             " split by time: fill them in, or split by group"
         )
     # A row's place is that of the first row of its moment.
-    place = np.searchsorted(np.sort(times), times) / max(len(times), 1)  # [N]
-    return _cut(place, fractions)
+    share = np.searchsorted(np.sort(times), times) / max(len(times), 1)  # [N]
+    return _cut(share, fractions)
 
 
 def name_groups(
@@ -191,14 +191,14 @@ def _assign_by_group(
 ) -> np.ndarray:
     codes, names = pd.factorize(name_groups(frame, schema, photo_hashes))
     digests = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names]
-    place = np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])
-    return _cut(place[codes], fractions)
+    share = np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])
+    return _cut(share[codes], fractions)
 
 
-def _cut(place: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+def _cut(share: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
     """Names the split of places in [0, 1)."""
     edges = np.cumsum(fractions[:2])
-    return np.array(SPLITS, object)[np.searchsorted(edges, place, side="right")]
+    return np.array(SPLITS, object)[np.searchsorted(edges, share, side="right")]
 
 
 def _normalised(cells: pd.Series) -> np.ndarray:

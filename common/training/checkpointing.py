@@ -166,10 +166,10 @@ class Checkpoints:
             raise DamagedError("its record is not what was saved")
         return about["record"]
 
-    def _load(self, step: int, name: str, wanted: Any) -> Any:
+    def _load(self, step: int, name: str, abstract_leaves: Any) -> Any:
         """Reads one part of a checkpoint, turning whatever is raised into one error."""
         try:
-            return self._orbax.load_checkpointables(step, {name: wanted})[name]
+            return self._orbax.load_checkpointables(step, {name: abstract_leaves})[name]
         except _NOT_DAMAGE:
             raise
         except Exception as error:  # files break in every way
@@ -197,8 +197,8 @@ class Checkpoints:
           DamagedError: where the files can't be read.
         """
         about = self.about(step)
-        wanted = flatten(abstract)
-        plain = jax.eval_shape(without_keys, wanted)
+        abstract_leaves = flatten(abstract)
+        plain = jax.eval_shape(without_keys, abstract_leaves)
         check_leaves(self.directory / str(step), about["leaves"], describe(plain))
         structs = execution.saved_structs(nonempty(plain))
         loaded = self._load_state(step, about, structs)
@@ -207,7 +207,7 @@ class Checkpoints:
         leaves |= execution.replicate(
             {path: np.zeros(x.shape, x.dtype) for path, x in empty.items()}
         )
-        state = unflatten(abstract, with_keys(leaves, wanted))
+        state = unflatten(abstract, with_keys(leaves, abstract_leaves))
         return Restored(state, step, about)
 
     def load_arrays(self, step: int) -> dict[str, np.ndarray]:
@@ -268,12 +268,12 @@ class Checkpoints:
             target = self.directory.parent / DAMAGED
             target.mkdir(exist_ok=True)
             for step in steps:
-                place = target / f"{self.directory.name}-{step}"
+                moved = target / f"{self.directory.name}-{step}"
                 count = 1
-                while place.exists():
+                while moved.exists():
                     count += 1
-                    place = target / f"{self.directory.name}-{step}-{count}"
-                os.rename(self.directory / str(step), place)
+                    moved = target / f"{self.directory.name}-{step}-{count}"
+                os.rename(self.directory / str(step), moved)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints set aside")
         for step in steps:
@@ -336,7 +336,7 @@ def load_arrays(workdir: Path, phase: str | None = None) -> dict[str, np.ndarray
 
 
 def check_identity(
-    where: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]
+    where: Path, saved: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
     """Refuses to go on with a run under other settings.
 
@@ -344,7 +344,7 @@ def check_identity(
       UserError: naming each field that differs, with both values.
     """
     before = dict(_fields(saved))
-    now = dict(_fields(json.loads(json.dumps(wanted))))
+    now = dict(_fields(json.loads(json.dumps(settings))))
     missing = "nothing"
     changes = [
         f"{name} was {before.get(name, missing)!r}, now {now.get(name, missing)!r}"

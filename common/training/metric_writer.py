@@ -162,7 +162,7 @@ def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     *whole, _ = path.read_bytes().split(b"\n")
-    found = []
+    lines = []
     for number, text in enumerate(whole, 1):
         try:
             line = json.loads(text)
@@ -175,8 +175,8 @@ def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
             raise UserError(
                 f"{path}, line {number} is damaged: restore the file or remove the line"
             ) from None
-        found.append({**plain, **numbers})
-    return found
+        lines.append({**plain, **numbers})
+    return lines
 
 
 def read_curves(

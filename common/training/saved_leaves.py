@@ -49,7 +49,9 @@ def without_keys(leaves: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def with_keys(leaves: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def with_keys(
+    leaves: Mapping[str, Any], abstract_leaves: Mapping[str, Any]
+) -> dict[str, Any]:
     """Inverse of `without_keys`."""
     kinds: dict[str, Any] = {}
 
@@ -57,7 +59,7 @@ def with_keys(leaves: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
         # The kind of a key is known to traced keys, not to their shapes.
         kinds.update({path: jax.random.key_impl(key) for path, key in keys.items()})
 
-    jax.eval_shape(note, {path: x for path, x in wanted.items() if _is_key(x)})
+    jax.eval_shape(note, {path: x for path, x in abstract_leaves.items() if _is_key(x)})
     return {
         path: jax.random.wrap_key_data(leaf, impl=kinds[path])
         if path in kinds
@@ -67,18 +69,22 @@ def with_keys(leaves: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
 
 
 def check_leaves(
-    where: pathlib.Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]
+    where: pathlib.Path, saved: Mapping[str, Any], abstract_leaves: Mapping[str, Any]
 ) -> None:
     """Compares names, shapes and dtypes; Orbax would cast a dtype in silence."""
     lines = []
-    for path in sorted(saved.keys() | wanted.keys()):
-        there, here = saved.get(path), wanted.get(path)
-        if there is None or here is None:
-            side = "only the model has" if there is None else "only the checkpoint has"
+    for path in sorted(saved.keys() | abstract_leaves.keys()):
+        saved_leaf, here = saved.get(path), abstract_leaves.get(path)
+        if saved_leaf is None or here is None:
+            side = (
+                "only the model has"
+                if saved_leaf is None
+                else "only the checkpoint has"
+            )
             lines.append(f"{side} {path}")
-        elif there != here:
+        elif saved_leaf != here:
             lines.append(
-                f"{path} is {there[1]}{there[0]} there and {here[1]}{here[0]} here"
+                f"{path} is {saved_leaf[1]}{saved_leaf[0]} there and {here[1]}{here[0]} here"
             )
     if lines:
         more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""

@@ -26,10 +26,10 @@ def nest(flat: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if not path.startswith(start):
             continue
         *folders, name = path.removeprefix(start).split("/")
-        place = nested
+        branch = nested
         for folder in folders:
-            place = place.setdefault(folder, {})
-        place[name] = value
+            branch = branch.setdefault(folder, {})
+        branch[name] = value
     return nested
 
 

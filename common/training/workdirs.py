@@ -337,13 +337,13 @@ def load_config(workdir: pathlib.Path, cls: type[T], system: str) -> T:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages a result depends on."""
-    found = {"python": platform.python_version()}
+    by_name = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return by_name
 
 
 @functools.cache

@@ -30,14 +30,14 @@ def draw_rows(
       outputs: its scores and attention of these rows, in their order.
       folder: for the figures.
     """
-    told = model.describe(outputs.scores)
-    for place, row in enumerate(rows):
+    predictions = model.describe(outputs.scores)
+    for position, row in enumerate(rows):
         title = (
-            f"row {row}: price {told['price'][place]:,.0f}"
-            f" ({told['price_low'][place]:,.0f} to {told['price_high'][place]:,.0f}),"
-            f" zone {told['zone_1'][place]}"
+            f"row {row}: price {predictions['price'][position]:,.0f}"
+            f" ({predictions['price_low'][position]:,.0f} to {predictions['price_high'][position]:,.0f}),"
+            f" zone {predictions['zone_1'][position]}"
         )
         figure = draw_row(
-            source, int(row), model.config.photos, outputs, place, model.names, title
+            source, int(row), model.config.photos, outputs, position, model.names, title
         )
         figures.save(figure, folder / f"row_{row}.png")

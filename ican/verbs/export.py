@@ -23,8 +23,8 @@ def inputs_of(trained: SavedModel) -> dict[str, jax.ShapeDtypeStruct]:
         trained.learner.config,
         {"categorical": 0, "continuous": 0, "set": 0},
     )
-    for attribute, place in trained.learner.spec.places():
-        widths[attribute.kind] = place.stop
+    for attribute, columns in trained.learner.spec.slices():
+        widths[attribute.kind] = columns.stop
     inputs = {}
     if config.model.sees_attributes:
         inputs = {

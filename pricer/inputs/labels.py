@@ -195,7 +195,7 @@ def _several_of(
     encoded = encoders.encode(frame)
     names: list[str] = []
     targets, known = [], []
-    for attribute, place in encoders.spec().places():
+    for attribute, place in encoders.spec().slices():
         (vocabulary,) = (v for v in vocabularies if v.attribute.name == attribute.name)
         count = len(vocabulary.categories)
         if attribute.kind == "set":

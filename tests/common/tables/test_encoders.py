@@ -63,7 +63,7 @@ def test_spec_counts_the_reserved_rows():
         )
     )
     assert FITTED.spec().names == ("metal", "stone", "materials", "year", "shop")
-    assert [place for _, place in FITTED.spec().places()] == [
+    assert [place for _, place in FITTED.spec().slices()] == [
         *(slice(0, 1), slice(0, 2), slice(0, 5), slice(2, 3), slice(1, 2))
     ]
     assert hash(FITTED.spec()) == hash(Encoders.fit(TRAIN, SCHEMA).spec())
