@@ -3,8 +3,7 @@
 import dataclasses
 
 from common.config.configs import check_bounds, knob
-from common.data.crops import PhotosConfig
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.errors import UserError
 from common.layers.resnet import SIZES, Sizes
 from common.parallel.precision import PRECISIONS
@@ -12,7 +11,7 @@ from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
 from ican.ensemble import EnsembleConfig
-from ican.generated.rings import RingsConfig
+from ican.generated.parameters import RingsConfig
 from ican.losses import Weighting
 from ican.model_config import KINDS, ModelConfig
 from ican.zones import ZonesConfig

@@ -4,8 +4,7 @@ import dataclasses
 from typing import Literal
 
 from common.config.configs import check_bounds, knob
-from common.data.crops import PhotosConfig
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.errors import UserError
 from common.layers.resnet import SIZES
 from common.parallel.precision import PRECISIONS

@@ -3,8 +3,7 @@
 import dataclasses
 
 from common.config.configs import check_bounds, knob
-from common.data.crops import PhotosConfig
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.layers.resnet import SIZES
 from common.parallel.precision import PRECISIONS
 from common.parallel.processes import ParallelConfig

@@ -14,7 +14,8 @@ import pandas as pd
 import tqdm
 
 from common.data import image_files, images, photos, prepared, records
-from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource
+from common.data.configs import ListingsConfig
+from common.data.listings import Listings, NewRows, NewRowSource
 from common.data.photos import RowPhotos
 from common.data.prepared import load_prepared
 from common.data.sources import Record

@@ -301,7 +301,7 @@ def test_processes_that_start_together_prepare_once(market):
     script = textwrap.dedent("""
         import sys
         from common.data import ingest
-        from common.data.listings import ListingsConfig
+        from common.data.configs import ListingsConfig
 
         path, images, schema, cache = sys.argv[1:]
         config = ListingsConfig(path=path, images=images, schema=schema, cache=cache)
