@@ -5,10 +5,11 @@ from typing import Literal
 
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
-from common.parallel.precision import PRECISIONS
+from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
+from common.training.sections import ResplitConfig
 from recsys.corpus.feature_files import Normalisation
 from recsys.corpus.splits import Kind as SplitKind
 from recsys.corpus.tree import Uneven
@@ -225,20 +226,6 @@ class ExportConfig:
         check_bounds(self)
 
 
-@dataclasses.dataclass(frozen=True)
-class ReproduceConfig:
-    """What `--mode=reproduce` runs."""
-
-    rows: tuple[str, ...] = knob(
-        (), "rows of the tables, such as vbpr-ii,coarse-fine; empty for all"
-    )
-    seeds: int = knob(5, "runs of each row", low=1, high=1000)
-    resplit: bool = knob(True, "give each seed a split of its own")
-
-    def __post_init__(self):
-        check_bounds(self)
-
-
 def _default_optimizer() -> OptimizerConfig:
     """AdamW, as in section 4.2; the rate is one of the paper's grid."""
     return OptimizerConfig(name="adamw", learning_rate=0.003, weight_decay=0.01)
@@ -270,12 +257,10 @@ class Config:
         )
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
-    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
-    precision: str = knob(
-        "float32",
-        "of products with features; parameters are always float32",
-        choices=PRECISIONS,
+    reproduce: ResplitConfig = dataclasses.field(
+        default_factory=lambda: ResplitConfig(resplit=True)
     )
+    precision: str = precision_knob("products with features")
 
     def __post_init__(self):
         check_bounds(self)
