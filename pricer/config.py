@@ -102,6 +102,11 @@ class NetworksConfig(WeightsConfig):
     batch_size: int = knob(64, "photos a step", low=1)
     eval_every: int = knob(500, "steps between evaluations, each saved", low=1)
     seed: int = knob(0, "root of the networks' randomness", low=0, high=2**32 - 1)
+    cache: str = knob(
+        ".cache/pricer_features",
+        "folder for the stores of extracted features",
+        formerly=("features",),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,9 +240,6 @@ class Config:
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
-    features: str = knob(
-        ".cache/pricer_features", "folder for the stores of extracted features"
-    )
     precision: str = precision_knob()
     interval: float = knob(
         0.9, "share of accepted prices the interval is to hold", low=0.01, high=0.999

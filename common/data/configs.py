@@ -5,7 +5,6 @@ import json
 from typing import Literal
 
 from common.config.configs import check_bounds, knob
-from common.data.images import MAX_PIXELS
 from common.errors import UserError
 
 
@@ -31,12 +30,6 @@ class ListingsConfig:
     bad_image: Literal["skip", "blank", "raise"] = knob(
         "skip",
         "unreadable photo: skip the row, blank (drop the photo, keep the row) or raise",
-    )
-    max_pixels: int = knob(
-        MAX_PIXELS,
-        "larger photos are refused",
-        low=1,
-        high=MAX_PIXELS,
     )
 
     def __post_init__(self):

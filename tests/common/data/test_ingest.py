@@ -72,7 +72,6 @@ def test_everything_that_matters_is_in_the_fingerprint(market):
     expect_new(split_seed=1)
     expect_new(split_fractions=(0.6, 0.2, 0.2))
     expect_new(bad_image="blank")
-    expect_new(max_pixels=10**6)
     (market.photos / "3.jpg").write_bytes(market.jpeg(99))
     expect_new()
     market.schema = dataclasses.replace(market.schema, group=None)
