@@ -286,6 +286,12 @@ def test_an_unwritable_cache_is_an_error(market):
         load(market, cache=str(market.folder / "file" / "cache"))
 
 
+def test_a_split_by_time_needs_times(market):
+    market.write(30)
+    with pytest.raises(UserError, match="time"):
+        load(market, split_by_time=True)
+
+
 def test_a_prepared_directory_is_a_path(market):
     market.write(30)
     listings = load(market)
