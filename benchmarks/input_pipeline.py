@@ -11,7 +11,8 @@ from PIL import Image
 
 from benchmarks.timing import Comparison
 from common.data import pipeline
-from common.data.crops import PhotosConfig, cut_photos
+from common.data.configs import PhotosConfig
+from common.data.crops import cut_photos
 from common.data.listings import Record
 
 BATCH = 16

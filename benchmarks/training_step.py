@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import operations
 from benchmarks.weights import draw
-from common.data.crops import PhotosConfig
+from common.data.configs import PhotosConfig
 from common.parallel.devices import SINGLE
 from common.tables.encoders import RESERVED, AttributeSize, AttributeSpec
 from ican import ensemble as ensembles

@@ -3,16 +3,16 @@
 import dataclasses
 
 from common.config.configs import check_bounds, knob
-from common.data.crops import PhotosConfig
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.errors import UserError
 from common.layers.resnet import SIZES, Sizes
-from common.parallel.precision import PRECISIONS
+from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
+from common.training.sections import ResplitConfig, WeightsConfig
 from ican.ensemble import EnsembleConfig
-from ican.generated.rings import RingsConfig
+from ican.generated.parameters import RingsConfig
 from ican.losses import Weighting
 from ican.model_config import KINDS, ModelConfig
 from ican.zones import ZonesConfig
@@ -37,10 +37,9 @@ class AttributesConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class BackboneConfig:
+class BackboneConfig(WeightsConfig):
     """The network that turns a photo into feature maps."""
 
-    depth: str = knob("50", "ResNet preset; the paper's is 50", choices=tuple(SIZES))
     stages: int = knob(
         4,
         "stages of the ResNet that are used: fewer give a finer map of plainer features"
@@ -51,14 +50,6 @@ class BackboneConfig:
     pool: int = knob(
         1, "average the map over squares of so many by so many positions", low=1
     )
-    weights: str = knob(
-        "",
-        "trained weights: .safetensors, .pth or .npz with transformers or torchvision"
-        " names; empty to start from random ones",
-    )
-    origin: str = knob(
-        "", "what the weights were trained on, for tables: own backbone, not ImageNet"
-    )
     frozen: bool = knob(False, "keep the backbone as it is and train the head only")
     cache: str = knob(
         "",
@@ -67,7 +58,7 @@ class BackboneConfig:
     )
 
     def __post_init__(self):
-        check_bounds(self)
+        super().__post_init__()
         if self.cache and not self.frozen:
             raise UserError(
                 "backbone.cache needs --backbone.frozen: the feature maps of a network"
@@ -108,22 +99,6 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ReproduceConfig:
-    """What `--mode=reproduce` runs."""
-
-    rows: tuple[str, ...] = knob(
-        (), "rows of the table, such as block,ican3; empty for all"
-    )
-    seeds: int = knob(5, "runs of each row", low=1, high=1000)
-    resplit: bool = knob(
-        False, "own data: split anew for each seed, by data.split_seed + seed"
-    )
-
-    def __post_init__(self):
-        check_bounds(self)
-
-
-@dataclasses.dataclass(frozen=True)
 class Config:
     """One run of ican; the defaults are the paper's settings where it has any."""
 
@@ -139,12 +114,8 @@ class Config:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
-    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
-    precision: str = knob(
-        "float32",
-        "of the computation; parameters are always float32",
-        choices=PRECISIONS,
-    )
+    reproduce: ResplitConfig = dataclasses.field(default_factory=ResplitConfig)
+    precision: str = precision_knob()
     interval: float = knob(
         0.9, "share of prices the price interval is to hold", low=0.01, high=0.999
     )

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from common.data import ingest, pipeline
-from common.data.crops import PhotosConfig, cut_photos
+from common.data.configs import PhotosConfig
+from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.errors import UserError

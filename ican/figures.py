@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.data.crops import PhotosConfig, cut_photos
+from common.data.configs import PhotosConfig
+from common.data.crops import cut_photos
 from common.data.listings import Source
 from common.reports import photo_figures
 from ican.step import Outputs

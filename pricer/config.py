@@ -4,14 +4,13 @@ import dataclasses
 from typing import Literal
 
 from common.config.configs import check_bounds, knob
-from common.data.crops import PhotosConfig
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.errors import UserError
-from common.layers.resnet import SIZES
-from common.parallel.precision import PRECISIONS
+from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
+from common.training.sections import ReproduceConfig, WeightsConfig
 from pricer.generated.parameters import BazaarConfig
 from pricer.losses import Constraint, ErrorLoss, GateForm
 
@@ -95,22 +94,19 @@ class ComparablesConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworksConfig:
+class NetworksConfig(WeightsConfig):
     """The single-task networks that features are taken from (paper, Figure 4)."""
 
-    depth: str = knob("50", "ResNet preset; the paper's is 50", choices=tuple(SIZES))
-    weights: str = knob(
-        "", "weights each network starts from (.safetensors, .pth, .npz); empty: random"
-    )
-    origin: str = knob("", "what these weights were trained on, for tables")
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     steps: int = knob(10_000, "training steps of each network", low=1)
     batch_size: int = knob(64, "photos a step", low=1)
     eval_every: int = knob(500, "steps between evaluations, each saved", low=1)
     seed: int = knob(0, "root of the networks' randomness", low=0, high=2**32 - 1)
-
-    def __post_init__(self):
-        check_bounds(self)
+    cache: str = knob(
+        ".cache/pricer_features",
+        "folder for the stores of extracted features",
+        formerly=("features",),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,19 +192,6 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ReproduceConfig:
-    """What `--mode=reproduce` runs."""
-
-    rows: tuple[str, ...] = knob(
-        (), "rows of the tables, such as p50,e50; empty for all"
-    )
-    seeds: int = knob(5, "runs of the heads of each row", low=1, high=1000)
-
-    def __post_init__(self):
-        check_bounds(self)
-
-
-@dataclasses.dataclass(frozen=True)
 class WarmUpConfig:
     """The first stage: regression on all items (paper, section 3.4)."""
 
@@ -257,14 +240,7 @@ class Config:
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
-    features: str = knob(
-        ".cache/pricer_features", "folder for the stores of extracted features"
-    )
-    precision: str = knob(
-        "float32",
-        "of the computation; parameters are always float32",
-        choices=PRECISIONS,
-    )
+    precision: str = precision_knob()
     interval: float = knob(
         0.9, "share of accepted prices the interval is to hold", low=0.01, high=0.999
     )

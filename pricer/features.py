@@ -68,7 +68,7 @@ def extract(
     """Opens the stores of some networks, and fills what is missing.
 
     Args:
-      config: of the run; the stores lie under `config.features`.
+      config: of the run; the stores lie under `config.networks.cache`.
       trained: the networks.
       listings: all rows; one without a photo has a vector of zeros.
       execution: what to run on.
@@ -79,7 +79,7 @@ def extract(
     return Features(
         [
             extraction.extract_photos(
-                config.features,
+                config.networks.cache,
                 config.networks.depth,
                 network.variables,
                 config.photos,

@@ -29,7 +29,13 @@ DESCRIBED = 2000  # accepted training photos that others are held against
 
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "features", "interval", "networks.origin")
+FREE = (
+    *loop_config.FREE,
+    "reproduce.",
+    "networks.cache",
+    "networks.origin",
+    "interval",
+)
 
 
 def train_and_evaluate(

@@ -5,10 +5,11 @@ from typing import Literal
 
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
-from common.parallel.precision import PRECISIONS
+from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
+from common.training.sections import ResplitConfig
 from recsys.corpus.feature_files import Normalisation
 from recsys.corpus.splits import Kind as SplitKind
 from recsys.corpus.tree import Uneven
@@ -76,8 +77,12 @@ class DataConfig:
     split: SplitKind = knob(
         "random", "of the interactions; the paper's is random, 8:1:1"
     )
-    fractions: tuple[float, float, float] = knob(
-        (0.8, 0.1, 0.1), "of training, validation and test", low=0.0, high=1.0
+    split_fractions: tuple[float, float, float] = knob(
+        (0.8, 0.1, 0.1),
+        "shares of train, validation, test",
+        low=0.0,
+        high=1.0,
+        formerly=("data.fractions",),
     )
     split_seed: int = knob(0, "of the split", low=0, high=2**32 - 1)
     normalisation: Normalisation = knob(
@@ -116,9 +121,6 @@ class ModelConfig:
 
     name: str = knob(OURS, "the paper's model, or a baseline", choices=MODELS)
     width: int = knob(128, "length of a user's or an item's vector, D", low=2)
-    embedding_scale: float = knob(
-        0.1, "standard deviation of embeddings at the start", low=0.0
-    )
     level_widths: tuple[int, ...] = knob(
         (),
         "coarse-fine: lengths of the category vectors; sherlock: rows of each level;"
@@ -127,9 +129,6 @@ class ModelConfig:
     )
     user_bias: bool = knob(
         False, "baselines: a bias of the user, which the second task can see"
-    )
-    projection: Literal["auto", "tiles", "gather"] = knob(
-        "auto", "products with a matrix per category; auto: tiles on one processor"
     )
 
     def __post_init__(self):
@@ -204,8 +203,11 @@ class FoldInConfig:
 
     steps: int = knob(100, "of Adam on the new users' rows alone", low=1)
     learning_rate: float = knob(0.03, "of these", low=0.0)
-    pull: float = knob(
-        0.01, "strength that keeps a new user near the mean of all", low=0.0
+    penalty: float = knob(
+        0.01,
+        "strength that keeps a new user near the mean of all",
+        low=0.0,
+        formerly=("fold_in.pull",),
     )
     negatives: int = knob(32, "for each interaction of a new user", low=1)
 
@@ -220,20 +222,6 @@ class ExportConfig:
     indexes: tuple[str, ...] = knob(
         (), "approximate indexes to build and measure", choices=("faiss", "usearch")
     )
-
-    def __post_init__(self):
-        check_bounds(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class ReproduceConfig:
-    """What `--mode=reproduce` runs."""
-
-    rows: tuple[str, ...] = knob(
-        (), "rows of the tables, such as vbpr-ii,coarse-fine; empty for all"
-    )
-    seeds: int = knob(5, "runs of each row", low=1, high=1000)
-    resplit: bool = knob(True, "give each seed a split of its own")
 
     def __post_init__(self):
         check_bounds(self)
@@ -270,12 +258,10 @@ class Config:
         )
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
-    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
-    precision: str = knob(
-        "float32",
-        "of products with features; parameters are always float32",
-        choices=PRECISIONS,
+    reproduce: ResplitConfig = dataclasses.field(
+        default_factory=lambda: ResplitConfig(resplit=True)
     )
+    precision: str = precision_knob("products with features")
 
     def __post_init__(self):
         check_bounds(self)

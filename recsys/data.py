@@ -276,7 +276,7 @@ def make_corpus(
     """
     data = config.data
     distinct, duplicates = interactions.deduplicate()
-    parts = splits.split(distinct, data.split, data.fractions, data.split_seed)
+    parts = splits.split(distinct, data.split, data.split_fractions, data.split_seed)
     trained = np.unique(parts["train"].items)
     rows = trained if feature_rows is None else feature_rows[trained]
     scaling = feature_files.fit_normalisation(features, data.normalisation, rows)

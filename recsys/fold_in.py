@@ -2,7 +2,7 @@
 
 Everything else stays as it is. Starting from the mean of all users, Adam minimises
 
-    J_1 over the new users' interactions + pull / (2 n_u) |theta_u - mean|^2,
+    J_1 over the new users' interactions + penalty / (2 n_u) |theta_u - mean|^2,
 
 with n_u the number of a user's interactions, so that one interaction moves a user a
 little and many move it far. J_2 compares users, and is left out: it says how likely a
@@ -42,7 +42,7 @@ def fold_in(
     Args:
       model: that was trained.
       params: {name: array} of it.
-      config: steps, rate and pull.
+      config: steps, rate and penalty.
       users: int [N], which of the new users each interaction is of.
       items: int [N, 1 + n] numbers in training, -1 for unknown; the user's item is in
         column 0, negatives beside it.
@@ -77,8 +77,8 @@ def fold_in(
             )
             for name in sorted(rows)
         )  # [Q]
-        pull = config.pull * jnp.sum(moved / (2 * jnp.maximum(numbers, 1.0)))
-        return jnp.sum(weights * pairs) + pull
+        penalty = config.penalty * jnp.sum(moved / (2 * jnp.maximum(numbers, 1.0)))
+        return jnp.sum(weights * pairs) + penalty
 
     rule = optax.adam(config.learning_rate)
 

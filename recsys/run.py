@@ -49,7 +49,5 @@ def choose_form(config: Config, execution: Execution) -> Form:
     Tiles run one after another, so they suit a processor; and a batch that jit spreads
     over several devices would be brought together for them.
     """
-    if config.model.projection != "auto":
-        return config.model.projection
     spread = config.parallel.mode == "jit" and execution.data_size > 1
     return "gather" if spread or jax.default_backend() != "cpu" else "tiles"

@@ -71,7 +71,6 @@ def make_model(
         "item_count": item_count,
         "feature_size": feature_size,
         "width": model.width,
-        "embedding_scale": model.embedding_scale,
         "feature_power": feature_power,
         "projection": form,
         "dtype": compute_dtype(config.precision),

@@ -3,10 +3,9 @@
 import dataclasses
 
 from common.config.configs import check_bounds, knob
-from common.data.crops import PhotosConfig
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.layers.resnet import SIZES
-from common.parallel.precision import PRECISIONS
+from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
@@ -33,11 +32,7 @@ class Config:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
-    precision: str = knob(
-        "float32",
-        "of the computation; parameters are always float32",
-        choices=PRECISIONS,
-    )
+    precision: str = precision_knob()
 
     def __post_init__(self):
         check_bounds(self)

@@ -9,8 +9,9 @@ import numpy as np
 
 from common.backbone.config import Config
 from common.data import ingest, pipeline
-from common.data.crops import PhotosConfig, cut_photos
-from common.data.listings import Listings, ListingsConfig, Record, Source, Subset
+from common.data.configs import ListingsConfig, PhotosConfig
+from common.data.crops import cut_photos
+from common.data.listings import Listings, Record, Source, Subset
 from common.errors import UserError
 from common.tables import schema as schemas
 from common.tables.encoders import RESERVED, Encoders, Vocabulary

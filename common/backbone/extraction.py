@@ -18,7 +18,8 @@ import tqdm
 
 from common.backbone.network import PhotoNetwork
 from common.data import pipeline
-from common.data.crops import PhotosConfig, cut_photos
+from common.data.configs import PhotosConfig
+from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.data.pipeline import Batch

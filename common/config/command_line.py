@@ -143,6 +143,8 @@ def _check_word(word: str, where: str) -> None:
 
 def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
     """Says which flag was probably meant."""
+    if renamed := _renamed(name, flag_values):
+        return f"; did you mean {renamed}?"
     group, dot, last = name.rpartition(".")
     positive = f"{group}{dot}{last.removeprefix('no')}"
     if last.startswith("no") and positive in flag_values:
@@ -155,6 +157,19 @@ def _unknown_flag_hint(name: str, flag_values: flags.FlagValues) -> str:
         configs.hint(name, known).replace("mean ", "mean --").replace(" or ", " or --")
     )
     return tip or "; --help lists the flags"
+
+
+def _renamed(name: str, flag_values: flags.FlagValues) -> str:
+    """The flags of today that had this name before; "" for none."""
+    found = []
+    for flag in map(flag_values.__getitem__, flag_values):
+        if isinstance(flag.parser, knobs.FlagParser):
+            formerly = flag.parser.values.formerly
+            if name in formerly:
+                found.append(f"--{flag.name}")
+            elif flag.boolean and name in [f"no{old}" for old in formerly]:
+                found.append(f"--no{flag.name}")
+    return " or ".join(found)
 
 
 def printable(text: str) -> str:

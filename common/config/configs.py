@@ -33,6 +33,7 @@ def knob(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[Any] | None = None,
+    formerly: tuple[str, ...] = (),
 ) -> Any:
     """Declares a field of a config dataclass.
 
@@ -45,6 +46,8 @@ def knob(
       low: least value allowed, inclusive; for tuples of each entry.
       high: largest value allowed, inclusive.
       choices: the only values allowed.
+      formerly: flags that it had before, whole dotted names. They are unknown flags,
+        answered with the name of today.
 
     Returns:
       A dataclass field.
@@ -54,6 +57,7 @@ def knob(
         "low": low,
         "high": high,
         "choices": None if choices is None else tuple(choices),
+        "formerly": formerly,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -25,6 +25,7 @@ class Values:
       low: least number allowed.
       high: largest number allowed.
       choices: the only values allowed.
+      formerly: flags that the knob had before.
     """
 
     type: type
@@ -33,6 +34,7 @@ class Values:
     low: float | None = None
     high: float | None = None
     choices: tuple[Any, ...] | None = None
+    formerly: tuple[str, ...] = ()
 
     @property
     def is_switch(self) -> bool:
@@ -165,7 +167,7 @@ def values_of(annotation: Any, metadata: Mapping[str, Any]) -> Values:
 
     Args:
       annotation: the type of the field, resolved.
-      metadata: of the field; "low", "high" and "choices" are read.
+      metadata: of the field; "low", "high", "choices" and "formerly" are read.
 
     Raises:
       TypeError: for a type that no flag can hold.
@@ -189,7 +191,8 @@ def values_of(annotation: Any, metadata: Mapping[str, Any]) -> Values:
     if inner not in (int, float, bool, str):
         raise TypeError(f"no flag can hold {annotation}")
     low, high = metadata.get("low"), metadata.get("high")
-    return Values(inner, optional, entries, low, high, choices)
+    formerly = metadata.get("formerly", ())
+    return Values(inner, optional, entries, low, high, choices, formerly)
 
 
 class FlagParser(flags.ArgumentParser):

@@ -14,7 +14,8 @@ import pandas as pd
 import tqdm
 
 from common.data import image_files, images, photos, prepared, records
-from common.data.listings import Listings, ListingsConfig, NewRows, NewRowSource
+from common.data.configs import ListingsConfig
+from common.data.listings import Listings, NewRows, NewRowSource
 from common.data.photos import RowPhotos
 from common.data.prepared import load_prepared
 from common.data.sources import Record
@@ -140,7 +141,7 @@ def _fingerprint(config: ListingsConfig, schema: Schema) -> str:
         config.split_by_time,
         config.where,
         config.bad_image,
-        config.max_pixels,
+        images.MAX_PIXELS,
     ]
     text = json.dumps([table, store, schemas.dumps(schema), options])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -161,7 +162,7 @@ def _prepare(
     if config.images:
         store = image_files.open_images(config.images, scratch=str(partial.parent))
     try:
-        row_photos = photos.find_photos(frame, schema.images, store, config.max_pixels)
+        row_photos = photos.find_photos(frame, schema.images, store)
         lines = table.line[frame.index]
         keep, bad, dropped = _sort_out(config, schema, lines, row_photos)
         rejected = sorted([*rejected, *bad], key=lambda r: r.line)
@@ -349,7 +350,6 @@ def read_rows(
     schema: Schema,
     *,
     bad_image: BadImage = "skip",
-    max_pixels: int = images.MAX_PIXELS,
 ) -> NewRows:
     """Reads rows to predict: all of them, in their order.
 
@@ -361,7 +361,6 @@ def read_rows(
       schema: the one the model was trained with; its target may be missing here.
       bad_image: "skip": a row with an unreadable photo, or with none, is an error;
         "blank": it goes on with the photos that are left; "raise": UserError.
-      max_pixels: larger photos can't be used.
 
     Returns:
       Rows and photos; close the source at the end.
@@ -374,7 +373,7 @@ def read_rows(
     _check_images(schema, str(image_path))
     typed, unfit = tables.check_rows(table, schema, need_target=False)
     store = image_files.open_images(image_path) if str(image_path) else None
-    row_photos = photos.find_photos(typed, schema.images, store, max_pixels)
+    row_photos = photos.find_photos(typed, schema.images, store)
     policy = ListingsConfig(path=table.path, bad_image=bad_image)
     lines = table.line[typed.index]
     try:

@@ -3,51 +3,14 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from common.config.configs import check_bounds, knob
 from common.data import image_files
-from common.data.images import MAX_PIXELS
 from common.data.sources import Record, Source, Subset
 from common.tables import splits
 from common.tables.schema import Schema
-
-
-@dataclasses.dataclass(frozen=True)
-class ListingsConfig:
-    """Where listings come from and how they are prepared."""
-
-    path: str = knob("", "table (.csv, .csv.gz, .parquet) or a prepared directory")
-    where: str = knob(
-        "", "rows to use, COLUMN=VALUE|VALUE|...; the others are left out; empty = all"
-    )
-    images: str = knob("", "folder or tar archive of photos; empty for none")
-    schema: str = knob("", "JSON file that describes the table; empty to infer it")
-    cache: str = knob(".cache/listings", "folder for prepared data")
-    split_fractions: tuple[float, float, float] = knob(
-        (0.8, 0.1, 0.1), "shares of train, validation, test", low=0.0, high=1.0
-    )
-    split_seed: int = knob(0, "seed of the split", low=0)
-    split_by_time: bool = knob(False, "train on the earliest rows, test on the latest")
-    max_rejected_fraction: float = knob(
-        0.05, "share of rows that may be unusable", low=0.0, high=1.0
-    )
-    bad_image: Literal["skip", "blank", "raise"] = knob(
-        "skip",
-        "unreadable photo: skip the row, blank (drop the photo, keep the row) or raise",
-    )
-    max_pixels: int = knob(
-        MAX_PIXELS,
-        "larger photos are refused",
-        low=1,
-        high=MAX_PIXELS,
-    )
-
-    def __post_init__(self):
-        check_bounds(self)
 
 
 @dataclasses.dataclass(frozen=True)

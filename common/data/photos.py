@@ -62,7 +62,6 @@ def find_photos(
     frame: pd.DataFrame,
     description: schemas.Images | None,
     store: ImageStore | None,
-    max_pixels: int,
 ) -> list[RowPhotos]:
     """Reads and decodes every photo that a table names, each one once.
 
@@ -70,7 +69,6 @@ def find_photos(
       frame: rows with the columns of `description`.
       description: None for a table without photos.
       store: where they lie; None if and only if `description` is.
-      max_pixels: larger ones can't be used.
 
     Returns:
       One entry a row. A row that names no photo has neither names nor problems.
@@ -79,7 +77,7 @@ def find_photos(
         return [RowPhotos() for _ in range(len(frame))]
     cells = _split_cells(frame, description)
     names = dict.fromkeys(name for row in cells for _, name in row)
-    photos = _check_photos(store, list(names), max_pixels)
+    photos = _check_photos(store, list(names))
     return [_of_row(row, photos) for row in cells]
 
 
@@ -98,14 +96,12 @@ def _split_cells(
     return rows
 
 
-def _check_photos(
-    store: ImageStore, names: Sequence[str], max_pixels: int
-) -> dict[str, Photo]:
+def _check_photos(store: ImageStore, names: Sequence[str]) -> dict[str, Photo]:
     def check(name: str) -> Photo:
         try:
             data = store.read(name)
             # An eighth of the size is enough to find any damage.
-            images.decode(data, shrink_to=(1, 1), max_pixels=max_pixels)
+            images.decode(data, shrink_to=(1, 1))
         except images.ImageError as error:
             return Photo("", str(error))
         return Photo(hashlib.blake2b(data, digest_size=16).hexdigest(), "")

@@ -5,9 +5,23 @@ changes is the format of activations and of matrix products: every Linen module 
 it as its `dtype`, so mixed precision is one knob (`--precision=bfloat16`).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 
+from common.config.configs import knob
+
 PRECISIONS = ("float32", "bfloat16")
+
+
+def precision_knob(of: str = "the computation") -> Any:
+    """The knob `precision` of a system's config.
+
+    Args:
+      of: what is computed under it, for `--help`.
+    """
+    help_text = f"of {of}; parameters are always float32"
+    return knob("float32", help_text, choices=PRECISIONS)
 
 
 def compute_dtype(precision: str) -> jnp.dtype:

@@ -1,16 +1,21 @@
 """Train, validation and test rows, so that no near-copy stands on two sides."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from common.errors import UserError
 from common.tables.schema import Schema
+
+if TYPE_CHECKING:  # configs import this module where pandas may be absent
+    import pandas as pd
 
 SPLITS = ("train", "validation", "test")
 
@@ -189,7 +194,8 @@ def _assign_by_group(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> np.ndarray:
-    codes, names = pd.factorize(name_groups(frame, schema, photo_hashes))
+    groups = name_groups(frame, schema, photo_hashes)
+    names, codes = np.unique(groups, return_inverse=True)
     digests = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names]
     share = np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])
     return _cut(share[codes], fractions)

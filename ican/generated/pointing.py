@@ -10,7 +10,7 @@ Source: Zhang et al., "Top-down Neural Attention by Excitation Backprop", sectio
 
 import numpy as np
 
-from common.data.crops import PhotosConfig
+from common.data.configs import PhotosConfig
 from ican.generated import rings
 
 

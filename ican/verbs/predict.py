@@ -110,7 +110,6 @@ class Model:
             images,
             schema,
             bad_image=self.config.data.bad_image,
-            max_pixels=self.config.data.max_pixels,
         )
         outputs = (
             self.outputs_of(new.frame, new.source, new.usable)

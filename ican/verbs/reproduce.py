@@ -134,14 +134,13 @@ def write_tables(
 def describe(config: Config) -> str:
     """What a table must say of the runs behind it."""
     backbone = config.backbone
-    origin = backbone.origin or pathlib.Path(backbone.weights).name or "random weights"
     part = f" up to stage {backbone.stages}" if backbone.stages < 4 else ""
     side = backbone.side(config.photos.crop)
     splits = ", each with its own split," if config.reproduce.resplit else ""
     return (
         f"Mean ± standard error over {config.reproduce.seeds} seeds{splits} on the test rows;"
         f" the paper's figures come from its own data. Backbone: ResNet"
-        f" {backbone.depth}{part} from {origin},"
+        f" {backbone.depth}{part} from {backbone.source},"
         f" {'frozen' if backbone.frozen else 'trained along'},"
         f" {config.photos.summary()}, maps of {side} x {side}; {config.train.steps:,} steps of"
         f" {config.train.batch_size}."

@@ -99,7 +99,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     summary = [{"": name, "found": value} for name, value in found.items()]
     notes = [
         *data_checks.list_files(listings),
-        *data_checks.warn_of_disk(size_stores(run)[1]["bytes"], config.features),
+        *data_checks.warn_of_disk(size_stores(run)[1]["bytes"], config.networks.cache),
     ]
     attributes = data_checks.describe_attributes(listings)
     sections = [
@@ -305,8 +305,8 @@ def size_stores(run: Prepared) -> list[dict[str, Any]]:
         {"features": name, "rows": rows, "width": wide, "bytes": rows * wide * 2}
         for name, wide in sizes.items()
     ]
-    free = data_checks.free_bytes(run.config.features)
-    return [*table, {"features": f"free in {run.config.features}", "bytes": free}]
+    free = data_checks.free_bytes(run.config.networks.cache)
+    return [*table, {"features": f"free in {run.config.networks.cache}", "bytes": free}]
 
 
 def measure_network(run: Prepared) -> Cost:

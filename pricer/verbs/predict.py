@@ -106,7 +106,6 @@ class Model:
             images,
             self._inputs(),
             bad_image=self.config.data.bad_image,
-            max_pixels=self.config.data.max_pixels,
         )
 
     def see(

@@ -201,7 +201,6 @@ def write_tables(
 def describe(config: Config, values: Mapping[str, Any]) -> str:
     """What a table must say of the runs behind it."""
     networks = config.networks
-    origin = networks.origin or pathlib.Path(networks.weights).name or "random weights"
     found = sorted(
         {name.split("/")[1] for name in values if name.startswith("network/")}
     )
@@ -213,7 +212,7 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" {config.reproduce.seeds} seeds of the heads; the gate is cut at the"
         " threshold fitted on validation (Table 3: at 0.5). The paper's figures come"
         " from its own data. Networks:"
-        f" {', '.join(found)}; ResNet {networks.depth} from {origin},"
+        f" {', '.join(found)}; ResNet {networks.depth} from {networks.source},"
         f" {config.photos.summary()}, {networks.steps:,} steps of {networks.batch_size}."
         f" Comparables: {config.comparables.count or 'none'}."
         f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"

@@ -43,6 +43,9 @@ ROWS = "rows"
 # Number of a row that stands for none; above all others, so that ids stay sorted.
 NO_ROW = np.iinfo(np.int32).max
 
+# Standard deviation of embeddings at the start, ours: the paper gives none.
+EMBEDDING_SCALE = 0.1
+
 
 def split_rows(
     params: Mapping[str, jax.Array], ids: Mapping[str, jax.Array]
@@ -99,7 +102,6 @@ class Recommender(nn.Module):
       item_count: I; models that learn nothing of single items have no table of them.
       feature_size: F.
       width: D, length of a user's or an item's vector before columns for biases.
-      embedding_scale: standard deviation of the embeddings at the start.
       feature_power: mean of |f|^2, 1 for features of unit length. Visual matrices
         start with the variance 1 / feature_power: outputs have variance 1.
       projection: form of products with a matrix for each category, see `projection`.
@@ -111,7 +113,6 @@ class Recommender(nn.Module):
     item_count: int = 0
     feature_size: int = 2048
     width: int = 128
-    embedding_scale: float = 0.1
     feature_power: float = 1.0
     projection: Form = "tiles"
     dtype: Any = None
@@ -248,9 +249,9 @@ class Recommender(nn.Module):
         Args:
           name: see the module's docstring.
           *shape: rows first.
-          scale: None for that of embeddings.
+          scale: None for `EMBEDDING_SCALE`.
         """
-        scale = self.embedding_scale if scale is None else scale
+        scale = EMBEDDING_SCALE if scale is None else scale
 
         def draw():
             key = self.make_rng("params")

@@ -34,7 +34,7 @@ def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
     doors = {}
     for name, store in (("whole", "elsewhere"), ("killed", "features")):
         flagfile = tmp_path / f"{name}.flags"
-        own = configs.replace(config, {"features": str(tmp_path / store)})
+        own = configs.replace(config, {"networks.cache": str(tmp_path / store)})
         flagfile.write_text("\n".join(configs.flag_lines(own)))
         doors[name] = [
             *(sys.executable, "-m", "experiments.pricer_main"),

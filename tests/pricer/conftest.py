@@ -67,7 +67,7 @@ class Shop:
             "data.images": str(self.folder / "photos"),
             "data.schema": str(self.folder / "schema.json"),
             "data.cache": str(self.folder / "cache"),
-            "features": str(self.folder / "features"),
+            "networks.cache": str(self.folder / "features"),
         }
         named = {name.replace("__", "."): value for name, value in changes.items()}
         return configs.replace(Config(), {**files, **TINY, **named})

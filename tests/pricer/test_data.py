@@ -83,6 +83,14 @@ def test_the_paper_has_twelve_and_none_is_possible(shop):
         )
 
 
+def test_what_is_learnt_of_a_price(shop):
+    prices = shop.table["price"].to_numpy()
+    for transform, wanted in (("log", np.log(prices)), ("log1p", np.log1p(prices))):
+        config = shop.config(prices__transform=transform)
+        examples = data.make_examples(config, data.load_listings(config))
+        np.testing.assert_allclose(examples.log_prices, wanted, rtol=1e-6)
+
+
 def test_a_table_without_prices_photos_or_seller_is_told(shop):
     config = shop.config()
     listings = data.load_listings(config)

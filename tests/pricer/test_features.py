@@ -1,9 +1,8 @@
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from common.config import configs
 from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.images import decode
@@ -85,7 +84,7 @@ def test_stored_features_are_the_mean_of_the_last_map(run):
 def test_a_store_that_was_cut_off_is_continued(run, tmp_path, monkeypatch):
     listings, execution, found = prepared(run)
     whole = features.extract(run.config, found[:1], listings, execution)
-    config = dataclasses.replace(run.config, features=str(tmp_path))
+    config = configs.replace(run.config, {"networks.cache": str(tmp_path)})
     seen = []
     append = FeatureCache.append
 

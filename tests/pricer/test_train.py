@@ -122,7 +122,7 @@ def faulty(small_networks, tmp_path_factory):
             "data.cache": str(folder / "cache"),
             "data.bad_image": "blank",
             "data.max_rejected_fraction": len(BAD_PRICES) / LINES,
-            "features": str(folder / "features"),
+            "networks.cache": str(folder / "features"),
             "labels.brand": "",
             "labels.attribute": (),
             "labels.specification": (),
@@ -219,7 +219,7 @@ def test_every_test_row_is_priced(faulty):
 
 
 def test_only_rows_without_a_photo_have_no_features(faulty, examples):
-    (path,) = pathlib.Path(faulty.config.features).glob("category-*/features.f16")
+    (path,) = pathlib.Path(faulty.config.networks.cache).glob("category-*/features.f16")
     found = np.fromfile(path, np.float16).reshape(len(PRICES), -1)
     np.testing.assert_array_equal(np.flatnonzero(~found.any(1)), BARE)
     # One colour gives the same features wherever it is.

@@ -20,7 +20,7 @@ SETTINGS = {
     "train.batch_size": BATCH,
     "negatives.count": NEGATIVES,
     "data.normalisation": "none",
-    "data.fractions": (0.5, 0.3, 0.2),
+    "data.split_fractions": (0.5, 0.3, 0.2),
     "model.width": 12,
     "rows": "lazy",
     "loss.sampled_users": 4,

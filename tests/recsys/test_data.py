@@ -147,7 +147,7 @@ def test_features_from_attributes(files):
         attribute_min_count=1,
         max_rejected_fraction=0.2,
         normalisation="none",
-        fractions=(0.6, 0.2, 0.2),
+        split_fractions=(0.6, 0.2, 0.2),
     )
     assert corpus.catalogue.encoder.categories == {"colour": ("red", "blue")}
     found = corpus.catalogue.take_features(np.arange(4))
@@ -259,7 +259,7 @@ def test_paths_of_unequal_depth_are_refused_or_repeated(files):
         ({"time": "when"}, ["no column", "when"]),
         ({"features": "", "attributes": ("colour",)}, ["no column", "colour"]),
         ({"split": "temporal_global"}, ["temporal_global", "time"]),
-        ({"fractions": (0.5, 0.5, 0.5)}, ["fractions", "sum to 1"]),
+        ({"split_fractions": (0.5, 0.5, 0.5)}, ["fractions", "sum to 1"]),
     ],
 )
 def test_a_mistake_is_told_in_one_line(files, changes, words):

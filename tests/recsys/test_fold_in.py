@@ -46,8 +46,8 @@ def means(params, count=COUNT):
     }
 
 
-def plain_loss(model, params, rows, batch, pull, users=USERS):
-    """J_1, a mean for each user, and the pull, as the module's docstring has them."""
+def plain_loss(model, params, rows, batch, penalty, users=USERS):
+    """J_1, a mean for each user, and the penalty, as the module's docstring has them."""
     scores = plain.plain_scores(model, {**params, **rows}, users, *batch)
     start, total = means(params), 0.0
     for user in set(users.tolist()):
@@ -55,7 +55,7 @@ def plain_loss(model, params, rows, batch, pull, users=USERS):
         total += np.logaddexp(0, own[:, 1:] - own[:, :1]).mean()
         for name, table in rows.items():
             moved = ((table[user] - start[name][user]) ** 2).sum()
-            total += pull / (2 * len(own)) * moved
+            total += penalty / (2 * len(own)) * moved
     return total
 
 
@@ -76,13 +76,13 @@ def plain_gradient(function, rows, step=1e-5):
 def test_it_is_adam_on_the_stated_loss():
     """Three steps, with gradients by numerical differences."""
     params, *batch = draw(OURS, 0.5)
-    pull, rate = 0.3, 0.05
+    penalty, rate = 0.3, 0.05
     rows = means(params)
     first = {name: 0 for name in rows}
     second = {name: 0 for name in rows}
     for step in range(1, 4):
         gradient = plain_gradient(
-            lambda moved: plain_loss(OURS, params, moved, batch, pull), rows
+            lambda moved: plain_loss(OURS, params, moved, batch, penalty), rows
         )
         for name, slope in gradient.items():
             first[name] = 0.9 * first[name] + 0.1 * slope
@@ -91,7 +91,7 @@ def test_it_is_adam_on_the_stated_loss():
             change /= np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8
             # Adam makes a large step even of a rounding error.
             rows[name] = rows[name] - rate * np.where(abs(slope) > 1e-8, change, 0)
-    found = fold(OURS, params, batch, steps=3, learning_rate=rate, pull=pull)
+    found = fold(OURS, params, batch, steps=3, learning_rate=rate, penalty=penalty)
     assert sorted(found) == ["user_bias", "user_preference"]
     np.testing.assert_allclose(
         found["user_preference"], rows["user_preference"], atol=1e-6
@@ -104,11 +104,11 @@ def test_it_is_adam_on_the_stated_loss():
 
 @pytest.fixture(scope="module")
 def free():
-    """Our model, folded in for many steps without a pull: (batch, before, after)."""
+    """Our model, folded in for many steps without a penalty: (batch, before, after)."""
     with compiling_quickly(), jax.enable_x64(True):
         params, *batch = draw(OURS, 0.5)
         kept = {name: table.copy() for name, table in params.items()}
-        rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, pull=0.0)
+        rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, penalty=0.0)
         assert all((params[name] == kept[name]).all() for name in params)
         return params, batch, rows
 
@@ -116,8 +116,8 @@ def free():
 def test_without_a_pull_the_given_items_come_out_on_top(free):
     params, batch, rows = free
     start = means(params)
-    before = plain_loss(OURS, params, start, batch, pull=0)
-    assert plain_loss(OURS, params, rows, batch, pull=0) < 0.2 * before
+    before = plain_loss(OURS, params, start, batch, penalty=0)
+    assert plain_loss(OURS, params, rows, batch, penalty=0) < 0.2 * before
     scores = plain.plain_scores(OURS, {**params, **start}, USERS, *batch)
     assert (scores[:, :1] < scores[:, 1:]).any()
     scores = plain.plain_scores(OURS, {**params, **rows}, USERS, *batch)
@@ -126,7 +126,7 @@ def test_without_a_pull_the_given_items_come_out_on_top(free):
 
 def test_a_strong_pull_holds_all_rows_at_the_mean(free):
     params, batch, loose = free
-    rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, pull=1e6)
+    rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, penalty=1e6)
     for name, mean in means(params).items():
         assert abs(rows[name] - mean).max() < 0.01, name
     assert abs(loose["user_preference"] - means(params)["user_preference"]).max() > 0.5
@@ -149,7 +149,7 @@ def test_users_do_not_change_each_other(free):
         count=1,
         steps=60,
         learning_rate=0.05,
-        pull=0.0,
+        penalty=0.0,
     )
     visual = slice(-OURS.visual_width, None)
     for name, part in (("user_preference", slice(None)), ("user_bias", visual)):
@@ -159,10 +159,10 @@ def test_users_do_not_change_each_other(free):
 
 
 def test_many_interactions_move_a_user_further_than_one():
-    """The same one three times: its mean loss is that of one, the pull a third."""
+    """The same one three times: its mean loss is that of one, the penalty a third."""
     params, *batch = draw(OURS, 0.5)
     same = [array[[0, 0, 0, 0]] for array in batch]
-    rows = fold(OURS, params, same, steps=150, learning_rate=0.05, pull=0.1)
+    rows = fold(OURS, params, same, steps=150, learning_rate=0.05, penalty=0.1)
     moved = (rows["user_preference"] - means(params)["user_preference"])[:2]
     once, thrice = np.linalg.norm(moved, axis=1)
     assert thrice > 1.2 * once > 0.1
@@ -179,7 +179,7 @@ def test_many_interactions_move_a_user_further_than_one():
 )
 def test_every_model_folds_users_in_and_keeps_the_rest(model):
     params, *batch = draw(model, 0.5)
-    rows = fold(model, params, batch, steps=40, learning_rate=0.05, pull=0.01)
+    rows = fold(model, params, batch, steps=40, learning_rate=0.05, penalty=0.01)
     assert set(rows) == {name for name in params if name.startswith("user_")}
     start = means(params)
     losses = [plain_loss(model, params, own, batch, 0.01) for own in (start, rows)]

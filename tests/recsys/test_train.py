@@ -289,7 +289,7 @@ def own_tables(folder):
         "data.attributes": ("colour",),
         "data.attribute_min_count": 1,
         "data.time": "time",
-        "data.fractions": (0.5, 0.25, 0.25),
+        "data.split_fractions": (0.5, 0.25, 0.25),
     }
 
 

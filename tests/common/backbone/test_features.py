@@ -8,7 +8,8 @@ from common import pretrained
 from common.backbone import train
 from common.backbone.main import main
 from common.backbone.network import PhotoNetwork
-from common.data.crops import PhotosConfig, cut_photos
+from common.data.configs import PhotosConfig
+from common.data.crops import cut_photos
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -15,7 +15,7 @@ from common.errors import UserError
 class Model:
     cells: int = knob(3, "co-attention cells", low=1, high=64)
     kind: Literal["block", "mfb"] = knob("mfb", "kind of fusion")
-    on: bool = knob(True, "a switch")
+    on: bool = knob(True, "a switch", formerly=("fusion.active", "lit"))
 
     def __post_init__(self):
         check_bounds(self)
@@ -24,7 +24,7 @@ class Model:
 @dataclasses.dataclass(frozen=True)
 class Config:
     model: Model = Model()
-    path: str = knob("", "a path")
+    path: str = knob("", "a path", formerly=("model.cell",))
 
     def __post_init__(self):
         check_bounds(self)
@@ -91,6 +91,13 @@ def test_the_command_line_wins_over_flagfiles_and_the_later_of_equals(tmp_path):
             "unknown flag '--model.cels'; did you mean --model.cells?",
         ),
         (["--model.noon"], "unknown flag '--model.noon'; did you mean --nomodel.on?"),
+        (
+            ["--fusion.active"],
+            "unknown flag '--fusion.active'; did you mean --model.on?",
+        ),
+        (["--nolit"], "unknown flag '--nolit'; did you mean --nomodel.on?"),
+        # The former name of a knob, though another knob is nearer by its letters.
+        (["--model.cell=1"], "unknown flag '--model.cell'; did you mean --path?"),
         (["--zzz"], "unknown flag '--zzz'; --help lists the flags"),
         (["--undefok=zzz", "--zzz"], "unknown flag --undefok"),
         (

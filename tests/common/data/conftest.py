@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.listings import ListingsConfig
+from common.data.configs import ListingsConfig
 from common.tables import schema as schemas
 
 COLUMNS = ("id", "photo", "kind", "carat", "price", "title")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.crops import PhotosConfig, cut_photos
+from common.data.configs import PhotosConfig
+from common.data.crops import cut_photos
 from common.errors import UserError
 
 PLAIN = PhotosConfig(resize=10, crop=8, random_crop=False, flip=False)

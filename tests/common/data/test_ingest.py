@@ -72,7 +72,6 @@ def test_everything_that_matters_is_in_the_fingerprint(market):
     expect_new(split_seed=1)
     expect_new(split_fractions=(0.6, 0.2, 0.2))
     expect_new(bad_image="blank")
-    expect_new(max_pixels=10**6)
     (market.photos / "3.jpg").write_bytes(market.jpeg(99))
     expect_new()
     market.schema = dataclasses.replace(market.schema, group=None)
@@ -287,6 +286,12 @@ def test_an_unwritable_cache_is_an_error(market):
         load(market, cache=str(market.folder / "file" / "cache"))
 
 
+def test_a_split_by_time_needs_times(market):
+    market.write(30)
+    with pytest.raises(UserError, match="time"):
+        load(market, split_by_time=True)
+
+
 def test_a_prepared_directory_is_a_path(market):
     market.write(30)
     listings = load(market)
@@ -301,7 +306,7 @@ def test_processes_that_start_together_prepare_once(market):
     script = textwrap.dedent("""
         import sys
         from common.data import ingest
-        from common.data.listings import ListingsConfig
+        from common.data.configs import ListingsConfig
 
         path, images, schema, cache = sys.argv[1:]
         config = ListingsConfig(path=path, images=images, schema=schema, cache=cache)

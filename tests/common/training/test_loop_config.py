@@ -14,8 +14,8 @@ def test_bounds():
 
 def test_a_step_needs_no_data_and_no_checkpoint_library():
     code = (
-        "import sys, ican.step\n"
-        "heavy = ('orbax', 'grain', 'tensorflow_datasets', 'matplotlib')\n"
+        "import sys, common.backbone.config, ican.step, pricer.step, recsys.config\n"
+        "heavy = 'orbax', 'grain', 'tensorflow_datasets', 'matplotlib', 'pandas'\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import jax
@@ -125,3 +126,7 @@ def test_the_rate_drops_once():
     schedule = optim.make_schedule(config, total_steps=2550)
     rates = [float(schedule(count)) for count in (0, 1699, 1700, 2549)]
     np.testing.assert_allclose(rates, [5e-4, 5e-4, 2e-4, 2e-4], rtol=1e-6)
+    config = dataclasses.replace(config, drop_at=0.5, drop_factor=0.1)
+    schedule = optim.make_schedule(config, total_steps=10)
+    rates = [float(schedule(count)) for count in (4, 5)]
+    np.testing.assert_allclose(rates, [5e-4, 5e-5], rtol=1e-6)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from common.data.crops import PhotosConfig
+from common.data.configs import PhotosConfig
 from ican.generated import pointing, rings
 
 

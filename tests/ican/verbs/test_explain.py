@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.crops import PhotosConfig
+from common.data.configs import PhotosConfig
 from ican.figures import draw_row, side_of_map
 from ican.step import Outputs
 

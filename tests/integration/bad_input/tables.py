@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.data import ingest
-from common.data.listings import Listings, ListingsConfig
+from common.data.configs import ListingsConfig
+from common.data.listings import Listings
 from common.tables import schema as schemas
 from tests.integration.bad_input.bench import (
     REFUSED,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,13 @@ def test_the_colour_of_a_mark_tells_nothing_of_the_price():
         np.testing.assert_allclose(weighed[:, mine].sum(axis=1), 0, atol=1e-12)
         # And no two pairs of a class share a colour.
         assert np.max(np.sum(catalogue.BRAND_SHARES[:, mine] > 0, axis=1)) <= 2
+
+
+def test_median_and_spread_place_and_stretch_the_prices():
+    items = latents.sample(CONFIG, np.arange(50))
+    config = dataclasses.replace(CONFIG, median_price=20.0, spread=0.23)
+    whole = log_prices(CONFIG, items) - np.log(180.0)
+    np.testing.assert_allclose(log_prices(config, items), np.log(20.0) + whole / 5)
 
 
 def test_one_price_by_hand():

@@ -166,7 +166,7 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
     """Two leaves, and a score of +p in one and -p in the other.
 
     With a share f of the negatives in the other leaf the loss is f softplus(-2 p) and
-    a constant; with n = 2 interactions, p is where 2 f sigmoid(-2 p) = pull p / n.
+    a constant; with n = 2 interactions, p is where 2 f sigmoid(-2 p) = penalty p / n.
     """
     leaves = ["hats"] * 4 + ["shoes"] * 8
     names = [f"{leaf} {number}" for number, leaf in enumerate(leaves)]
@@ -178,7 +178,7 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
     config = shop.config(
         data__category=("top",),
         model__width=2,
-        fold_in__pull=0.5,
+        fold_in__penalty=0.5,
         fold_in__negatives=2000,
         fold_in__steps=300,
     )
