@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from common.data.generated import generator
 from common.errors import UserError
+from recsys.config import NegativesKind
 from recsys.corpus.interactions import Interactions, UserItems, partition_points
 from recsys.corpus.tree import CategoryTree
-
-Kind = Literal["hierarchical", "uniform"]
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Pools from the nearest to the widest; `Negatives.fallback` holds their numbers.
 POOLS = ("leaf", "siblings", "top", "all")
@@ -67,7 +64,7 @@ class NegativeSampler:
         tree: CategoryTree,
         leaf_of_item: np.ndarray,
         train: UserItems,
-        kind: Kind = "hierarchical",
+        kind: NegativesKind = "hierarchical",
     ):
         """Sorts the items by leaf.
 
@@ -81,8 +78,9 @@ class NegativeSampler:
           UserError: there is no such kind.
           ValueError: a leaf or an item is not in the tree or the catalogue.
         """
-        if kind not in KINDS:
-            raise UserError(f"negatives {kind!r}: choose one of {', '.join(KINDS)}")
+        if kind not in get_args(NegativesKind):
+            choices = ", ".join(get_args(NegativesKind))
+            raise UserError(f"negatives {kind!r}: choose one of {choices}")
         leaf_of_item = np.asarray(leaf_of_item)
         count = len(leaf_of_item)
         _check_range("leaf", leaf_of_item, tree.leaf_count)

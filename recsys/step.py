@@ -105,7 +105,7 @@ def row_kinds(config: Config) -> tuple[str, ...]:
 
     The exact second task gives every user a gradient.
     """
-    if config.rows == "dense":
+    if config.row_optimizer == "dense":
         return ()
     every_user = config.loss.user_weight > 0 and config.loss.softmax == "exact"
     levels = (f"level{k}" for k in range(1, MOST_LEVELS + 1))
@@ -130,7 +130,7 @@ class Task:
     def optimizer(self) -> RowOptimizer:
         """What updates the parameters."""
         config = self.config
-        return RowOptimizer(config.rows, config.optimizer, config.train.steps)
+        return RowOptimizer(config.row_optimizer, config.optimizer, config.train.steps)
 
     def init(self, start: Any = None) -> State:
         """A state of random weights; `start` is of the loop and not used."""

@@ -12,10 +12,11 @@ import pandas as pd
 from common.errors import UserError
 from common.tables.cells import parse_column, parse_time, quoted
 from common.tables.table import Rejection, Table
+from recsys.config import Uneven
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable, read_items, reject_collisions
 from recsys.corpus.row_faults import Faults, check_rejected, open_table, write_rejected
-from recsys.corpus.tree import CategoryTree, Uneven
+from recsys.corpus.tree import CategoryTree
 
 __all__ = [
     "Assembled",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from common.errors import UserError
+from recsys.config import Uneven
 
 Path = tuple[str, ...]
-Uneven = Literal["refuse", "repeat"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

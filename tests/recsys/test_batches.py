@@ -22,7 +22,7 @@ SETTINGS = {
     "data.normalisation": "none",
     "data.fractions": (0.5, 0.3, 0.2),
     "model.width": 12,
-    "rows": "lazy",
+    "row_optimizer": "lazy",
     "loss.sampled_users": 4,
 }
 
@@ -228,7 +228,7 @@ def test_the_exact_second_task_leaves_the_users_out_of_the_ids():
 
 
 def test_dense_updates_need_no_ids():
-    (batch,) = take(make_batches(rows="dense")[0], 1)
+    (batch,) = take(make_batches(row_optimizer="dense")[0], 1)
     assert batch.shared == {}
 
 
