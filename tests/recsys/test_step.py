@@ -69,6 +69,15 @@ def make_task(name="vbpr", **changes):
     return Task(config, model.clone(dtype=None))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_variants_i_learn_nothing_of_single_items(name):
+    shapes = make_task(name).model.shapes
+    assert ("item_factor" in shapes) == (name in ("vbpr", "sherlock", "deepstyle"))
+    visual = shapes.get("user_visual", shapes.get("user_style"))
+    halved = name in ("vbpr", "sherlock")
+    assert name == "coarse-fine" or visual[1] == (6 if halved else 12)
+
+
 def make_batch(own, seed=3, items=ITEMS, leaves=LEAVES):
     """A batch as the task's config wants it."""
     features = np.random.default_rng(seed).normal(size=(*ITEMS.shape, plain.FEATURES))
