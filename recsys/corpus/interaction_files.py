@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,8 @@ class Assembled:
       item_ids: text [I], in the order of the table; with interactions or without.
       tree: of the categories.
       leaf_of_item: int32 [I].
-      feature_rows: int64 [I], each item's row in the array of features.
+      feature_rows: int64 [I], each item's row in the array of features; None for their
+        order.
       rejected: rows of both files that were left out, items first.
     """
 
@@ -83,8 +85,8 @@ class Assembled:
     item_ids: np.ndarray
     tree: CategoryTree
     leaf_of_item: np.ndarray
-    feature_rows: np.ndarray
-    rejected: list[Rejection]
+    feature_rows: np.ndarray | None = None
+    rejected: Sequence[Rejection] = ()
 
 
 def read_interactions(

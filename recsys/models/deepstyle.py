@@ -63,7 +63,7 @@ class DeepStyle(Recommender):
         self, items: jax.Array, leaves: jax.Array, features: jax.Array
     ) -> jax.Array:
         """[..., E] of items."""
-        style = self.see(leaves, features)
+        style = self.visual_vectors(leaves, features)
         if self.item_factors:
             style = style + self.pick(self.item_factor, "item", items)
         return jnp.concatenate([style, self.leaf_vectors(leaves)], axis=-1)
@@ -79,7 +79,7 @@ class DeepStyle(Recommender):
         parts = [style, differences(self.leaf_vectors(leaves))]
         return jnp.concatenate(parts, axis=-1)
 
-    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+    def visual_vectors(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
         """E f - l_c, [..., D]."""
         style = self.project_all(self.visual_matrix, features)
         return style - self.pick(self.leaf_style, "leaf", leaves)

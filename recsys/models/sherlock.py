@@ -57,7 +57,7 @@ class Sherlock(VisualFactors):
             if width
         }
 
-    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+    def visual_vectors(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
         """theta_i, [..., K']."""
         ancestors = jnp.asarray(self.tree.ancestors)  # [C, m]
         parts = []

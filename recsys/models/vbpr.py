@@ -96,12 +96,15 @@ class VisualFactors(Recommender):
         self, items: jax.Array, leaves: jax.Array, features: jax.Array
     ) -> jax.Array:
         """[..., E] of items."""
-        visual, bias = self.see(leaves, features), self.see_bias(features)
+        visual, bias = (
+            self.visual_vectors(leaves, features),
+            self.feature_bias(features),
+        )
         own_bias, factors = self.own_terms(items)
         parts = [visual, bias + own_bias, factors, self.leaf_vectors(leaves)]
         return jnp.concatenate(parts, axis=-1)
 
-    def see_bias(self, features: jax.Array) -> jax.Array:
+    def feature_bias(self, features: jax.Array) -> jax.Array:
         """beta' . f, [..., 1]."""
         return self.project_all(self.visual_bias[None], features)
 
@@ -136,8 +139,8 @@ class VisualFactors(Recommender):
         """
         visual = self.pick(self.user_visual, "user", users)  # [B, K']
         parts = {
-            "visual": inner(visual, self.see(leaves, features)),
-            "visual, all users": self.see_bias(features)[..., 0],
+            "visual": inner(visual, self.visual_vectors(leaves, features)),
+            "visual, all users": self.feature_bias(features)[..., 0],
         }
         if self.factor_width:
             user = self.pick(self.user_factor, "user", users)
@@ -171,7 +174,7 @@ class Vbpr(VisualFactors):
             scale=self.visual_scale,
         )
 
-    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+    def visual_vectors(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
         """E f, [..., K']."""
         del leaves
         return self.project_all(self.visual_matrix, features)
@@ -183,8 +186,8 @@ class Vbpr(VisualFactors):
         contrast = differences(features)  # [B, n, F]
         bias, factors = map(differences, self.own_terms(items))
         parts = [
-            self.see(leaves[:, 1:], contrast),
-            self.see_bias(contrast) + bias,
+            self.visual_vectors(leaves[:, 1:], contrast),
+            self.feature_bias(contrast) + bias,
             factors,
             differences(self.leaf_vectors(leaves)),
         ]

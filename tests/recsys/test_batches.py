@@ -10,6 +10,7 @@ from recsys import data
 from recsys.batches import Batches
 from recsys.config import Config
 from recsys.corpus.feature_files import ArrayFeatures
+from recsys.corpus.interaction_files import Assembled
 from recsys.corpus.interactions import Interactions
 from recsys.models.recommender import NO_ROW
 from recsys.step import make_model
@@ -38,12 +39,14 @@ def make_corpus(config):
     leaf_of_item = np.arange(ITEMS, dtype=np.int32) % plain.TREE.leaf_count
     return data.make_corpus(
         config,
-        Interactions(pairs // ITEMS, pairs % ITEMS),
-        plain.TREE,
-        leaf_of_item,
+        Assembled(
+            Interactions(pairs // ITEMS, pairs % ITEMS),
+            np.arange(USERS),
+            np.arange(ITEMS),
+            plain.TREE,
+            leaf_of_item,
+        ),
         ArrayFeatures(np.arange(2 * ITEMS, dtype=np.float32).reshape(ITEMS, 2)),
-        user_ids=np.arange(USERS),
-        item_ids=np.arange(ITEMS),
     )
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recsys.corpus.tree import CategoryTree
+from recsys.models.recommender import score_pairs
 from tests.recsys import plain_models as plain
 
 SIZES = {"tree": plain.TREE, **plain.SIZES}
@@ -23,7 +24,7 @@ def check_scores(model):
     def vectors(params):
         variables = {"params": params}
         return (
-            model.apply(variables, *BATCH, method="pair_scores"),
+            score_pairs(*model.apply(variables, *BATCH)),
             model.apply(variables, method="user_vectors"),
             model.apply(variables, items, leaves, features, method="item_vectors"),
             model.apply(variables, leaves, method="leaf_vectors"),
@@ -92,14 +93,8 @@ def check_unknown_items(model):
     """An unknown item has no factor and no bias of its own."""
     params = plain.draw_params(model)
     users, items, leaves, features = BATCH
-    found = model.apply(
-        {"params": params},
-        users,
-        np.full_like(items, -1),
-        leaves,
-        features,
-        method="pair_scores",
-    )
+    unknown = users, np.full_like(items, -1), leaves, features
+    found = score_pairs(*model.apply({"params": params}, *unknown))
     for table in ("item_factor", "item_bias"):
         if table in params:
             params[table] = np.zeros_like(params[table])
