@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,9 +36,6 @@ _DATE = (
 _SECONDS = r"[0-9]{9,11}(\.[0-9]+)?"
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _FAR = "outside the years 1 to 9999: seconds or milliseconds since 1970 are read"
-# How `CategoryTree.from_paths` names items.
-_FIRST_ITEM = re.compile(r"^item (\d+) \(counted from 0\)")
-_OTHER_ITEM = re.compile(r"item (\d+)(?= has: fill it up)")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -220,12 +216,11 @@ def _read_times(faults: Faults, column: str) -> np.ndarray:
 
 def _build_tree(items: ItemTable, uneven: Uneven) -> tuple[CategoryTree, np.ndarray]:
     """The tree and the leaf of each item; errors name lines of the file."""
-
-    def line(match: re.Match[str]) -> str:
-        return f"line {items.line[int(match[1])]}"
-
     try:
-        return CategoryTree.from_paths(items.categories, uneven=uneven)
+        return CategoryTree.from_paths(
+            items.categories,
+            uneven=uneven,
+            name_item=lambda row: f"line {items.line[row]}",
+        )
     except UserError as error:
-        text = _OTHER_ITEM.sub(line, _FIRST_ITEM.sub(line, str(error)))
-        raise UserError(f"{items.path}, {text}") from None
+        raise UserError(f"{items.path}, {error}") from None
