@@ -105,7 +105,7 @@ def train_epoch(corpus: Corpus) -> Callable[[], Any]:
             "loss.user_weight": 0.0,
             "loss.item_weight": 1.0,
             "optimizer.weight_decay": 0.0,
-            "rows": "lazy",
+            "row_optimizer": "lazy",
             "train.batch_size": 256,
         },
     )

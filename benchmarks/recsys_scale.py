@@ -111,7 +111,9 @@ def train(options: argparse.Namespace, corpus: Any) -> tuple[Any, list[dict[str,
     from recsys.config import Config
     from recsys.step import Task, model_for
 
-    config = configs.replace(Config(), {"rows": "lazy", "train.steps": options.steps})
+    config = configs.replace(
+        Config(), {"row_optimizer": "lazy", "train.steps": options.steps}
+    )
     model = model_for(config, corpus, "tiles")
     own = Task(config, model)
     execution = make_execution(ParallelConfig(devices=1))

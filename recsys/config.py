@@ -10,14 +10,18 @@ from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optim import OptimizerConfig
 from common.training.sections import ResplitConfig
-from recsys.corpus.feature_files import Normalisation
-from recsys.corpus.splits import Kind as SplitKind
-from recsys.corpus.tree import Uneven
-from recsys.generated.parameters import ClosetConfig
-from recsys.generated.simulated_users import SimulationConfig
-from recsys.losses import WEIGHTS, Reduction
-from recsys.negatives import Kind as NegativesKind
-from recsys.row_optimizer import Rule
+from recsys.generated.parameters import ClosetConfig, SimulationConfig
+
+# What modules take as words; they import them from here.
+Uneven = Literal["refuse", "repeat"]  # paths of unequal depth
+SplitKind = Literal["random", "per_user", "temporal_global", "leave_last_out"]
+Normalisation = Literal["none", "unit", "standardise"]  # of features
+NegativesKind = Literal["hierarchical", "uniform"]
+Reduction = Literal["mean", "sum"]  # of losses
+RowRule = Literal["dense", "lazy", "lazy_corrected"]
+
+# beta_1 and beta_2 (paper, section 4.2).
+WEIGHTS = (0.75, 0.25)
 
 OURS = "coarse-fine"
 MODELS = (
@@ -244,10 +248,11 @@ class Config:
     negatives: NegativesConfig = dataclasses.field(default_factory=NegativesConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=_default_optimizer)
-    rows: Rule = knob(
+    row_optimizer: RowRule = knob(
         "dense",
         "tables of which a batch needs few rows: update all, or those alone by lazy"
-        " Adam, corrected lazy Adam or row-wise Adagrad",
+        " Adam or corrected lazy Adam",
+        formerly=("rows",),
     )
     ranking: RankingConfig = dataclasses.field(default_factory=RankingConfig)
     fold_in: FoldInConfig = dataclasses.field(default_factory=FoldInConfig)

@@ -20,12 +20,17 @@ from recsys.corpus import (
 )
 from recsys.corpus.attribute_features import AttributeEncoder
 from recsys.corpus.corpus import Catalogue, Corpus
-from recsys.corpus.feature_files import ArrayFeatures, Features, StoredFeatures
+from recsys.corpus.feature_files import (
+    ArrayFeatures,
+    Features,
+    Scaling,
+    StoredFeatures,
+)
+from recsys.corpus.interaction_files import Assembled
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable
 from recsys.corpus.tree import CategoryTree
 from recsys.generated import closet
-from recsys.saved_model import Trained
 
 Say = Callable[[str], None]
 
@@ -57,7 +62,7 @@ def _load_own(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
     if not own.items:
         raise UserError("--data.interactions needs --data.items=TABLE beside it")
     items, features, encoder = read_catalogue(config)
-    found = interaction_files.assemble(
+    assembled = interaction_files.assemble(
         interaction_files.read_interactions(
             own.interactions, own.user, own.item, own.time
         ),
@@ -66,18 +71,7 @@ def _load_own(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
         max_rejected_fraction=own.max_rejected_fraction,
         rejected_file=rejected_file,
     )
-    return make_corpus(
-        config,
-        found.interactions,
-        found.tree,
-        found.leaf_of_item,
-        features,
-        user_ids=found.user_ids,
-        item_ids=found.item_ids,
-        feature_rows=found.feature_rows,
-        rejected=len(found.rejected),
-        encoder=encoder,
-    )
+    return make_corpus(config, assembled, features, encoder)
 
 
 def read_catalogue(
@@ -151,15 +145,14 @@ def _load_closet(config: Config, say: Say) -> Corpus:
     # Of all leaves, whether or not an item fell into them.
     tree, _ = CategoryTree.from_paths(closet.leaves(config.closet))
     leaf_of_item, _ = closet.paths(config.closet, np.arange(counts.items))
-    return make_corpus(
-        config,
+    assembled = Assembled(
         Interactions(users, items, times),
-        tree,
-        leaf_of_item,
-        closet_features(config, say),
         user_ids=np.arange(counts.users),
         item_ids=np.arange(counts.items),
+        tree=tree,
+        leaf_of_item=leaf_of_item,
     )
+    return make_corpus(config, assembled, closet_features(config, say))
 
 
 def closet_features(config: Config, say: Say) -> Features:
@@ -182,13 +175,18 @@ def closet_features(config: Config, say: Say) -> Features:
 
 
 def load_catalogue(
-    config: Config, trained: Trained
+    config: Config,
+    tree: CategoryTree,
+    scaling: Scaling,
+    encoder: AttributeEncoder | None,
 ) -> tuple[Catalogue, list[Rejection]]:
     """The items that a trained model is to recommend.
 
     Args:
       config: of the run; its tables of items may be others than in training.
-      trained: the model.
+      tree: of the categories in training.
+      scaling: fitted there.
+      encoder: of attributes, fitted there; None where features come from a file.
 
     Returns:
       (catalogue, rows of the table that are not in it: those that can't be used, and
@@ -202,20 +200,15 @@ def load_catalogue(
         count = config.closet.counts().items
         leaves, _ = closet.paths(config.closet, np.arange(count))
         generated = closet_features(config, lambda text: None)
-        return (
-            Catalogue(
-                np.arange(count), trained.tree, leaves, generated, None, trained.scaling
-            ),
-            [],
-        )
-    items, features, encoder = read_sound_catalogue(config, trained.encoder)
-    if features.width != trained.scaling.width:
+        return Catalogue(np.arange(count), tree, leaves, generated, None, scaling), []
+    items, features, encoder = read_sound_catalogue(config, encoder)
+    if features.width != scaling.width:
         raise UserError(
             f"{config.data.items}: its features have {features.width} numbers, those of"
-            f" training {trained.scaling.width}"
+            f" training {scaling.width}"
         )
-    levels = trained.tree.levels
-    places = {path: leaf for leaf, path in enumerate(trained.tree.leaves)}
+    levels = tree.levels
+    places = {path: leaf for leaf, path in enumerate(tree.leaves)}
     leaf_of_item = np.array(
         [
             places.get(path + path[-1:] * (levels - len(path)), -1)
@@ -237,11 +230,11 @@ def load_catalogue(
         raise UserError(f"{config.data.items}: training had no item of any category")
     found = Catalogue(
         ids[kept],
-        trained.tree,
+        tree,
         leaf_of_item[kept].astype(np.int32),
         features,
         items.feature_rows[kept],
-        trained.scaling,
+        scaling,
         encoder,
     )
     return found, sorted([*items.rejected, *strange], key=lambda r: r.line)
@@ -249,41 +242,34 @@ def load_catalogue(
 
 def make_corpus(
     config: Config,
-    interactions: Interactions,
-    tree: CategoryTree,
-    leaf_of_item: np.ndarray,
+    assembled: Assembled,
     features: Features,
-    *,
-    user_ids: np.ndarray,
-    item_ids: np.ndarray,
-    feature_rows: np.ndarray | None = None,
-    rejected: int = 0,
     encoder: AttributeEncoder | None = None,
 ) -> Corpus:
     """Splits interactions and fits the scaling of the features on training items.
 
     Args:
       config: of the run.
-      interactions: numbered; a pair may occur more than once.
-      tree: of categories.
-      leaf_of_item: int32 [I].
+      assembled: interactions, users and items, numbered.
       features: of the items.
-      user_ids: [U] names.
-      item_ids: [I] names.
-      feature_rows: int64 [I], each item's row of the features; None for their order.
-      rejected: rows of the tables that were rejected.
       encoder: of attributes, where the features come from these.
     """
-    data = config.data
-    distinct, duplicates = interactions.deduplicate()
+    data, feature_rows = config.data, assembled.feature_rows
+    distinct, duplicates = assembled.interactions.deduplicate()
     parts = splits.split(distinct, data.split, data.split_fractions, data.split_seed)
     trained = np.unique(parts["train"].items)
     rows = trained if feature_rows is None else feature_rows[trained]
-    scaling = feature_files.fit_normalisation(features, data.normalisation, rows)
     catalogue = Catalogue(
-        item_ids, tree, leaf_of_item, features, feature_rows, scaling, encoder
+        assembled.item_ids,
+        assembled.tree,
+        assembled.leaf_of_item,
+        features,
+        feature_rows,
+        feature_files.fit_normalisation(features, data.normalisation, rows),
+        encoder,
     )
-    return Corpus(catalogue, user_ids, parts, duplicates, rejected)
+    rejected = len(assembled.rejected)
+    return Corpus(catalogue, assembled.user_ids, parts, duplicates, rejected)
 
 
 def describe(config: Config, corpus: Corpus) -> list[str]:

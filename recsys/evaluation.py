@@ -10,7 +10,6 @@ from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.corpus.interactions import UserItems
 from recsys.generated import closet
-from recsys.metrics import RankingSums
 from recsys.ranking.ranker import Ranker, select
 
 
@@ -22,7 +21,7 @@ class Judged:
       users: int64 [Q], who they are for.
       lists: int32 [Q, K], items by rank, -1 after the last one.
       tests: the items of the split, by row of `users`.
-      values: of `RankingSums.metrics`, and of `planted` for a model's lists.
+      values: of `ranking_metrics`, and of `planted` for a model's lists.
     """
 
     users: np.ndarray
@@ -98,7 +97,7 @@ def judge_lists(
 ) -> Judged:
     """What lists [Q, K] of users [Q] are worth on a split, whoever made them."""
     tests = select(corpus.of_users(split), users)
-    sums = RankingSums.of(
+    values = metrics.ranking_metrics(
         lists,
         tests.starts,
         tests.items,
@@ -108,11 +107,11 @@ def judge_lists(
         count_without_test=config.ranking.count_without_test,
         all_hits_auc=config.ranking.all_hits_auc,
     )
-    return Judged(users, lists, tests, sums.metrics())
+    return Judged(users, lists, tests, values)
 
 
 def by_user(config: Config, corpus: Corpus, judged: Judged) -> dict[str, np.ndarray]:
-    """The metrics user by user, for paired tests; see `metrics.per_user`."""
+    """The metrics user by user; see `metrics.per_user`."""
     return metrics.per_user(
         judged.lists,
         judged.tests.starts,

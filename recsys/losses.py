@@ -14,19 +14,14 @@ Losses come as (sum, weight) over the global batch.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from common.parallel.devices import SINGLE, Devices
 from common.training.metrics import Pair, weighted
+from recsys.config import WEIGHTS, Reduction
 from recsys.softmax import CHUNK, sampled_cross_entropy, user_cross_entropy
-
-Reduction = Literal["mean", "sum"]
-
-# beta_1 and beta_2 (paper, section 4.2).
-WEIGHTS = (0.75, 0.25)
 
 
 def pairwise_loss(

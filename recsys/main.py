@@ -150,7 +150,7 @@ EXPLAINED = 8  # users that are drawn where none are named: those who took most
 def run_import(config: Config, command: Command) -> None:
     """Turns RecBole's atomic files into tables of interactions and items."""
     atomic = config.atomic
-    found = recbole.import_atomic(
+    counts = recbole.import_atomic(
         command.need("input"),
         command.need("output"),
         atomic.category,
@@ -158,7 +158,7 @@ def run_import(config: Config, command: Command) -> None:
         separator={"blank": " ", "comma": ", "}[atomic.separator],
         max_rejected_fraction=config.data.max_rejected_fraction,
     )
-    command.show(found.describe())
+    command.show(counts)
 
 
 def run_simulate(config: Config, command: Command) -> None:

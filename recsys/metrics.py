@@ -26,17 +26,11 @@ misses. Their coverage and Gini are those of the seen (unseen) items. Coverage a
 need no test items, and are over all lists that are given. numpy, float64, on the host.
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import stats
 
 KS = (5, 10, 20)
-
-# A value of a user, 0 to 1, is added up as a whole number of 2^-62: such sums do not
-# depend on the order or on how users are divided.
-_BITS = 62
 
 
 def find_hits(lists: np.ndarray, starts: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -57,11 +51,10 @@ def find_hits(lists: np.ndarray, starts: np.ndarray, items: np.ndarray) -> np.nd
     stride = int(max(lists.max(), items.max())) + 1
     first = np.arange(len(lists), dtype=np.int64) * stride  # [U]
     tests = np.repeat(first, np.diff(starts)) + items  # [N]
-    wanted = first[:, None] + lists  # [U, Kmax]
-    place = np.searchsorted(tests, wanted)  # [U, Kmax]
-    found = tests[np.minimum(place, len(tests) - 1)] == wanted
+    listed = first[:, None] + lists  # [U, Kmax]
+    nearest = np.minimum(np.searchsorted(tests, listed), len(tests) - 1)  # [U, Kmax]
     # -1 would be the largest item of the user before.
-    return found & (lists >= 0)
+    return (tests[nearest] == listed) & (lists >= 0)
 
 
 def per_user(
@@ -74,7 +67,7 @@ def per_user(
     count_without_test: bool = False,
     all_hits_auc: float = 1.0,
 ) -> dict[str, np.ndarray]:
-    """The metrics that are means over users, user by user, for paired tests.
+    """The metrics that are means over users, user by user.
 
     Args:
       lists: int [U, Kmax], items by rank without repetition, -1 after the last one of
@@ -103,8 +96,8 @@ def per_user(
     values: dict[str, np.ndarray] = {}
     for group, hits, sizes in _groups(lists, starts, items, seen):
         kept = np.full(len(lists), True) if count_without_test else sizes > 0
-        found = _user_values(hits[kept], lengths[kept], sizes[kept], ks, all_hits_auc)
-        values |= {group + name: value for name, value in found.items()}
+        own = _user_values(hits[kept], lengths[kept], sizes[kept], ks, all_hits_auc)
+        values |= {group + name: value for name, value in own.items()}
     return values
 
 
@@ -210,190 +203,94 @@ def _divide(
     return np.divide(above, below, out=start, where=below != 0)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class RankingSums:
-    """What the metrics of some users add up from: `sums_a + sums_b`.
+def ranking_metrics(
+    lists: np.ndarray,
+    starts: np.ndarray,
+    items: np.ndarray,
+    item_count: int,
+    *,
+    seen: np.ndarray | None = None,
+    ks: Sequence[int] = KS,
+    count_without_test: bool = False,
+    all_hits_auc: float = 1.0,
+) -> dict[str, float]:
+    """All metrics of the lists of U users.
 
-    The metrics of joined parts are those of the whole, bit for bit, in whatever parts
-    and order the users came.
-
-    Attributes:
+    Args:
       item_count: I.
-      seen: bool [I], or None.
-      ks: list lengths K.
-      users: averaged over, by "" (all), "seen/" and "unseen/".
-      totals: whole multiples of 2^-62, by the names of `per_user`.
-      recommended: int [R], the items that stand in some list, ascending.
-      counts: int64 [number of ks, R], in how many lists an item is among the first K.
+      lists, starts, items, seen, ks, count_without_test, all_hits_auc: as of
+        `per_user`.
+
+    Returns:
+      {name: value}, and "users" (also "seen/users", "unseen/users") averaged over. NaN
+      where there is no user to average over, no item to cover, or no list.
+
+    Raises:
+      ValueError: where the arrays are not as said, or hold items beyond item_count.
     """
-
-    item_count: int
-    seen: np.ndarray | None
-    ks: tuple[int, ...]
-    users: dict[str, int]
-    totals: dict[str, int]
-    recommended: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def of(
-        cls,
-        lists: np.ndarray,
-        starts: np.ndarray,
-        items: np.ndarray,
-        item_count: int,
-        *,
-        seen: np.ndarray | None = None,
-        ks: Sequence[int] = KS,
-        count_without_test: bool = False,
-        all_hits_auc: float = 1.0,
-    ) -> "RankingSums":
-        """The sums of U users; arguments as of `per_user`.
-
-        Raises:
-          ValueError: where the arrays are not as said, or hold items beyond item_count.
-        """
-        values = per_user(
-            lists,
-            starts,
-            items,
-            seen=seen,
-            ks=ks,
-            count_without_test=count_without_test,
-            all_hits_auc=all_hits_auc,
-        )
-        lists = np.asarray(lists)
-        seen = None if seen is None else np.asarray(seen, bool)
-        if seen is not None and len(seen) != item_count:
+    lists, starts, items = np.asarray(lists), np.asarray(starts), np.asarray(items)
+    by_user = per_user(
+        lists,
+        starts,
+        items,
+        seen=seen,
+        ks=ks,
+        count_without_test=count_without_test,
+        all_hits_auc=all_hits_auc,
+    )
+    groups = {"": np.ones(item_count, bool)}
+    if seen is not None:
+        seen = np.asarray(seen, bool)
+        if len(seen) != item_count:
             raise ValueError(f"seen are [I] = [{item_count}], not [{len(seen)}]")
-        largest = max(np.max(lists, initial=-1), np.max(items, initial=-1))
-        if largest >= item_count:
-            raise ValueError(f"item {largest} is not among {item_count}")
-        groups = ("",) if seen is None else ("", "seen/", "unseen/")
-        users = {group: len(values[f"{group}accuracy@{ks[0]}"]) for group in groups}
-        totals = {name: _add_exactly(value) for name, value in values.items()}
-        counted = _count_lists(lists, ks)
-        return cls(item_count, seen, tuple(ks), users, totals, *counted)
-
-    def __add__(self, other: "RankingSums") -> "RankingSums":
-        same = (self.item_count, self.ks) == (other.item_count, other.ks)
-        if not same or not np.array_equal(self.seen, other.seen):  # type: ignore[arg-type]
-            raise ValueError("sums over other items, seen items or K do not add")
-        recommended = np.union1d(self.recommended, other.recommended)
-        counts = np.zeros((len(self.ks), len(recommended)), np.int64)
-        for part in (self, other):
-            counts[:, np.searchsorted(recommended, part.recommended)] += part.counts
-        users = {name: n + other.users[name] for name, n in self.users.items()}
-        totals = {name: n + other.totals[name] for name, n in self.totals.items()}
-        return dataclasses.replace(
-            self, users=users, totals=totals, recommended=recommended, counts=counts
-        )
-
-    def metrics(self) -> dict[str, float]:
-        """All metrics, and "users" (also "seen/users", "unseen/users") averaged over.
-
-        NaN where there is no user to average over, no item to cover, or no list.
-        """
-        values = {f"{group}users": float(n) for group, n in self.users.items()}
-        for name, total in self.totals.items():
-            users = self.users[name[: name.find("/") + 1]]
-            values[name] = total / (users << _BITS) if users else np.nan
-        for group in self.users:
-            size, chosen = self.item_count, self.counts
-            if group and self.seen is not None:
-                members = self.seen if group == "seen/" else ~self.seen
-                size = int(members.sum())
-                chosen = chosen[:, members[self.recommended]]
-            for k, counts in zip(self.ks, chosen, strict=True):
-                p, r = values[f"{group}precision@{k}"], values[f"{group}recall@{k}"]
-                values[f"{group}f1@{k}"] = 2 * p * r / (p + r) if p + r != 0 else 0.0
-                covered = int(np.count_nonzero(counts))
-                values[f"{group}coverage@{k}"] = covered / size if size else np.nan
-                values[f"{group}gini@{k}"] = gini(counts, size)
-        return values
+        groups |= {"seen/": seen, "unseen/": ~seen}
+    largest = max(np.max(lists, initial=-1), np.max(items, initial=-1))
+    if largest >= item_count:
+        raise ValueError(f"item {largest} is not among {item_count}")
+    values = {f"{g}users": float(len(by_user[f"{g}accuracy@{ks[0]}"])) for g in groups}
+    values |= {name: _mean(column) for name, column in by_user.items()}
+    # [I] by K, in how many lists an item is; -1 is counted before item 0.
+    counts = [
+        np.bincount(lists[:, :k].ravel() + 1, minlength=item_count + 1)[1:] for k in ks
+    ]
+    for group, members in groups.items():
+        for k, often in zip(ks, counts, strict=True):
+            p, r = values[f"{group}precision@{k}"], values[f"{group}recall@{k}"]
+            values[f"{group}f1@{k}"] = 2 * p * r / (p + r) if p + r != 0 else 0.0
+            chosen = often[members]
+            covered = np.count_nonzero(chosen) / len(chosen) if len(chosen) else np.nan
+            values[f"{group}coverage@{k}"] = covered
+            values[f"{group}gini@{k}"] = gini(chosen)
+    return values
 
 
-def _count_lists(lists: np.ndarray, ks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """`recommended` [R] and `counts` [number of ks, R] of `RankingSums`."""
-    found = [np.unique(lists[:, :k], return_counts=True) for k in ks]
-    recommended = found[int(np.argmax(ks))][0]
-    counts = np.zeros((len(ks), len(recommended)), np.int64)
-    for row, (present, times) in zip(counts, found, strict=True):
-        row[np.searchsorted(recommended, present)] = times
-    items = recommended >= 0
-    return recommended[items], counts[:, items]
+def _mean(values: np.ndarray) -> float:
+    """Mean of values [U] between 0 and 1, rounded once; NaN of none.
 
-
-def _add_exactly(values: np.ndarray) -> int:
-    """Sum of values between 0 and 1, as a multiple of 2^-62."""
-    whole = np.rint(np.ldexp(values, _BITS)).astype(np.int64)
+    As whole multiples of 2^-62, so that it does not depend on the order of the users.
+    """
+    if not len(values):
+        return float("nan")
+    whole = np.rint(np.ldexp(values, 62)).astype(np.int64)
     # In two halves, for two users at 1 would fill 64 bits.
     high, low = whole >> 32, whole & 0xFFFFFFFF
-    return (int(high.sum()) << 32) + int(low.sum())
+    return ((int(high.sum()) << 32) + int(low.sum())) / (len(values) << 62)
 
 
-def gini(counts: np.ndarray, item_count: int) -> float:
+def gini(counts: np.ndarray) -> float:
     """Gini coefficient of how often items are recommended.
 
     G = sum_i (2 i - n - 1) x_i / (n sum_i x_i) with x ascending, which is the mean of
     |x_i - x_j| over all pairs, divided by twice the mean of x.
 
     Args:
-      counts: int [R], R <= n; the other n - R items count 0.
-      item_count: n.
+      counts: int [n].
 
     Returns:
       0 (all equal) to 1 - 1/n (one item has all); NaN if nothing is counted.
     """
     ascending = np.sort(np.asarray(counts, np.int64))
-    total = int(ascending.sum())
+    n, total = len(ascending), int(ascending.sum())
     if not total:
         return float("nan")
-    place = np.arange(item_count - len(ascending), item_count) + 1
-    return int(np.sum((2 * place - item_count - 1) * ascending)) / (item_count * total)
-
-
-@dataclasses.dataclass(frozen=True)
-class PairedTest:
-    """How two models differ over the same users.
-
-    Attributes:
-      users: n.
-      mean_difference: mean of a - b.
-      low: lower end of its interval, Student's t over users; NaN below 2 users.
-      high: upper end.
-      wilcoxon_p: two-sided p of the signed-rank test, users without a difference left
-        out (Wilcoxon); 1 where no user has one.
-    """
-
-    users: int
-    mean_difference: float
-    low: float
-    high: float
-    wilcoxon_p: float
-
-
-def paired_test(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> PairedTest:
-    """Compares a metric of two models user by user.
-
-    Args:
-      a: [n], one name of `per_user`.
-      b: [n], the same name and users under the other model.
-      confidence: of the interval.
-
-    Raises:
-      ValueError: where a and b are not of the same users, or of none.
-    """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.ndim != 1 or a.shape != b.shape or not len(a):
-        raise ValueError(f"not the same users: {a.shape} and {b.shape} values")
-    difference = a - b
-    mean, low, high, p = float(difference.mean()), np.nan, np.nan, 1.0
-    if len(a) > 1:
-        error = float(difference.std(ddof=1)) / len(a) ** 0.5
-        reach = float(stats.t.ppf((1 + confidence) / 2, len(a) - 1)) * error
-        low, high = mean - reach, mean + reach
-    changed = difference[difference != 0]
-    if len(changed):
-        p = float(stats.wilcoxon(changed).pvalue)
-    return PairedTest(len(a), mean, low, high, p)
+    return int(np.sum((2 * np.arange(1, n + 1) - n - 1) * ascending)) / (n * total)

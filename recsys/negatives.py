@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from common.data.generated import generator
 from common.errors import UserError
+from recsys.config import NegativesKind
 from recsys.corpus.interactions import Interactions, UserItems, partition_points
 from recsys.corpus.tree import CategoryTree
-
-Kind = Literal["hierarchical", "uniform"]
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Pools from the nearest to the widest; `Negatives.fallback` holds their numbers.
 POOLS = ("leaf", "siblings", "top", "all")
@@ -67,7 +64,7 @@ class NegativeSampler:
         tree: CategoryTree,
         leaf_of_item: np.ndarray,
         train: UserItems,
-        kind: Kind = "hierarchical",
+        kind: NegativesKind = "hierarchical",
     ):
         """Sorts the items by leaf.
 
@@ -81,8 +78,9 @@ class NegativeSampler:
           UserError: there is no such kind.
           ValueError: a leaf or an item is not in the tree or the catalogue.
         """
-        if kind not in KINDS:
-            raise UserError(f"negatives {kind!r}: choose one of {', '.join(KINDS)}")
+        if kind not in get_args(NegativesKind):
+            choices = ", ".join(get_args(NegativesKind))
+            raise UserError(f"negatives {kind!r}: choose one of {choices}")
         leaf_of_item = np.asarray(leaf_of_item)
         count = len(leaf_of_item)
         _check_range("leaf", leaf_of_item, tree.leaf_count)
@@ -110,7 +108,6 @@ class NegativeSampler:
         *,
         seed: int,
         step: int,
-        first_row: int = 0,
     ) -> Negatives:
         """Draws the negatives of a batch, a function of the arguments alone.
 
@@ -123,8 +120,6 @@ class NegativeSampler:
           n_neg: negatives of each.
           seed: of the run; 0 or more.
           step: number of the batch; 0 or more.
-          first_row: row of the batch that the first of these rows is. A batch in pieces
-            gets the same negatives as the whole one.
 
         Returns:
           The negatives.
@@ -145,7 +140,7 @@ class NegativeSampler:
                 f" {len(self._item_at)} items in training, so there is no negative:"
                 " leave the user out, or add items"
             )
-        draws = _draw(seed, step, first_row, len(users), n_neg)
+        draws = _draw(seed, step, len(users), n_neg)
         if self.kind == "uniform":
             # Below 2**53 items the product never rounds up to the number itself.
             rank = (draws[:, :n_neg] * free[:, None]).astype(np.int64)
@@ -232,13 +227,10 @@ def _fall_back(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return pool
 
 
-def _draw(seed: int, step: int, first_row: int, rows: int, n_neg: int) -> np.ndarray:
+def _draw(seed: int, step: int, rows: int, n_neg: int) -> np.ndarray:
     """Uniform numbers in [0, 1), one for each negative and one for a coin [B, W]."""
     width = -(-(n_neg + n_neg % 2) // _DRAWS) * _DRAWS
-    rng = generator(seed, step, _STREAM)
-    # Philox counts by fours, so it can start at any row at once.
-    rng.bit_generator.advance(first_row * width // _DRAWS)  # type: ignore[attr-defined]
-    return rng.random((rows, width))
+    return generator(seed, step, _STREAM).random((rows, width))
 
 
 def _check_range(what: str, values: np.ndarray, count: int) -> None:

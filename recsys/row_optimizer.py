@@ -17,24 +17,19 @@ where tables of biases have d = 0, the rules are
                     it rests, by about b1 / (1 - b1) times its last step in all.
   "lazy_corrected"  "dense" but for the time at which rows move: what a row has missed
                     is done in one go before its next use. See `_catch_up`.
-  "row_adagrad"     one number G for each row and no momentum:
-                    G_t = G_(t-1) + mean of g_t^2 over the row,
-                    w_t = (1 - l_t d) w_(t-1) - l_t g_t / (sqrt(G_t) + eps).
 
 Parameters that are not tables of rows follow "dense" with all of them.
 
 Sources: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019
 ("dense"); LazyAdam of TensorFlow Addons and SparseAdam of PyTorch ("lazy"); Lipton and
 Elkan, "Efficient Elastic Net Regularization for Sparse Linear Models", 2015 (updates
-made up for when a row is next used; there for decay, here for Adam too); Naumov et al.,
-"Deep Learning Recommendation Model for Personalization and Recommendation Systems",
-2019, and its code ("row_adagrad").
+made up for when a row is next used; there for decay, here for Adam too).
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -49,10 +44,10 @@ from common.training.optim import (
     make_optimizer,
     make_schedule,
 )
+from recsys.config import RowRule
 from recsys.models import recommender
 from recsys.models.recommender import NO_ROW
 
-Rule = Literal["dense", "lazy", "lazy_corrected", "row_adagrad"]
 Arrays = Mapping[str, jax.Array]
 
 B2, EPSILON = 0.999, 1e-8  # as in `make_optimizer`
@@ -66,14 +61,14 @@ class RowState(NamedTuple):
 
     Attributes:
       steps: int32 [], their number.
-      moments: {table: (m, v), both like the table, or (G [rows],)}.
+      moments: {table: (m, v), both like the table}.
       last: {kind: int32 [rows], the step up to which its rows are up to date}; only for
         "lazy_corrected".
       dense: state of optax for the other parameters.
     """
 
     steps: jax.Array
-    moments: dict[str, tuple[jax.Array, ...]]
+    moments: dict[str, tuple[jax.Array, jax.Array]]
     last: dict[str, jax.Array]
     dense: Any
 
@@ -103,14 +98,14 @@ class RowOptimizer:
         would move a row without bound.
     """
 
-    rule: Rule
+    rule: RowRule
     config: OptimizerConfig
     total_steps: int
     chunk: int = CHUNK
 
     def __post_init__(self):
-        if self.rule not in get_args(Rule):
-            choices = ", ".join(get_args(Rule))
+        if self.rule not in get_args(RowRule):
+            choices = ", ".join(get_args(RowRule))
             raise UserError(f"update of rows {self.rule!r}: choose one of {choices}")
         kept = 1 - self.config.learning_rate * self.config.weight_decay
         if self.rule == "lazy_corrected" and self.config.momentum >= kept * B2**0.5:
@@ -130,12 +125,8 @@ class RowOptimizer:
         kinds = () if self.rule == "dense" else kinds
         tables = {name: params[name] for name in params if _kind(name) in kinds}
         rest = {name: params[name] for name in params if name not in tables}
-        moments: dict[str, tuple[jax.Array, ...]] = {}
-        for name, table in tables.items():
-            # Two arrays: one buffer can't be donated twice.
-            moments[name] = jnp.zeros_like(table), jnp.zeros_like(table)
-            if self.rule == "row_adagrad":
-                moments[name] = (jnp.zeros(len(table), table.dtype),)
+        # Two arrays: one buffer can't be donated twice.
+        moments = {n: (jnp.zeros_like(t), jnp.zeros_like(t)) for n, t in tables.items()}
         steps, last = jnp.zeros((), jnp.int32), {}
         if self.rule == "lazy_corrected":
             last = {_kind(n): jnp.zeros(len(t), jnp.int32) for n, t in tables.items()}
@@ -249,7 +240,7 @@ class RowOptimizer:
         return self._walk(visit, (rows,), numbers)[0]
 
     def _change_rows(self, name, table, state, numbers, change):
-        """(w, m, v), or (w, G), of a table after its rows at `numbers` were changed.
+        """(w, m, v) of a table after its rows at `numbers` were changed.
 
         `change` is given rows that are up to date, and the places of theirs in numbers.
         """
@@ -295,7 +286,7 @@ class RowOptimizer:
         return tuple(a.reshape(b.shape) for a, b in zip(carry, arrays, strict=True))
 
     def _step(self, gradient: jax.Array, count: jax.Array, decay: float) -> Callable:
-        """(rows (w, m, v) or (w, G), places in the gradient) -> rows after a step."""
+        """(rows (w, m, v), places in the gradient) -> rows after a step."""
         gradients, b1 = _flat(gradient), self.config.momentum
         rate, step = make_schedule(self.config, self.total_steps)(count), count + 1
 
@@ -307,13 +298,7 @@ class RowOptimizer:
             change = first / (1 - b1**step) / scale + decay * weight
             return weight - (rate * change).astype(weight.dtype), first, second
 
-        def adagrad(rows, places):
-            (weight, total), own = rows, _take(gradients, places, 0)
-            total = total + jnp.mean(own**2, axis=1, keepdims=True)  # [k, 1]
-            change = own / (jnp.sqrt(total) + EPSILON) + decay * weight
-            return weight - (rate * change).astype(weight.dtype), total
-
-        return adagrad if self.rule == "row_adagrad" else adam
+        return adam
 
     def _catch_up(self, rows, since, now, decay):
         """Rows after the steps since + 1 to now = since + s without a gradient.

@@ -19,15 +19,28 @@ from recsys import losses
 from recsys.config import OURS, Config
 from recsys.corpus.corpus import Corpus
 from recsys.corpus.tree import CategoryTree
-from recsys.models import baselines
 from recsys.models.coarse_fine import CoarseFine
+from recsys.models.deepstyle import DeepStyle
 from recsys.models.projection import Form
 from recsys.models.recommender import Recommender, differences, join_rows, score_pairs
+from recsys.models.sherlock import Sherlock
+from recsys.models.vbpr import Vbpr
 from recsys.row_optimizer import RowOptimizer, RowState
 
 Batch = Mapping[str, Any]
 
 MOST_LEVELS = 16  # of a category tree
+
+# Class and fields of each baseline by name. A variant I learns nothing of single items;
+# II, the same model trained on both tasks (paper, section 4.3), is no other model.
+BASELINES: Mapping[str, tuple[type[Recommender], Mapping[str, Any]]] = {
+    "vbpr": (Vbpr, {}),
+    "vbpr-i": (Vbpr, {"factor_width": 0}),
+    "sherlock": (Sherlock, {}),
+    "sherlock-i": (Sherlock, {"factor_width": 0}),
+    "deepstyle": (DeepStyle, {}),
+    "deepstyle-i": (DeepStyle, {"item_factors": False}),
+}
 
 
 class State(NamedTuple):
@@ -77,12 +90,13 @@ def make_model(
     }
     if model.name == OURS:
         return CoarseFine(tree=tree, level_widths=model.level_widths or None, **fields)
-    if not model.name.endswith("-i") and not model.name.startswith("deepstyle"):
+    kind, variant = BASELINES[model.name]
+    if kind is not DeepStyle:
         fields["factor_width"] = model.width // 2
-    if model.name.startswith("sherlock"):
+    if kind is Sherlock:
         fields["level_widths"] = model.level_widths or None
     fields["user_bias_used"] = model.user_bias
-    return baselines.make_baseline(model.name, tree, **fields)
+    return kind(tree=tree, **{**fields, **variant})
 
 
 def model_for(config: Config, corpus: Corpus, form: Form) -> Recommender:
@@ -104,7 +118,7 @@ def row_kinds(config: Config) -> tuple[str, ...]:
 
     The exact second task gives every user a gradient.
     """
-    if config.rows == "dense":
+    if config.row_optimizer == "dense":
         return ()
     every_user = config.loss.user_weight > 0 and config.loss.softmax == "exact"
     levels = (f"level{k}" for k in range(1, MOST_LEVELS + 1))
@@ -129,7 +143,7 @@ class Task:
     def optimizer(self) -> RowOptimizer:
         """What updates the parameters."""
         config = self.config
-        return RowOptimizer(config.rows, config.optimizer, config.train.steps)
+        return RowOptimizer(config.row_optimizer, config.optimizer, config.train.steps)
 
     def init(self, start: Any = None) -> State:
         """A state of random weights; `start` is of the loop and not used."""

@@ -7,12 +7,13 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from common.data.aligned_arrays import empty_aligned
 from common.errors import UserError
+from recsys.config import Normalisation
 from recsys.corpus.feature_shards import (
     Shard,
     blocks_of,
@@ -27,14 +28,11 @@ from recsys.corpus.feature_shards import (
 __all__ = [
     "ArrayFeatures",
     "Features",
-    "Normalisation",
     "Scaling",
     "StoredFeatures",
     "fit_normalisation",
     "write_features",
 ]
-
-Normalisation = Literal["none", "unit", "standardise"]
 
 _SAMPLE = 10_000  # items of which the power is taken
 # A feature that varies by less, relative to its mean, is constant but for rounding.

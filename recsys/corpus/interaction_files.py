@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,11 @@ import pandas as pd
 from common.errors import UserError
 from common.tables.cells import parse_column, parse_time, quoted
 from common.tables.table import Rejection, Table
+from recsys.config import Uneven
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable, read_items, reject_collisions
 from recsys.corpus.row_faults import Faults, check_rejected, open_table, write_rejected
-from recsys.corpus.tree import CategoryTree, Uneven
+from recsys.corpus.tree import CategoryTree
 
 __all__ = [
     "Assembled",
@@ -35,9 +36,6 @@ _DATE = (
 _SECONDS = r"[0-9]{9,11}(\.[0-9]+)?"
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _FAR = "outside the years 1 to 9999: seconds or milliseconds since 1970 are read"
-# How `CategoryTree.from_paths` names items.
-_FIRST_ITEM = re.compile(r"^item (\d+) \(counted from 0\)")
-_OTHER_ITEM = re.compile(r"item (\d+)(?= has: fill it up)")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +71,8 @@ class Assembled:
       item_ids: text [I], in the order of the table; with interactions or without.
       tree: of the categories.
       leaf_of_item: int32 [I].
-      feature_rows: int64 [I], each item's row in the array of features.
+      feature_rows: int64 [I], each item's row in the array of features; None for their
+        order.
       rejected: rows of both files that were left out, items first.
     """
 
@@ -82,8 +81,8 @@ class Assembled:
     item_ids: np.ndarray
     tree: CategoryTree
     leaf_of_item: np.ndarray
-    feature_rows: np.ndarray
-    rejected: list[Rejection]
+    feature_rows: np.ndarray | None = None
+    rejected: Sequence[Rejection] = ()
 
 
 def read_interactions(
@@ -217,12 +216,11 @@ def _read_times(faults: Faults, column: str) -> np.ndarray:
 
 def _build_tree(items: ItemTable, uneven: Uneven) -> tuple[CategoryTree, np.ndarray]:
     """The tree and the leaf of each item; errors name lines of the file."""
-
-    def line(match: re.Match[str]) -> str:
-        return f"line {items.line[int(match[1])]}"
-
     try:
-        return CategoryTree.from_paths(items.categories, uneven=uneven)
+        return CategoryTree.from_paths(
+            items.categories,
+            uneven=uneven,
+            name_item=lambda row: f"line {items.line[row]}",
+        )
     except UserError as error:
-        text = _OTHER_ITEM.sub(line, _FIRST_ITEM.sub(line, str(error)))
-        raise UserError(f"{items.path}, {text}") from None
+        raise UserError(f"{items.path}, {error}") from None

@@ -10,17 +10,19 @@ for Recommendation Algorithms", CIKM 2021 (its atomic files).
 
 from __future__ import annotations
 
-import dataclasses
+import codecs
 import io
+import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from common.errors import UserError
 from common.tables.cells import TEXT, parse_column, parse_number, quoted
@@ -37,47 +39,8 @@ FEATURES_ROW = "features_row"
 
 _TYPES = ("token", "token_seq", "float", "float_seq")
 _SUFFIXES = (".inter", ".item", ".user")
-_CHUNK = 50_000  # rows that are held as Python objects at a time
 _TEXT = pa.large_string()
 _EMPTY = pa.array(["", "nan"], _TEXT)  # the converters write nan for what is missing
-
-
-@dataclasses.dataclass(frozen=True)
-class AtomicImport:
-    """What was imported.
-
-    Attributes:
-      interactions: the written file, for `read_interactions` with the column `time`.
-      items: the written file, for `read_items` with the columns `category`.
-      rejected: file that lists the rows that could not be used.
-      time: "time"; "" where the interactions have none.
-      category: columns of the category path, from the top.
-      interaction_count: rows taken.
-      rejected_interactions: rows that could not be used.
-      low_ratings: rows left out since their rating is too low.
-      item_count: rows taken.
-      rejected_items: rows that could not be used.
-    """
-
-    interactions: pathlib.Path
-    items: pathlib.Path
-    rejected: pathlib.Path
-    time: str
-    category: tuple[str, ...]
-    interaction_count: int
-    rejected_interactions: int
-    low_ratings: int
-    item_count: int
-    rejected_items: int
-
-    def describe(self) -> str:
-        """The counts in one line."""
-        low = f", {self.low_ratings} of low rating left out" if self.low_ratings else ""
-        return (
-            f"{self.interactions.parent}: {self.interaction_count} interactions"
-            f" ({self.rejected_interactions} rejected{low}), {self.item_count} items"
-            f" ({self.rejected_items} rejected)"
-        )
 
 
 def import_atomic(
@@ -88,7 +51,7 @@ def import_atomic(
     *,
     separator: str = " ",
     max_rejected_fraction: float = 0.05,
-) -> AtomicImport:
+) -> str:
     """Turns atomic files into the tables that `read_interactions` and `read_items` take.
 
     Writes `interactions.parquet` (user, item, time), `items.parquet` (item, level1 ...,
@@ -104,6 +67,9 @@ def import_atomic(
       rating_at_least: interactions of a lower rating are left out; None for none.
       separator: between the members of a token_seq.
       max_rejected_fraction: share of each file's rows that may be rejected.
+
+    Returns:
+      The numbers of rows that were taken, rejected and left out, in one line.
 
     Raises:
       UserError: a file can't be read or written, its header has no types, a field is
@@ -126,23 +92,12 @@ def import_atomic(
             f"{taken.path}: no rating is {rating_at_least} or more: lower"
             " rating_at_least"
         )
-    levels = _level_columns(items)
     _write_table(folder / INTERACTIONS_FILE, _interaction_columns(taken))
-    _write_table(
-        folder / ITEMS_FILE,
-        {"item": items.ids, **levels, FEATURES_ROW: items.feature_rows},
-    )
-    return AtomicImport(
-        interactions=folder / INTERACTIONS_FILE,
-        items=folder / ITEMS_FILE,
-        rejected=rejected_file,
-        time="" if taken.times is None else "time",
-        category=tuple(levels),
-        interaction_count=len(taken.users),
-        rejected_interactions=len(taken.rejected),
-        low_ratings=low,
-        item_count=len(items.ids),
-        rejected_items=len(items.rejected),
+    _write_table(folder / ITEMS_FILE, _item_columns(items))
+    left_out = f", {low} of low rating left out" if low else ""
+    return (
+        f"{folder}: {len(taken.users)} interactions ({len(taken.rejected)} rejected"
+        f"{left_out}), {len(items.ids)} items ({len(items.rejected)} rejected)"
     )
 
 
@@ -159,14 +114,14 @@ def _read_inter(
     path: pathlib.Path, rating_at_least: float | None
 ) -> tuple[InteractionTable, int]:
     """Interactions, and how many were left out for their rating."""
-    lines, types = _open(path)
-    wanted = {"user_id": ("token",), "item_id": ("token",)}
+    text, types = _open(path)
+    fields = {"user_id": ("token",), "item_id": ("token",)}
     time = "timestamp" if "timestamp" in types else ""
     if time:
-        wanted["timestamp"] = ("float",)
+        fields["timestamp"] = ("float",)
     if rating_at_least is not None:
-        wanted["rating"] = ("float",)
-    table = _read_rows(path, lines, types, wanted)
+        fields["rating"] = ("float",)
+    table = _read_rows(path, text, types, fields)
     low = 0
     if rating_at_least is not None:
         table, low = _choose_ratings(table, rating_at_least)
@@ -186,7 +141,7 @@ def _choose_ratings(table: Table, at_least: float) -> tuple[Table, int]:
 
 
 def _read_item(path: pathlib.Path, field: str, separator: str) -> ItemTable:
-    lines, types = _open(path)
+    text, types = _open(path)
     fitting = [f for f, t in types.items() if t.startswith("token") and f != "item_id"]
     if field not in fitting:
         names = ", ".join(map(quoted, fitting)) or "none there"
@@ -194,8 +149,8 @@ def _read_item(path: pathlib.Path, field: str, separator: str) -> ItemTable:
             f"{path}: no field {quoted(field)} of tokens for the categories: set"
             f" category_field to one of its fields ({names})"
         )
-    wanted = {"item_id": ("token",), field: ("token", "token_seq")}
-    table = _read_rows(path, lines, types, wanted)
+    fields = {"item_id": ("token",), field: ("token", "token_seq")}
+    table = _read_rows(path, text, types, fields)
     if types[field] == "token":
         separator = ""
     elif separator:
@@ -205,12 +160,12 @@ def _read_item(path: pathlib.Path, field: str, separator: str) -> ItemTable:
     return read_items(table, "item_id", field, separator=separator)
 
 
-def _open(path: pathlib.Path) -> tuple[Iterator[str], dict[str, str]]:
-    """The lines after the header, and the type of each field."""
-    data = io.BytesIO(read_utf8(path))
-    lines = iter(io.TextIOWrapper(data, "utf-8-sig", newline="\n"))
+def _open(path: pathlib.Path) -> tuple[bytes, dict[str, str]]:
+    """The text with \\n at the end of each line, and the type of each field."""
+    text = read_utf8(path).removeprefix(codecs.BOM_UTF8) + b"\n"
+    text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     types: dict[str, str] = {}
-    for cell in next(lines).rstrip("\r\n").split("\t"):
+    for cell in text[: text.index(b"\n")].decode().split("\t"):
         field, colon, kind = cell.strip().rpartition(":")
         if not colon or not field or kind not in _TYPES:
             raise UserError(
@@ -223,55 +178,56 @@ def _open(path: pathlib.Path) -> tuple[Iterator[str], dict[str, str]]:
                 f"{path}: the header names {quoted(field)} twice: rename one"
             )
         types[field] = kind
-    return lines, types
+    return text, types
 
 
 def _read_rows(
     path: pathlib.Path,
-    lines: Iterator[str],
+    text: bytes,
     types: Mapping[str, str],
-    wanted: Mapping[str, Sequence[str]],
+    fields: Mapping[str, Sequence[str]],
 ) -> Table:
-    """The wanted fields as a table of text, each of one of the types it may have."""
-    for field, kinds in wanted.items():
+    """Some fields as a table of text, each of one of the types it may have."""
+    for field, kinds in fields.items():
         if types.get(field) not in kinds:
             names = ", ".join(f"{name}:{kind}" for name, kind in types.items())
             raise UserError(
                 f"{path}: no field {field}:{kinds[0]}; there are {names}: rename the"
                 " one that is meant"
             )
-    places = [list(types).index(field) for field in wanted]
-    chunks: list[list[pa.Array]] = [[] for _ in wanted]
-    rows: list[list[str]] = []
-    numbers, rejected = [], []
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    lengths = np.diff(ends, prepend=-1) - 1
+    lines = np.flatnonzero(lengths) + 1  # the reader counts those alone
+    rejected = []
 
-    def flush() -> None:
-        columns = list(zip(*rows, strict=True)) or [()] * len(types)
-        for place, chunk in zip(places, chunks, strict=True):
-            chunk.append(_tidy(pa.array(columns[place], _TEXT)))
-        rows.clear()
+    def reject(row: csv.InvalidRow) -> str:
+        reason = f"has {row.actual_columns} fields, the header {row.expected_columns}"
+        line = int(lines[row.number - 1])
+        rejected.append(Rejection(str(path), line, "", reason))
+        return "skip"
 
-    for number, line in enumerate(lines, start=2):
-        cells = line.rstrip("\r\n").split("\t")
-        if cells == [""]:
-            continue
-        if len(cells) != len(types):
-            reason = f"has {len(cells)} fields, the header {len(types)}"
-            rejected.append(Rejection(str(path), number, "", reason))
-            continue
-        rows.append(cells)
-        numbers.append(number)
-        if len(rows) == _CHUNK:
-            flush()
-    flush()
-    if not numbers and not rejected:
+    read = csv.read_csv(
+        io.BytesIO(text),
+        csv.ReadOptions(
+            column_names=list(types),
+            skip_rows=1,
+            use_threads=False,  # threads don't count the rows
+            block_size=max(2**20, 2 * int(lengths.max())),
+        ),
+        csv.ParseOptions(delimiter="\t", quote_char=False, invalid_row_handler=reject),
+        csv.ConvertOptions(
+            include_columns=list(fields), column_types=dict.fromkeys(fields, _TEXT)
+        ),
+    )
+    if not read.num_rows and not rejected:
         raise UserError(f"{path}: a header and no rows")
-    arrays = {f: pa.chunked_array(c) for f, c in zip(wanted, chunks, strict=True)}
-    frame = pa.table(arrays).to_pandas(types_mapper={_TEXT: TEXT}.get)
-    return Table(str(path), frame, np.array(numbers, np.int64), rejected)
+    columns = {field: _tidy(read[field]) for field in fields}
+    frame = pa.table(columns).to_pandas(types_mapper={_TEXT: TEXT}.get)
+    good = np.setdiff1d(lines[1:], [rejection.line for rejection in rejected])
+    return Table(str(path), frame, good, rejected)
 
 
-def _tidy(cells: pa.Array) -> pa.Array:
+def _tidy(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     """Text without blanks around it; null where nothing is left."""
     cells = pc.utf8_trim_whitespace(cells)
     missing = pc.is_in(cells, value_set=_EMPTY)
@@ -287,13 +243,11 @@ def _interaction_columns(taken: InteractionTable) -> dict[str, object]:
     return columns
 
 
-def _level_columns(items: ItemTable) -> dict[str, list[str | None]]:
-    """One column a level; None below the end of a path."""
-    depth = max(map(len, items.categories))
-    return {
-        f"level{k + 1}": [p[k] if k < len(p) else None for p in items.categories]
-        for k in range(depth)
-    }
+def _item_columns(items: ItemTable) -> dict[str, object]:
+    """One column a level; empty below the end of a path."""
+    levels = enumerate(itertools.zip_longest(*items.categories), start=1)
+    paths = {f"level{k}": names for k, names in levels}
+    return {"item": items.ids, **paths, FEATURES_ROW: items.feature_rows}
 
 
 def _write_table(path: pathlib.Path, columns: Mapping[str, object]) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from common.data.generated import generator
 from common.errors import UserError
 from common.tables.splits import SPLITS
+from recsys.config import SplitKind
 from recsys.corpus.interactions import Interactions
 
-Kind = Literal["random", "per_user", "temporal_global", "leave_last_out"]
 Fractions = tuple[float, float, float]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[SplitKind, ...] = get_args(SplitKind)
 
 # Users with fewer interactions can't have one in each split.
 _FEWEST = len(SPLITS)
@@ -41,7 +41,7 @@ _LEAKAGE = {
 
 def split(
     interactions: Interactions,
-    kind: Kind,
+    kind: SplitKind,
     fractions: Fractions = (0.8, 0.1, 0.1),
     seed: int = 0,
 ) -> dict[str, Interactions]:
@@ -91,7 +91,7 @@ def split(
     return result
 
 
-def describe_leakage(kind: Kind) -> str:
+def describe_leakage(kind: SplitKind) -> str:
     """What a split lets training know of the future, in one line; "" for nothing."""
     return _LEAKAGE[kind]
 

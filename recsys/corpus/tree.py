@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
+from recsys.config import Uneven
 
 Path = tuple[str, ...]
-Uneven = Literal["refuse", "repeat"]
+NameItem = Callable[[int], str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +59,11 @@ class CategoryTree:
 
     @classmethod
     def from_paths(
-        cls, paths: Iterable[Sequence[str]], *, uneven: Uneven = "refuse"
+        cls,
+        paths: Iterable[Sequence[str]],
+        *,
+        uneven: Uneven = "refuse",
+        name_item: NameItem = "item {} (counted from 0)".format,
     ) -> tuple[CategoryTree, np.ndarray]:
         """Builds the tree from the path of each item, and says which leaf it is in.
 
@@ -66,6 +71,7 @@ class CategoryTree:
           paths: of I items, each from the top category to the lowest.
           uneven: what becomes of paths that are shorter than the longest one: "refuse"
             is an error, "repeat" repeats the deepest node down to level m.
+          name_item: what errors call an item, by its position among the I.
 
         Returns:
           (tree, leaf of each item int32 [I]).
@@ -79,17 +85,23 @@ class CategoryTree:
             (index.setdefault(path, len(index)) for path in _tuples(paths)), np.int32
         )
         distinct = list(index)  # in order of the first item that has them
-        _check_names(distinct, codes)
+
+        def first_item(code: int) -> str:
+            return name_item(int(np.argmax(codes == code)))
+
+        _check_names(distinct, first_item)
         depths = np.array([len(path) for path in distinct])
         levels = int(depths.max())
         if uneven != "repeat":
-            _check_depths(distinct, codes, depths, levels)
+            _check_depths(distinct, first_item, depths, levels)
         full = [path + path[-1:] * (levels - len(path)) for path in distinct]
         order = sorted(range(len(full)), key=full.__getitem__)
         leaves = tuple(full[j] for j in order)
         ancestors = _number_nodes(leaves)
         repeated = np.arange(levels)[None, :] >= depths[order][:, None]  # [C, m]
-        _check_repeats([distinct[j] for j in order], order, codes, ancestors, repeated)
+        _check_repeats(
+            [distinct[j] for j in order], order, first_item, ancestors, repeated
+        )
         leaf = np.empty(len(order), np.int32)
         leaf[order] = np.arange(len(order), dtype=np.int32)
         return cls(leaves, ancestors, _find_parents(ancestors), repeated), leaf[codes]
@@ -162,43 +174,41 @@ def _tuples(paths: Iterable[Sequence[str]]) -> Iterator[Path]:
             yield tuple(path)
 
 
-def _check_names(distinct: Sequence[Path], codes: np.ndarray) -> None:
+def _check_names(distinct: Sequence[Path], first_item: NameItem) -> None:
     if not distinct:
         raise UserError("the category tree has no items: give at least one")
     for code, path in enumerate(distinct):
         if not path:
-            _refuse(
-                codes, code, "its category path is empty: give it one level or more"
+            raise UserError(
+                f"{first_item(code)}: its category path is empty: give it one level or"
+                " more"
             )
         for level, name in enumerate(path, start=1):
             if not isinstance(name, str) or not name.strip():
-                _refuse(
-                    codes,
-                    code,
-                    f"level {level} of its category path {path!r} has no name: fill it"
-                    " in, or end the path above it",
+                raise UserError(
+                    f"{first_item(code)}: level {level} of its category path {path!r}"
+                    " has no name: fill it in, or end the path above it"
                 )
 
 
 def _check_depths(
-    distinct: Sequence[Path], codes: np.ndarray, depths: np.ndarray, levels: int
+    distinct: Sequence[Path], first_item: NameItem, depths: np.ndarray, levels: int
 ) -> None:
     short = np.flatnonzero(depths < levels)
     if len(short):
         code = int(short[0])
-        other = _first(codes, int(depths.argmax()))
-        _refuse(
-            codes,
-            code,
-            f"its category path {distinct[code]!r} has {depths[code]} of the {levels}"
-            f" levels that item {other} has: fill it up, or set uneven to 'repeat'",
+        other = first_item(int(depths.argmax()))
+        raise UserError(
+            f"{first_item(code)}: its category path {distinct[code]!r} has"
+            f" {depths[code]} of the {levels} levels that {other} has: fill it up, or"
+            " set uneven to 'repeat'"
         )
 
 
 def _check_repeats(
     own: Sequence[Path],
     order: Sequence[int],
-    codes: np.ndarray,
+    first_item: NameItem,
     ancestors: np.ndarray,
     repeated: np.ndarray,
 ) -> None:
@@ -213,22 +223,11 @@ def _check_repeats(
             node = nodes == mixed[0]
             leaf = np.flatnonzero(node & here)[0]
             other = np.flatnonzero(node & ~here)[0]
-            _refuse(
-                codes,
-                order[leaf],
-                f"its category path {own[leaf]!r}, with {own[leaf][-1]!r} repeated, runs"
-                f" into {own[other]!r} of item {_first(codes, order[other])}: rename"
-                " one of them",
+            raise UserError(
+                f"{first_item(order[leaf])}: its category path {own[leaf]!r}, with"
+                f" {own[leaf][-1]!r} repeated, runs into {own[other]!r} of"
+                f" {first_item(order[other])}: rename one of them"
             )
-
-
-def _refuse(codes: np.ndarray, code: int, text: str) -> NoReturn:
-    raise UserError(f"item {_first(codes, code)} (counted from 0): {text}")
-
-
-def _first(codes: np.ndarray, code: int) -> int:
-    """Position of the first item with a path."""
-    return int(np.argmax(codes == code))
 
 
 def _number_nodes(leaves: Sequence[Path]) -> np.ndarray:

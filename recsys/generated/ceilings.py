@@ -17,8 +17,9 @@ import numpy as np
 
 from common.data import generated
 from recsys import metrics
+from recsys.config import SplitKind
 from recsys.corpus.interactions import Interactions, UserItems
-from recsys.corpus.splits import Kind, split
+from recsys.corpus.splits import split
 from recsys.generated import choices, latents, photos
 from recsys.generated.draws import Stream
 from recsys.generated.latents import Items, Users
@@ -102,7 +103,7 @@ def branch_needs(
 
 
 def ceilings(
-    config: ClosetConfig, kind: Kind = "random", count: int = 200
+    config: ClosetConfig, kind: SplitKind = "random", count: int = 200
 ) -> dict[str, dict[str, float]]:
     """What rankings of all items reach, by what they know.
 
@@ -147,7 +148,7 @@ def ceilings(
 
 
 def _known_traits(
-    config: ClosetConfig, name: str, items: Items, kind: Kind
+    config: ClosetConfig, name: str, items: Items, kind: SplitKind
 ) -> np.ndarray:
     """The traits that a ranking knows [R, D]."""
     parts = latents.item_parts(config, items)
@@ -177,7 +178,7 @@ def _log_rates(
 
 
 def _prepare(
-    config: ClosetConfig, kind: Kind, count: int
+    config: ClosetConfig, kind: SplitKind, count: int
 ) -> tuple[np.ndarray, Interactions, np.ndarray, UserItems]:
     """The users to average over, their test, training popularity, and their items.
 

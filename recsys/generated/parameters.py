@@ -211,3 +211,20 @@ class ClosetConfig:
             mean = min(COMMON_MEAN, users / 10)
             items = max(1, min(items, round(interactions / mean)))
         return Counts(users, items, interactions)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulationConfig:
+    """Users of a catalogue; a switch for each planted effect."""
+
+    users: int = knob(1000, "users", low=20, high=100_000)
+    takers: float = knob(2.0, "users of an item, on average", low=1.05, high=20.0)
+    idle: float = knob(0.6, "share of users who do hardly anything", low=0.0, high=0.99)
+    seed: int = knob(0, "names the users: same seed, same choices", low=0)
+    hierarchy: bool = knob(
+        True, "effect: what users need of a category holds for those below it"
+    )
+    looks: bool = knob(True, "effect: users like what photos show")
+
+    def __post_init__(self):
+        check_bounds(self)

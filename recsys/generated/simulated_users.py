@@ -16,37 +16,24 @@ Item i is there once: 1 + Geometric users take it, those with the largest
 w_u exp(affinity) / E with E ~ Exp(1), where w makes users as active as they are to be.
 """
 
-import dataclasses
-
 import numpy as np
 
-from common.config.configs import check_bounds, knob
 from common.errors import UserError
 from recsys.generated.choices import race_times
 from recsys.generated.latents import log_span
-from recsys.generated.parameters import DAYS, DIMENSIONS, FIRST_DAY, LEVELS, SCALES
+from recsys.generated.parameters import (
+    DAYS,
+    DIMENSIONS,
+    FIRST_DAY,
+    LEVELS,
+    SCALES,
+    SimulationConfig,
+)
 
 _ITEMS_AT_ONCE = 2048
 _TRIAL_ITEMS = 4096
 _ROUNDS = 10
 _SECONDS = 86_400.0
-
-
-@dataclasses.dataclass(frozen=True)
-class SimulationConfig:
-    """Users of a catalogue; a switch for each planted effect."""
-
-    users: int = knob(1000, "users", low=20, high=100_000)
-    takers: float = knob(2.0, "users of an item, on average", low=1.05, high=20.0)
-    idle: float = knob(0.6, "share of users who do hardly anything", low=0.0, high=0.99)
-    seed: int = knob(0, "names the users: same seed, same choices", low=0)
-    hierarchy: bool = knob(
-        True, "effect: what users need of a category holds for those below it"
-    )
-    looks: bool = knob(True, "effect: users like what photos show")
-
-    def __post_init__(self):
-        check_bounds(self)
 
 
 def find_looks(features: np.ndarray, leaves: np.ndarray, count: int) -> np.ndarray:

@@ -137,13 +137,13 @@ class CoarseFine(Recommender):
     ) -> jax.Array:
         """[..., E] of items; their numbers do not count."""
         del items
-        fine = self.see(leaves, features)  # [..., d_vis]
+        fine = self.visual_vectors(leaves, features)  # [..., d_vis]
         shift = self.pick(self.leaf_user_bias, "leaf", leaves)  # [..., d_vis]
         offset = jnp.sum(shift * fine, axis=-1, keepdims=True)  # [..., 1]
         parts = [fine, offset, self.leaf_vectors(leaves)]
         return jnp.concatenate(parts, axis=-1)
 
-    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+    def visual_vectors(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
         """e_vis [..., d_vis] (Eq. 2)."""
         seen = self.project_by(self.leaf_matrix, "leaf", leaves, features)
         return seen + self.pick(self.leaf_item_bias, "leaf", leaves)

@@ -143,8 +143,8 @@ class Recommender(nn.Module):
         """[..., E - item_width], the columns that all items of a leaf share."""
         return jnp.zeros((*leaves.shape, 0))
 
-    def see(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
-        """[..., d] what the model sees of items: leaves [...], features [..., F]."""
+    def visual_vectors(self, leaves: jax.Array, features: jax.Array) -> jax.Array:
+        """[..., d] the visual part of items: leaves [...], features [..., F]."""
         raise NotImplementedError
 
     @property
@@ -189,16 +189,6 @@ class Recommender(nn.Module):
     ) -> dict[str, jax.Array]:
         """What the score of pairs adds up from, {part: [B]}; arguments as of `score`."""
         raise NotImplementedError
-
-    def pair_scores(
-        self,
-        users: jax.Array,
-        items: jax.Array,
-        leaves: jax.Array,
-        features: jax.Array,
-    ) -> jax.Array:
-        """[B, N] of a training batch, as in `__call__`."""
-        return score_pairs(*self(users, items, leaves, features))
 
     @nn.nowrap
     def init_params(self, key: jax.Array) -> dict[str, jax.Array]:

@@ -14,7 +14,7 @@ from recsys.ranking.top_k import TopK, top_k
 from recsys.step import Task
 
 # (parameters, host batch) -> host rows; of `compile_predict`.
-Look = Callable[[Any, Any], np.ndarray]
+PredictFn = Callable[[Any, Any], np.ndarray]
 # places int64 [n] -> {name: [n, ...]}
 Read = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -77,9 +77,9 @@ class Ranker:
             }
 
         own = np.empty((count, self._task.model.item_width), np.float32)
-        for places, vectors in self._look(self._by_item, params, count, read):
+        for places, vectors in self._predict(self._by_item, params, count, read):
             own[order[places]] = vectors
-        leaves = self._look_at_all(
+        leaves = self._predict_all(
             self._by_leaf,
             params,
             catalogue.tree.leaf_count,
@@ -90,7 +90,7 @@ class Ranker:
     def user_vectors(self, params: Any, users: np.ndarray) -> np.ndarray:
         """float32 [Q, E] of users; -1 for one who is unknown."""
         users = np.asarray(users, np.int32)
-        return self._look_at_all(
+        return self._predict_all(
             self._by_user, params, len(users), lambda places: {"users": users[places]}
         )
 
@@ -111,13 +111,13 @@ class Ranker:
         """
         return top_k(index, vectors, length, hidden)
 
-    def _look(
-        self, look: Look, params: Any, count: int, read: Read
+    def _predict(
+        self, predict_fn: PredictFn, params: Any, count: int, read: Read
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Runs a program over `count` rows, in batches of one size.
 
         Args:
-          look: of `compile_predict`.
+          predict_fn: of `compile_predict`.
           params: of the model.
           count: rows.
           read: reads some rows; each process asks for its own alone.
@@ -130,14 +130,14 @@ class Ranker:
         for first in range(0, count, self._batch):
             places = np.arange(first, min(first + self._batch, count))
             # The last batch is filled up with its last row.
-            found = look(params, read(np.minimum(first + own, count - 1)))
+            found = predict_fn(params, read(np.minimum(first + own, count - 1)))
             yield places, found[: len(places)]
 
-    def _look_at_all(
-        self, look: Look, params: Any, count: int, read: Read
+    def _predict_all(
+        self, predict_fn: PredictFn, params: Any, count: int, read: Read
     ) -> np.ndarray:
         return np.concatenate(
-            [part for _, part in self._look(look, params, count, read)]
+            [part for _, part in self._predict(predict_fn, params, count, read)]
         )
 
 

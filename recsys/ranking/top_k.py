@@ -251,7 +251,7 @@ def _search_blocks(arrays, queries, spans, count):
         wanted = jnp.where(scores == limits[:, None, None], by_number, -jnp.inf)
         return jnp.where(numbers < 0, -jnp.inf, jnp.where(tied, wanted, scores))
 
-    def look(block, keys, numbers):
+    def score_block(block, keys, numbers):
         scores = _multiply(own, arrays.own[block])  # [Q, n]
         scores = _strike(scores, pairs, spans[block])
         by_tile = by_leaf[:, arrays.leaves[block]]  # [Q, T]
@@ -273,7 +273,7 @@ def _search_blocks(arrays, queries, spans, count):
         hopeful = jnp.where(tied, bound >= limits, bound > keys[:, -1]) & there
         needed = jnp.any(hopeful)
         keys, numbers = lax.cond(
-            needed, look, lambda _, *lists: lists, block, keys, numbers
+            needed, score_block, lambda _, *lists: lists, block, keys, numbers
         )
         return keys, numbers, skipped + ~needed
 

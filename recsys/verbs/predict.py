@@ -58,7 +58,12 @@ class Model:
         self.trained = saved_model.load(workdir, self.config)
         processes.start(self.config.parallel)
         execution = make_execution(self.config.parallel)
-        self.catalogue, self.left_out = data.load_catalogue(self.config, self.trained)
+        self.catalogue, self.left_out = data.load_catalogue(
+            self.config,
+            self.trained.tree,
+            self.trained.scaling,
+            self.trained.encoder,
+        )
         ids = pd.Index(self.trained.item_ids)
         # Number of each item of the catalogue in training, and the other way round.
         self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)
@@ -189,7 +194,7 @@ class Model:
             {"params": self._plain_params},
             jnp.asarray(catalogue.leaf_of_item[items]),
             jnp.asarray(catalogue.take_features(items)),
-            method="see",
+            method="visual_vectors",
         )
         return np.asarray(found)
 

@@ -51,7 +51,7 @@ SETTINGS = {
     "train.tensorboard": False,
 }
 KINDS: dict[str, dict[str, Any]] = {
-    "exact": {"model.name": "deepstyle", "rows": "lazy_corrected"},
+    "exact": {"model.name": "deepstyle", "row_optimizer": "lazy_corrected"},
     "sampled": {
         "rows": "dense",
         "loss.softmax": "sampled",

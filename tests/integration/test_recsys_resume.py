@@ -17,7 +17,7 @@ STEPS, SAVED_EVERY = 40, 4
 RULES = {
     "dense": (),
     "lazy_corrected": (
-        "--rows=lazy_corrected",
+        "--row_optimizer=lazy_corrected",
         "--loss.softmax=sampled",
         "--loss.sampled_users=8",
     ),

@@ -4,8 +4,10 @@ import jax
 import numpy as np
 
 from recsys.corpus.tree import CategoryTree
-from recsys.models.baselines import DeepStyle, Sherlock, Vbpr
 from recsys.models.coarse_fine import CoarseFine
+from recsys.models.deepstyle import DeepStyle
+from recsys.models.sherlock import Sherlock
+from recsys.models.vbpr import Vbpr
 
 PATHS = [
     ("men", "shoes", "boots"),

@@ -10,6 +10,7 @@ from recsys import data
 from recsys.batches import Batches
 from recsys.config import Config
 from recsys.corpus.feature_files import ArrayFeatures
+from recsys.corpus.interaction_files import Assembled
 from recsys.corpus.interactions import Interactions
 from recsys.models.recommender import NO_ROW
 from recsys.step import make_model
@@ -22,7 +23,7 @@ SETTINGS = {
     "data.normalisation": "none",
     "data.split_fractions": (0.5, 0.3, 0.2),
     "model.width": 12,
-    "rows": "lazy",
+    "row_optimizer": "lazy",
     "loss.sampled_users": 4,
 }
 
@@ -38,12 +39,14 @@ def make_corpus(config):
     leaf_of_item = np.arange(ITEMS, dtype=np.int32) % plain.TREE.leaf_count
     return data.make_corpus(
         config,
-        Interactions(pairs // ITEMS, pairs % ITEMS),
-        plain.TREE,
-        leaf_of_item,
+        Assembled(
+            Interactions(pairs // ITEMS, pairs % ITEMS),
+            np.arange(USERS),
+            np.arange(ITEMS),
+            plain.TREE,
+            leaf_of_item,
+        ),
         ArrayFeatures(np.arange(2 * ITEMS, dtype=np.float32).reshape(ITEMS, 2)),
-        user_ids=np.arange(USERS),
-        item_ids=np.arange(ITEMS),
     )
 
 
@@ -228,7 +231,7 @@ def test_the_exact_second_task_leaves_the_users_out_of_the_ids():
 
 
 def test_dense_updates_need_no_ids():
-    (batch,) = take(make_batches(rows="dense")[0], 1)
+    (batch,) = take(make_batches(row_optimizer="dense")[0], 1)
     assert batch.shared == {}
 
 

@@ -7,7 +7,6 @@ from common.errors import UserError
 from recsys import data
 from recsys.config import Config
 from recsys.generated import closet
-from recsys.saved_model import Trained
 
 ITEMS = [
     ("m1", "men", "boots", 3),
@@ -279,24 +278,14 @@ def test_features_that_do_not_belong_to_the_table_are_refused(files):
     assert "5 rows for 6 rows of features" in text
 
 
-def as_trained(config):
-    """What load_catalogue needs of a model that was trained on these tables."""
-    corpus = data.load(config)
-    catalogue = corpus.catalogue
-    return Trained(
-        config,
-        {},
-        catalogue.tree,
-        catalogue.scaling,
-        catalogue.encoder,
-        corpus.user_ids,
-        catalogue.item_ids,
-        corpus.of_users("train", "validation", "test"),
-    )
+def load_again(config, trained):
+    """The catalogue for a model that was trained on another one."""
+    parts = trained.tree, trained.scaling, trained.encoder
+    return data.load_catalogue(config, *parts)
 
 
 def test_a_catalogue_of_new_items(files):
-    trained = as_trained(files.config(normalisation="standardise"))
+    trained = data.load(files.config(normalisation="standardise")).catalogue
     new = [
         ("n1", "women", "bags", 1),
         ("n2", "women", "hats", 0),
@@ -310,7 +299,7 @@ def test_a_catalogue_of_new_items(files):
         items=files.write("new", new, ["item", "top", "middle", "row"]),
         features=str(files.folder / "new.npy"),
     )
-    catalogue, left_out = data.load_catalogue(config, trained)
+    catalogue, left_out = load_again(config, trained)
     assert [(lost.line, lost.reason) for lost in left_out] == [
         (3, "training had no item of 'women > hats'"),
         (5, "training had no item of 'men > prints'"),
@@ -329,7 +318,7 @@ def test_a_catalogue_of_new_items(files):
 def test_the_catalogue_of_training_is_the_same_again(files):
     config = files.config()
     corpus = data.load(config)
-    catalogue, left_out = data.load_catalogue(config, as_trained(config))
+    catalogue, left_out = load_again(config, data.load(config).catalogue)
     assert left_out == []
     for name in ("item_ids", "leaf_of_item", "feature_rows"):
         np.testing.assert_array_equal(
@@ -347,10 +336,11 @@ def test_new_items_get_the_attributes_of_training(files):
     old = [(*row[:3], colour) for row, colour in zip(ITEMS, colours, strict=True)]
     own = {"features": "", "features_row": "", "attributes": ("colour",)}
     own |= {"attribute_min_count": 1}
-    trained = as_trained(files.config(**own, items=files.write("old", old, columns)))
+    old_config = files.config(**own, items=files.write("old", old, columns))
+    trained = data.load(old_config).catalogue
     new = [("n1", "art", "prints", "green"), ("n2", "art", "prints", "blue")]
     config = files.config(**own, items=files.write("new", new, columns))
-    catalogue, left_out = data.load_catalogue(config, trained)
+    catalogue, left_out = load_again(config, trained)
     assert left_out == []
     np.testing.assert_array_equal(
         catalogue.take_features(np.arange(2)), [[0, 0], [0, 1]]
@@ -360,40 +350,40 @@ def test_new_items_get_the_attributes_of_training(files):
 def test_a_path_that_ends_early_is_repeated_among_new_items_too(files):
     items = [row if row[0] != "x9" else ("x9", "art", None, 4) for row in ITEMS]
     files.write("items", items)
-    trained = as_trained(files.config(uneven="repeat"))
+    trained = data.load(files.config(uneven="repeat")).catalogue
     new = [("n1", "art", None, 0), ("n2", "men", None, 0)]
     config = files.config(
         uneven="repeat", items=files.write("new", new, ["item", "top", "middle", "row"])
     )
-    catalogue, left_out = data.load_catalogue(config, trained)
+    catalogue, left_out = load_again(config, trained)
     assert catalogue.item_ids.tolist() == ["n1"]
     assert [lost.line for lost in left_out] == [3]
     assert catalogue.leaf_of_item.tolist() == [0]
 
 
 def test_new_items_that_do_not_fit_the_model_are_refused(files):
-    trained = as_trained(files.config())
+    trained = data.load(files.config()).catalogue
     np.save(files.folder / "wide.npy", np.ones((6, 3), np.float32))
     config = files.config(features=str(files.folder / "wide.npy"))
     with pytest.raises(UserError, match="3 numbers, those of training 2") as told:
-        data.load_catalogue(config, trained)
+        load_again(config, trained)
     assert "\n" not in str(told.value)
     new = files.write(
         "new", [("n", "cars", "fast", 0)], ["item", "top", "middle", "row"]
     )
     with pytest.raises(UserError, match="no item of any category") as told:
-        data.load_catalogue(files.config(items=new), trained)
+        load_again(files.config(items=new), trained)
     assert "\n" not in str(told.value)
 
 
 def test_bad_rows_among_new_items_are_not_dropped_in_silence(files):
-    trained = as_trained(files.config())
+    trained = data.load(files.config()).catalogue
     new = [("n1", "men", "boots", 0), ("n1", "men", "coats", 1), ("n2", "", "", 9)]
     path = files.write("new", new, ["item", "top", "middle", "row"])
     with pytest.raises(UserError, match="2 of 3 rows can't be used"):
-        data.load_catalogue(files.config(items=path), trained)
+        load_again(files.config(items=path), trained)
     lax = files.config(items=path, max_rejected_fraction=0.9)
-    catalogue, left_out = data.load_catalogue(lax, trained)
+    catalogue, left_out = load_again(lax, trained)
     assert catalogue.item_ids.tolist() == ["n1"]
     assert [lost.line for lost in left_out] == [3, 4]
     assert (
@@ -439,8 +429,8 @@ def test_the_closet_is_the_same_again_and_its_features_are_kept(tmp_path, monkey
 
 def test_the_catalogue_of_the_closet_is_all_of_it(tmp_path):
     config = configs.replace(Config(), {**CLOSET, "data.cache": str(tmp_path)})
-    trained = as_trained(config)
-    catalogue, left_out = data.load_catalogue(config, trained)
+    trained = data.load(config).catalogue
+    catalogue, left_out = load_again(config, trained)
     assert left_out == [] and catalogue.item_ids.tolist() == list(range(150))
     leaves, _ = closet.paths(config.closet, np.arange(150))
     np.testing.assert_array_equal(catalogue.leaf_of_item, leaves)

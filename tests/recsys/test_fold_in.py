@@ -4,8 +4,10 @@ import pytest
 
 from recsys.config import FoldInConfig
 from recsys.fold_in import fold_in
-from recsys.models.baselines import DeepStyle, Sherlock, Vbpr
 from recsys.models.coarse_fine import CoarseFine
+from recsys.models.deepstyle import DeepStyle
+from recsys.models.sherlock import Sherlock
+from recsys.models.vbpr import Vbpr
 from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 

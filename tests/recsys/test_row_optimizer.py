@@ -13,7 +13,7 @@ from recsys.models.recommender import NO_ROW, pad_ids
 from recsys.row_optimizer import RowOptimizer
 from tests.quick_compilation import compiling_quickly
 
-RULES = ["dense", "lazy", "lazy_corrected", "row_adagrad"]
+RULES = ["dense", "lazy", "lazy_corrected"]
 SHAPES = {
     "user_vector": (9, 3),
     "user_bias": (9, 2),
@@ -118,14 +118,10 @@ def plain_run(rule, config, params, batches, total=STEPS):
                 if by_row and rule != "lazy_corrected" and not touched[name][row]:
                     continue
                 g = clip * gradient[row]
-                if by_row and rule == "row_adagrad":
-                    v[name][row] += (g**2).mean()
-                    move = g / (np.sqrt(v[name][row]) + 1e-8)
-                else:
-                    m[name][row] = b1 * m[name][row] + (1 - b1) * g
-                    v[name][row] = b2 * v[name][row] + (1 - b2) * g**2
-                    scale = np.sqrt(v[name][row] / (1 - b2**step)) + 1e-8
-                    move = m[name][row] / (1 - b1**step) / scale
+                m[name][row] = b1 * m[name][row] + (1 - b1) * g
+                v[name][row] = b2 * v[name][row] + (1 - b2) * g**2
+                scale = np.sqrt(v[name][row] / (1 - b2**step)) + 1e-8
+                move = m[name][row] / (1 - b1**step) / scale
                 w[name][row] -= lr * (move + decay * w[name][row])
         history.append({n: x.copy() for n, x in w.items()})
     return history
@@ -312,20 +308,6 @@ def test_no_momentum_leaves_only_decay_to_a_rest():
     np.testing.assert_allclose(found, [[1.71], [1.805]], rtol=1e-5)
 
 
-def test_row_adagrad_by_hand():
-    config = OptimizerConfig(learning_rate=0.1, weight_decay=0.5)
-    optimizer = RowOptimizer("row_adagrad", config, 9)
-    params = {"user_vector": jnp.ones((3, 2))}
-    state = optimizer.init(params, ["user"])
-    rows, ids = {"user_vector": jnp.array([[3.0, 4.0]])}, {"user": np.int32([1])}
-    for _ in range(2):
-        params, state = optimizer.update(params, state, rows, {}, ids)
-    # G is 12.5, then 25; decay is 0.1 * 0.5.
-    moved = (0.95 - np.array([0.3, 0.4]) / math.sqrt(12.5)) * 0.95 - [0.06, 0.08]
-    np.testing.assert_allclose(params["user_vector"], [[1, 1], moved, [1, 1]], 1e-6)
-    np.testing.assert_array_equal(state.moments["user_vector"][0], [0, 25, 0])
-
-
 @pytest.mark.parametrize(
     ("rule", "chunk"), [*((r, 1) for r in RULES[1:]), ("lazy_corrected", 2**17)]
 )
@@ -366,7 +348,7 @@ def test_tables_are_updated_where_they_stand(rule, rows):
         assert memory.alias_size_in_bytes >= aliased * table
 
     inputs = params, state, {"leaf_matrix": gradient}, {}, ids
-    check(optimizer.update, *inputs, aliased=1 if rule == "row_adagrad" else 3)
+    check(optimizer.update, *inputs, aliased=3)
     if rule == "lazy_corrected" and rows > 1:
         check(optimizer.split_rows, params, state, ids, aliased=0)
         check(optimizer.finish, params, state, aliased=3)

@@ -10,14 +10,13 @@ import pytest
 
 from common.config import configs
 from recsys import step
-from recsys.config import MODELS, Config
+from recsys.config import MODELS, Config, RowRule
 from recsys.models.recommender import NO_ROW, pad_ids
-from recsys.row_optimizer import Rule
 from recsys.step import State, Task
 from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
-RULES = typing.get_args(Rule)
+RULES = typing.get_args(RowRule)
 RATE = 0.0625  # the same number in float32
 DRAWN = 1e-6  # the chance of a user to be drawn is kept in float32
 EPSILON, B1 = 1e-8, 0.9
@@ -68,6 +67,15 @@ def make_task(name="vbpr", **changes):
         config, plain.TREE, plain.USERS, plain.ITEMS, plain.FEATURES, 1.0, "gather"
     )
     return Task(config, model.clone(dtype=None))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_variants_i_learn_nothing_of_single_items(name):
+    shapes = make_task(name).model.shapes
+    assert ("item_factor" in shapes) == (name in ("vbpr", "sherlock", "deepstyle"))
+    visual = shapes.get("user_visual", shapes.get("user_style"))
+    halved = name in ("vbpr", "sherlock")
+    assert name == "coarse-fine" or visual[1] == (6 if halved else 12)
 
 
 def make_batch(own, seed=3, items=ITEMS, leaves=LEAVES):
@@ -209,9 +217,9 @@ def test_a_step_follows_the_gradient_of_equation_9(name):
 )
 def test_rows_of_the_batch_take_the_step_of_the_dense_rule_and_others_rest(name, rule):
     """Here with users drawn, so that users rest too."""
-    own = make_task(name, rows=rule, **SAMPLING)
+    own = make_task(name, row_optimizer=rule, **SAMPLING)
     batch = make_batch(own)
-    params, after, pairs = first_step(name, rows=rule, **SAMPLING)
+    params, after, pairs = first_step(name, row_optimizer=rule, **SAMPLING)
     wanted = plain_loss(own, params, batch)
     np.testing.assert_allclose(np.divide(*pairs["loss"]), wanted, rtol=DRAWN)
     gradients = gradients_of(after)
@@ -231,37 +239,18 @@ def test_rows_of_the_batch_take_the_step_of_the_dense_rule_and_others_rest(name,
 def test_the_first_step_of_rows_is_that_of_the_dense_rule():
     """As the programs compute it."""
     _, dense, _ = first_step("vbpr", **SAMPLING)
-    _, rows, _ = first_step("vbpr", rows="lazy", **SAMPLING)
+    _, rows, _ = first_step("vbpr", row_optimizer="lazy", **SAMPLING)
     for name, wanted in dense.params.items():
         np.testing.assert_allclose(
             rows.params[name], wanted, rtol=1e-12, atol=1e-14, err_msg=name
         )
 
 
-def test_row_wise_adagrad_scales_each_row_of_the_gradient():
-    """w <- w - rate g / sqrt(mean of g^2), with g from the plain loss."""
-    own = make_task("sherlock", rows="row_adagrad", **SAMPLING)
-    batch = make_batch(own)
-    params, after, _ = first_step("sherlock", rows="row_adagrad", **SAMPLING)
-    for name in ("user_visual", "item_factor", "level2_matrix", "item_bias"):
-        for row, touched in enumerate(touched_rows(name, batch)):
-            gradient = np.zeros(params[name].shape)
-            for place in np.ndindex(*gradient.shape[1:]):
-                way = np.zeros(gradient.shape)
-                way[row][place] = 1
-                gradient += slope(own, params, batch, name, way) * way
-            assert gradient.any() == touched
-            scale = np.sqrt(np.mean(gradient[row] ** 2))
-            moved = params[name][row] - RATE * gradient[row] / (scale + EPSILON)
-            found = after.params[name][row]
-            np.testing.assert_allclose(found, moved, rtol=1e-6, err_msg=name)
-
-
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_takes_every_rule(name, rule):
     """A step gives back a state of the same form, so that another can follow."""
-    own = make_task(name, rows=rule, **({} if rule == "dense" else SAMPLING))
+    own = make_task(name, row_optimizer=rule, **({} if rule == "dense" else SAMPLING))
     state, batch = jax.eval_shape(functools.partial(start, own)), make_batch(own)
     after, _ = jax.eval_shape(own.step, state, batch, KEY)
     assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -313,7 +302,11 @@ def test_other_users_of_an_item_are_left_out_where_asked(softmax):
 
 @pytest.mark.parametrize("rule", ["dense", "lazy"])
 def test_the_first_task_alone_has_its_weight(rule):
-    changes = {"rows": rule, "loss__user_weight": 0.0, "loss__item_weight": 0.5}
+    changes = {
+        "row_optimizer": rule,
+        "loss__user_weight": 0.0,
+        "loss__item_weight": 0.5,
+    }
     own = make_task("deepstyle", **changes)
     params, after, pairs = first_step("deepstyle", **changes)
     scores = plain_scores(own, params, make_batch(own))
@@ -340,7 +333,9 @@ def test_sums_in_place_of_means():
 @pytest.mark.parametrize("rule", ["dense", "lazy"])
 def test_the_penalty_is_on_all_that_a_step_updates(rule, softmax):
     """No bias, no row that rests; with the exact second task every user's row."""
-    own = make_task("vbpr", rows=rule, loss__penalty=0.5, loss__softmax=softmax)
+    own = make_task(
+        "vbpr", row_optimizer=rule, loss__penalty=0.5, loss__softmax=softmax
+    )
     batch, params = make_batch(own), start(own).params
     wanted = plain_loss(own, params, batch)
     for name, table in params.items():
@@ -366,7 +361,7 @@ def test_current_params_bring_resting_rows_to_where_the_dense_rule_has_them():
     for rule in ("dense", "lazy_corrected"):
         own = make_task(
             "deepstyle",
-            rows=rule,
+            row_optimizer=rule,
             loss__user_weight=0.0,
             optimizer__weight_decay=0.25,
         )

@@ -203,7 +203,7 @@ def test_a_model_is_not_judged_on_other_data_than_its_own(flag, smoke):
         ("--train.seed=1", "train.seed is 0 there and 1 now"),
         ("--data.split_seed=3", "data.split_seed is 0 there and 3 now"),
         ("--closet.seed=3", "closet.seed is 0 there and 3 now"),
-        ("--rows=lazy", "rows is 'dense' there and 'lazy' now"),
+        ("--row_optimizer=lazy", "row_optimizer is 'dense' there and 'lazy' now"),
         ("--loss.user_weight=0", "loss.user_weight is 0.25 there and 0.0 now"),
     ],
 )
@@ -221,7 +221,7 @@ def test_another_config_in_the_same_workdir_is_refused_by_name(flag, words, smok
         (["--model.nam=vbpr"], "model.name"),
         (["--negatives.count=0"], "negatives.count"),
         (["--data.split=sometimes"], "data.split"),
-        (["--rows=sparse"], "rows"),
+        (["--row_optimizer=sparse"], "row_optimizer"),
         (["--loss.user_weight=-1"], "loss.user_weight"),
         (["--closet.interaction_count=100"], "100 interactions for 600 items"),
         (["--train.batch_size=30", "--parallel.devices=4"], "multiple of 4"),

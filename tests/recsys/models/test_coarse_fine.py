@@ -6,7 +6,7 @@ import pytest
 from recsys import losses
 from recsys.corpus.tree import CategoryTree
 from recsys.models.coarse_fine import CoarseFine
-from recsys.models.recommender import differences
+from recsys.models.recommender import differences, score_pairs
 from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
@@ -28,10 +28,15 @@ def apply(model, params, *inputs, method):
     return np.asarray(run(params, *inputs))
 
 
+def pair_scores(model, params, *batch):
+    run = jax.jit(lambda p, *x: score_pairs(*model.apply({"params": p}, *x)))
+    return np.asarray(run(params, *batch))
+
+
 @pytest.mark.parametrize("form", ["tiles", "gather"])
 def test_scores_equal_the_papers_formula(form):
     model = MODEL.clone(projection=form)
-    found = apply(model, PARAMS, *BATCH, method="pair_scores")
+    found = pair_scores(model, PARAMS, *BATCH)
     wanted = plain.plain_scores(model, PARAMS, *BATCH)
     np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10)
     users, *items = BATCH
@@ -85,7 +90,7 @@ def test_a_repeated_level_has_the_vector_of_the_level_above():
 
 
 def first_task(params, batch):
-    scores = MODEL.apply({"params": params}, *batch, method="pair_scores")
+    scores = score_pairs(*MODEL.apply({"params": params}, *batch))
     total, weight = losses.pairwise_loss(differences(scores))
     return total / weight
 
@@ -109,8 +114,8 @@ def test_the_category_part_of_the_bias_is_a_prior_that_only_the_second_task_sees
     change = np.random.default_rng(5).normal(size=(plain.USERS, 12 - VISUAL))
     changed = dict(PARAMS, user_bias=PARAMS["user_bias"].copy())
     changed["user_bias"][:, :-VISUAL] += change
-    before = apply(MODEL, PARAMS, *BATCH, method="pair_scores")
-    after = apply(MODEL, changed, *BATCH, method="pair_scores")
+    before = pair_scores(MODEL, PARAMS, *BATCH)
+    after = pair_scores(MODEL, changed, *BATCH)
     shift = (PARAMS["user_preference"][:, :-VISUAL] * change).sum(1)[BATCH[0]]
     np.testing.assert_allclose(after - before, shift[:, None] + 0 * before, rtol=1e-10)
     np.testing.assert_array_equal(np.argsort(after), np.argsort(before))
@@ -119,7 +124,7 @@ def test_the_category_part_of_the_bias_is_a_prior_that_only_the_second_task_sees
 def test_an_unknown_user_gets_what_all_users_share():
     _, items, leaves, features = BATCH
     nobody = np.full(len(items), -1)
-    found = apply(MODEL, PARAMS, nobody, items, leaves, features, method="pair_scores")
+    found = pair_scores(MODEL, PARAMS, nobody, items, leaves, features)
     for b, n in np.ndindex(*items.shape):
         leaf = leaves[b, n]
         fine = plain.visual_vector(PARAMS, leaf, features[b, n])

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recsys.models.baselines import DeepStyle, Sherlock, Vbpr
 from recsys.models.coarse_fine import CoarseFine
+from recsys.models.deepstyle import DeepStyle
 from recsys.models.recommender import (
     NO_ROW,
     join_rows,
@@ -12,6 +12,8 @@ from recsys.models.recommender import (
     score_pairs,
     split_rows,
 )
+from recsys.models.sherlock import Sherlock
+from recsys.models.vbpr import Vbpr
 from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 

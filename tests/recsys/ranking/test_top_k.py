@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, Mesh
 
 from recsys.corpus.interactions import Interactions
-from recsys.models.baselines import DeepStyle, Sherlock, Vbpr
 from recsys.models.coarse_fine import CoarseFine
+from recsys.models.deepstyle import DeepStyle
+from recsys.models.sherlock import Sherlock
+from recsys.models.vbpr import Vbpr
 from recsys.ranking import top_k as search
 from recsys.ranking.top_k import ItemIndex, top_k
 from tests.quick_compilation import compiling_quickly
