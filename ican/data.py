@@ -12,7 +12,6 @@ from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.errors import UserError
-from common.tables import splits
 from common.tables.encoders import AttributeSpec, Encoders, replace_unseen
 from common.tables.schema import Schema
 from common.training.loop_config import LoopConfig
@@ -39,7 +38,7 @@ def load_listings(config: Config) -> Listings:
         rings.schema(),
         rings.rows(config.rings),
         rings.fingerprint(config.rings),
-        total=sum(config.rings.count(split) for split in splits.SPLITS),
+        total=config.rings.total,
     )
 
 

@@ -39,7 +39,7 @@ def load_listings(config: Config) -> Listings:
         bazaar.schema(),
         bazaar.rows(config.bazaar),
         bazaar.fingerprint(config.bazaar),
-        total=sum(config.bazaar.count(split) for split in splits.SPLITS),
+        total=config.bazaar.total,
     )
 
 

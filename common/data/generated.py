@@ -7,13 +7,23 @@ keeps its rows when another one grows and any number of processes makes the same
 import collections
 import concurrent.futures
 import dataclasses
+import hashlib
 import io
+import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from PIL import Image
+
+from common.config.configs import check_bounds, knob
+
+SPLITS = ("train", "validation", "test")
+# Numbers of a split's rows start here, so that a split keeps its rows when another one
+# grows.
+SPLIT_STEP = 1_000_000
+SPLIT_START = {split: SPLIT_STEP * index for index, split in enumerate(SPLITS)}
 
 # The columns of a listing, and its encoded photos.
 Row = tuple[dict[str, Any], list[bytes]]
@@ -23,6 +33,47 @@ BLOCK = 64  # rows sampled at a time
 # JPEG as in shops: a tenth of a PNG's size at 512 pixels and as fast to decode. No
 # chroma subsampling, since colours tell something.
 _JPEG_QUALITY = 92
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratedConfig:
+    """What every generated data set of listings is told; a system adds its effects.
+
+    Their order is part of the fingerprint.
+    """
+
+    train_count: int = knob(2000, "rows to train on", low=1, high=SPLIT_STEP)
+    validation_count: int = knob(500, "rows to validate on", low=1, high=SPLIT_STEP)
+    test_count: int = knob(1000, "rows to test on", low=1, high=SPLIT_STEP)
+    pixels: int = knob(96, "side of the square photo, pixels", low=16, high=2048)
+    seed: int = knob(0, "names the set: same seed, same rows", low=0, high=2**31)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+    def numbers(self, split: str) -> np.ndarray:
+        """Numbers of the rows in a split; they do not depend on the other splits."""
+        return SPLIT_START[split] + np.arange(getattr(self, f"{split}_count"))
+
+    @property
+    def total(self) -> int:
+        """Rows in all splits."""
+        return sum(getattr(self, f"{split}_count") for split in SPLITS)
+
+
+def fingerprint(version: int, parameters: Any, config: GeneratedConfig) -> str:
+    """Hash of all that decides the rows: generator, its parameters and the config."""
+    text = json.dumps([version, parameters, dataclasses.asdict(config)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class ByRow:
+    """A dataclass of arrays [N, ...] that gives one of its N rows."""
+
+    def __getitem__(self, row: int) -> Self:
+        """The values of one row, without the leading axis."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return type(self)(**{f.name: getattr(self, f.name)[row] for f in fields})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +115,26 @@ def generator(seed: int, number: int, stream: int) -> np.random.Generator:
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, number], np.uint64), counter=stream << 128)
     )
+
+
+def rows(
+    make: Callable[[tuple[Any, str, np.ndarray]], Iterable[Row]],
+    config: GeneratedConfig,
+    workers: int,
+) -> Iterator[Row]:
+    """Yields train, validation and test rows, one after another.
+
+    Args:
+      make: (config, split, numbers) -> the rows of a block of numbers; must pickle.
+      config: of the data set.
+      workers: processes that make rows; the rows are the same for any number.
+    """
+    jobs = (
+        (config, split, block)
+        for split in SPLITS
+        for block in blocks(config.numbers(split))
+    )
+    return stream_rows(make, jobs, workers)
 
 
 def stream_rows(

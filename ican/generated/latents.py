@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from common.data import generated
+from common.data.generated import ByRow
 from ican.generated import catalogue
 from ican.generated.parameters import SHOWN_CARAT, SHOWN_HEFT, SHOWN_USE, RingsConfig
 
@@ -83,7 +84,7 @@ ATTRIBUTE_OF = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Appearance:
+class Appearance(ByRow):
     """What the photo shows of N rings. Stone 0 is the listed centre stone.
 
     Attributes:
@@ -109,12 +110,6 @@ class Appearance:
     place: np.ndarray
     shift: np.ndarray
     turn: np.ndarray
-
-    def __getitem__(self, row: int) -> "Appearance":
-        """The appearance of one ring, without the leading axis."""
-        return Appearance(
-            **{f.name: getattr(self, f.name)[row] for f in dataclasses.fields(self)}
-        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,20 +1,16 @@
 """Parameters of the generated rings: sizes, switches and how much each effect weighs.
 
 They are fixed before any training on the rings. Whoever changes what a (seed, index)
-yields, here or in another `ring_*` module, raises GENERATOR_VERSION.
+yields, here or in another module of this folder, raises GENERATOR_VERSION.
 """
 
 import dataclasses
 
-from common.config.configs import check_bounds, knob
+from common.config.configs import knob
+from common.data.generated import GeneratedConfig
 from common.errors import UserError
 
 GENERATOR_VERSION = 2
-
-SPLITS = ("train", "validation", "test")
-# Ring numbers of a split start here, so that a split keeps its rings when another
-# one grows.
-SPLIT_START = {"train": 0, "validation": 1_000_000, "test": 2_000_000}
 
 # How each effect divides its share of the variance. Each dictionary sums to 1.
 ATTRIBUTES_PARTS = {
@@ -47,7 +43,7 @@ SHOWN_USE = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
-class RingsConfig:
+class RingsConfig(GeneratedConfig):
     """The generated data set `rings`.
 
     The defaults are a small set; the paper's has 19,176 / 5,350 / 8,016 rings at 512
@@ -55,11 +51,6 @@ class RingsConfig:
     random draw as it was.
     """
 
-    train_count: int = knob(2000, "rings to train on", low=1, high=1_000_000)
-    validation_count: int = knob(500, "rings to validate on", low=1, high=1_000_000)
-    test_count: int = knob(1000, "rings to test on", low=1, high=1_000_000)
-    pixels: int = knob(96, "side of the square photo, pixels", low=16, high=2048)
-    seed: int = knob(0, "names the set: same seed, same rings", low=0, high=2**31)
     photo_only: bool = knob(True, "effect: workmanship, which only the photo shows")
     attributes_only: bool = knob(True, "effect: what the attributes alone tell")
     interactions: bool = knob(True, "effect: photo and attributes multiply")
@@ -86,7 +77,7 @@ class RingsConfig:
     )
 
     def __post_init__(self):
-        check_bounds(self)
+        super().__post_init__()
         planted = self.attributes_share + self.photo_share + self.interactions_share
         if planted > 1 + 1e-9:  # three decimal shares may round upwards
             raise UserError(
@@ -99,7 +90,3 @@ class RingsConfig:
         """Share of log-price variance that nothing explains."""
         planted = self.attributes_share + self.photo_share + self.interactions_share
         return max(0.0, 1.0 - planted)
-
-    def count(self, split: str) -> int:
-        """Number of rings in a split."""
-        return int(getattr(self, f"{split}_count"))

@@ -32,15 +32,12 @@ docs/results.md.
 Source: Yamaura et al., "The Resale Price Prediction of Secondhand Jewelry Items".
 """
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator
 
 import numpy as np
 
 from common.data import generated
-from common.data.generated import Row
+from common.data.generated import SPLIT_START, Row
 from common.tables.schema import Attribute, Images, Schema, Target
 from ican.generated import catalogue, expectations, latents
 from ican.generated import drawing as ring_drawing
@@ -49,8 +46,6 @@ from ican.generated.parameters import (
     GENERATOR_VERSION,
     INTERACTION_PARTS,
     PHOTO_PARTS,
-    SPLIT_START,
-    SPLITS,
     RingsConfig,
 )
 from ican.generated.values import log_prices
@@ -62,7 +57,6 @@ __all__ = [
     "ceilings",
     "draw",
     "fingerprint",
-    "numbers",
     "rows",
     "schema",
     "truth",
@@ -110,13 +104,7 @@ def schema() -> Schema:
 def fingerprint(config: RingsConfig) -> str:
     """Hash of all that decides the rows: generator, its parameters and the config."""
     parts = [ATTRIBUTES_PARTS, PHOTO_PARTS, INTERACTION_PARTS]
-    text = json.dumps([GENERATOR_VERSION, parts, dataclasses.asdict(config)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def numbers(config: RingsConfig, split: str) -> np.ndarray:
-    """Numbers of the rings in a split; they do not depend on the other splits."""
-    return SPLIT_START[split] + np.arange(config.count(split))
+    return generated.fingerprint(GENERATOR_VERSION, parts, config)
 
 
 def rows(config: RingsConfig, workers: int = 1) -> Iterator[Row]:
@@ -132,12 +120,7 @@ def rows(config: RingsConfig, workers: int = 1) -> Iterator[Row]:
       `price` in dollars, `split`, `ring` (its number), and with the prefix `truth_`
       what `truth` tells (None for NaN).
     """
-    jobs = (
-        (config, split, block)
-        for split in SPLITS
-        for block in generated.blocks(numbers(config, split))
-    )
-    return generated.stream_rows(_block_rows, jobs, workers)
+    return generated.rows(_block_rows, config, workers)
 
 
 def _block_rows(job: tuple[RingsConfig, str, np.ndarray]) -> Iterator[Row]:
@@ -163,7 +146,7 @@ def _block_rows(job: tuple[RingsConfig, str, np.ndarray]) -> Iterator[Row]:
 
 
 def draw(config: RingsConfig, number: int) -> ring_drawing.Drawing:
-    """Draws the photo of one ring, by its number (see `numbers`)."""
+    """Draws the photo of one ring, by its number (see `RingsConfig.numbers`)."""
     rings = latents.sample(config, np.array([number]))
     return _draw(config, rings, 0, number)
 

@@ -32,16 +32,13 @@ shrinks with it.
 Source: Han et al., "Vision-based Price Suggestion for Online Second-hand Items".
 """
 
-import dataclasses
 import datetime
-import hashlib
-import json
 from collections.abc import Iterator
 
 import numpy as np
 
 from common.data import generated
-from common.data.generated import Row
+from common.data.generated import SPLIT_START, Row
 from common.tables.schema import Attribute, Images, Schema, Target
 from pricer.generated import catalogue, drawing, latents
 from pricer.generated.parameters import (
@@ -51,8 +48,6 @@ from pricer.generated.parameters import (
     GENERATOR_VERSION,
     SHARES,
     SPECIFICATION_PARTS,
-    SPLIT_START,
-    SPLITS,
     BazaarConfig,
 )
 from pricer.generated.values import expected_errors, expected_log_prices, log_prices
@@ -63,7 +58,6 @@ __all__ = [
     "draw",
     "fingerprint",
     "floors",
-    "numbers",
     "rows",
     "schema",
     "truth",
@@ -94,13 +88,7 @@ def schema() -> Schema:
 def fingerprint(config: BazaarConfig) -> str:
     """Hash of all that decides the rows: generator, its parameters and the config."""
     parts = [SHARES, ATTRIBUTES_PARTS, SPECIFICATION_PARTS]
-    text = json.dumps([GENERATOR_VERSION, parts, dataclasses.asdict(config)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def numbers(config: BazaarConfig, split: str) -> np.ndarray:
-    """Numbers of the items in a split; they do not depend on the other splits."""
-    return SPLIT_START[split] + np.arange(config.count(split))
+    return generated.fingerprint(GENERATOR_VERSION, parts, config)
 
 
 def rows(config: BazaarConfig, workers: int = 1) -> Iterator[Row]:
@@ -116,12 +104,7 @@ def rows(config: BazaarConfig, workers: int = 1) -> Iterator[Row]:
       `price` in CNY, `sold_at` an ISO time, and with the prefix `truth_` what `truth`
       tells.
     """
-    jobs = (
-        (config, split, block)
-        for split in SPLITS
-        for block in generated.blocks(numbers(config, split))
-    )
-    return generated.stream_rows(_block_rows, jobs, workers)
+    return generated.rows(_block_rows, config, workers)
 
 
 def _block_rows(job: tuple[BazaarConfig, str, np.ndarray]) -> Iterator[Row]:

@@ -11,13 +11,12 @@ import functools
 import numpy as np
 
 from common.data import generated
+from common.data.generated import SPLIT_STEP, SPLITS, ByRow
 from pricer.generated import catalogue
 from pricer.generated.parameters import (
     CARELESSNESS,
     DEFECTS,
     SPLIT_DAYS,
-    SPLIT_STEP,
-    SPLITS,
     BazaarConfig,
 )
 
@@ -29,7 +28,7 @@ COVERS = ("none", "back", "bag", "box")
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
+class Looks(ByRow):
     """How N photos were taken.
 
     Attributes:
@@ -47,12 +46,6 @@ class Looks:
     size: np.ndarray
     others: np.ndarray
     cover: np.ndarray
-
-    def __getitem__(self, row: int) -> "Looks":
-        """The looks of one photo, without the leading axis."""
-        return Looks(
-            **{f.name: getattr(self, f.name)[row] for f in dataclasses.fields(self)}
-        )
 
 
 @dataclasses.dataclass(frozen=True)

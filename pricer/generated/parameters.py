@@ -1,20 +1,15 @@
 """Parameters of the generated bazaar: sizes, switches and how much each effect weighs.
 
 They are fixed before any training on the bazaar. Whoever changes what a (seed, number)
-yields, here or in another `bazaar_*` module, raises GENERATOR_VERSION.
+yields, here or in another module of this folder, raises GENERATOR_VERSION.
 """
 
 import dataclasses
 
-from common.config.configs import check_bounds, knob
+from common.config.configs import knob
+from common.data.generated import SPLIT_STEP, GeneratedConfig
 
 GENERATOR_VERSION = 1
-
-SPLITS = ("train", "validation", "test")
-# Numbers of a split's items start here, so that a split keeps its items when another
-# one grows.
-SPLIT_STEP = 1_000_000
-SPLIT_START = {split: SPLIT_STEP * index for index, split in enumerate(SPLITS)}
 
 # Sales run over three months; the splits follow one another, about as long as the
 # paper's are large.
@@ -45,7 +40,7 @@ CARELESSNESS = (0.3, 2.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class BazaarConfig:
+class BazaarConfig(GeneratedConfig):
     """The generated data set `bazaar`.
 
     The defaults are a small set; the paper's has 892,414 / 26,451 / 97,580 items. The
@@ -53,11 +48,8 @@ class BazaarConfig:
     it was.
     """
 
-    train_count: int = knob(3000, "items to train on", low=1, high=SPLIT_STEP)
-    validation_count: int = knob(500, "items to validate on", low=1, high=SPLIT_STEP)
-    test_count: int = knob(1000, "items to test on", low=1, high=SPLIT_STEP)
+    train_count: int = knob(3000, "rows to train on", low=1, high=SPLIT_STEP)
     pixels: int = knob(64, "side of the square photo, pixels", low=16, high=1024)
-    seed: int = knob(0, "names the set: same seed, same items", low=0, high=2**31)
     blur: bool = knob(True, "defect: photos out of focus")
     darkness: bool = knob(True, "defect: photos in the dark or in uneven light")
     clutter: bool = knob(True, "defect: a small item, half hidden among others")
@@ -95,10 +87,3 @@ class BazaarConfig:
     spread: float = knob(
         1.15, "standard deviation of log price with all effects on", low=0.01, high=3.0
     )
-
-    def __post_init__(self):
-        check_bounds(self)
-
-    def count(self, split: str) -> int:
-        """Number of items in a split."""
-        return int(getattr(self, f"{split}_count"))

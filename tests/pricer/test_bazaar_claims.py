@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pricer.generated import bazaar, latents, values
+from pricer.generated import latents, values
 from pricer.generated.parameters import BazaarConfig
 from pricer.inputs.history import PriceHistory
 from pricer.inputs.sales import Sales
@@ -13,7 +13,7 @@ RECENT = 14  # days
 
 
 def sample(config, split):
-    items = latents.sample(config, bazaar.numbers(config, split))
+    items = latents.sample(config, config.numbers(split))
     return items, values.log_prices(config, items)
 
 

@@ -144,7 +144,7 @@ def test_missing_cells_are_none_and_one_stone_size_may_stand_for_two():
 
 
 def test_prices_fill_the_zones_with_a_long_tail(capsys):
-    wanted = np.concatenate([rings.numbers(FULL, s) for s in ("train", "test")])
+    wanted = np.concatenate([FULL.numbers(s) for s in ("train", "test")])
     drawn = latents.sample(FULL, wanted)
     logs = values.log_prices(FULL, drawn)
     labels = np.searchsorted(np.log(rings.PRICE_EDGES), logs, side="right")

@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from common.data.generated import SPLIT_START
 from pricer.generated import catalogue, latents
-from pricer.generated.parameters import DEFECTS, SPLIT_START, BazaarConfig
+from pricer.generated.parameters import DEFECTS, BazaarConfig
 
 COUNT = 20_000
 CONFIG = BazaarConfig()
