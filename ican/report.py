@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from common.reports import figures, page
 from common.training import metric_writer
@@ -76,46 +77,11 @@ def write(
     Returns:
       Path of the page.
     """
-    config, zones = run.config, run.examples.ensemble.zones
-    currency = data.price_unit(run.examples.listings.schema)
+    config = run.config
     counts = {s: len(run.examples.listings.indices(s)) for s in ("train", "test")}
-    pictures = {
-        "curves": (
-            figures.learning_curves(
-                metric_writer.read_panels(workdir, saved_model.PHASE, ("loss", "top3"))
-            ),
-            "Loss and top-3 accuracy over training",
-        ),
-        "confusion": (
-            figures.confusion_matrix(
-                outcome.confusion,
-                zones.names(),
-                true_label=f"actual zone ({currency})",
-                predicted_label=f"predicted zone ({currency})",
-            ),
-            "Test rows by actual and predicted price zone, rows in percent",
-        ),
-        "reliability": (
-            figures.reliability_diagram(
-                outcome.probabilities.max(1),
-                outcome.probabilities.argmax(1) == outcome.labels,
-            ),
-            "Confidence against accuracy, after fitting the temperature",
-        ),
-        "error_by_zone": (
-            figures.band_bars(
-                zones.names(),
-                outcome.zone_male.tolist(),
-                ylabel="mean absolute log error",
-                counts=outcome.zone_counts.tolist(),
-                reference=values["test/male"],
-            ),
-            "Error of the suggested price by price zone",
-        ),
-    }
     shown = {
         name: page.save_picture(figure, workdir / "figures" / f"{name}.png", caption)
-        for name, (figure, caption) in pictures.items()
+        for name, (figure, caption) in _pictures(run, workdir, outcome, values).items()
     }
     sections = [
         page.Section("Training", [shown["curves"]]),
@@ -150,6 +116,48 @@ def write(
         sections,
         config,
     )
+
+
+def _pictures(
+    run: Run, workdir: pathlib.Path, outcome: Outcome, values: Mapping[str, Any]
+) -> dict[str, tuple[Figure, str]]:
+    """{file name: (figure, caption)}."""
+    zones = run.examples.ensemble.zones
+    currency = data.price_unit(run.examples.listings.schema)
+    return {
+        "curves": (
+            figures.learning_curves(
+                metric_writer.read_panels(workdir, saved_model.PHASE, ("loss", "top3"))
+            ),
+            "Loss and top-3 accuracy over training",
+        ),
+        "confusion": (
+            figures.confusion_matrix(
+                outcome.confusion,
+                zones.names(),
+                true_label=f"actual zone ({currency})",
+                predicted_label=f"predicted zone ({currency})",
+            ),
+            "Test rows by actual and predicted price zone, rows in percent",
+        ),
+        "reliability": (
+            figures.reliability_diagram(
+                outcome.probabilities.max(1),
+                outcome.probabilities.argmax(1) == outcome.labels,
+            ),
+            "Confidence against accuracy, after fitting the temperature",
+        ),
+        "error_by_zone": (
+            figures.band_bars(
+                zones.names(),
+                outcome.zone_male.tolist(),
+                ylabel="mean absolute log error",
+                counts=outcome.zone_counts.tolist(),
+                reference=values["test/male"],
+            ),
+            "Error of the suggested price by price zone",
+        ),
+    }
 
 
 def _ratio(ratio: float) -> str:
