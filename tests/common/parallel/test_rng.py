@@ -19,7 +19,7 @@ def test_stream_folds_in_the_first_four_bytes_of_sha256():
 
 def test_the_same_in_another_process():
     code = (
-        "import jax; from common import rng;"
+        "import jax; from common.parallel import rng;"
         "print(jax.random.key_data(rng.at(rng.stream(rng.root(5), 'noise'), 9)).tolist())"
     )
     result = subprocess.run(

@@ -18,8 +18,8 @@ class Failing:
 def test_only_what_orbax_leaves_behind_is_left_out():
     program = (
         "import logging\n"
-        "from common import stray_errors\n"
-        "from tests.common.test_stray_errors import Failing\n"
+        "from common.training import stray_errors\n"
+        "from tests.common.training.test_stray_errors import Failing\n"
         "stray_errors.silence()\n"
         "stray_errors.silence()\n"
         "Failing('Event loop is closed')\n"
