@@ -14,14 +14,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-import hypothesis
 import jax
 from absl import flags
 from hypothesis import HealthCheck, settings
 
-# How long an example takes tells how busy the machine is, not whether code is right.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Grain's worker processes read an absl flag; outside app.run nobody has parsed it.
 flags.FLAGS.mark_as_parsed()

@@ -76,7 +76,7 @@ def test_recovery_on_uneven_edges_needs_the_zone_coordinate():
     assert recovered(unit, 4.0, 20, quantile.coordinate(prices)) == 1.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(2, 24), st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**31 - 1)
 )

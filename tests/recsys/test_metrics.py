@@ -245,7 +245,7 @@ def ranked_users(draw, length=6):
     return users, np.array(seen)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(ranked_users())
 def test_metrics_agree_with_loops(drawn):
     users, seen = drawn

@@ -97,7 +97,7 @@ def leaving_out(items, users, own, cotangent, others):
     return exact(items, users, own, cotangent, others=others, chunk=3)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-1, 7), min_size=18, max_size=18))
 def test_other_users_are_left_out_but_never_the_own(others):
     arrays = draw(rows=3, users=8)

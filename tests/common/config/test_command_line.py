@@ -178,7 +178,7 @@ pieces = st.one_of(
 )  # fmt: skip
 
 
-@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.settings(max_examples=200)
 @hypothesis.given(st.lists(pieces, max_size=12).map(b"".join))
 def test_any_bytes_are_a_flagfile_or_a_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "garbage.flags"
@@ -198,7 +198,7 @@ def test_a_value_that_does_not_print_is_told_in_escapes():
     assert str(caught.value).startswith(r"--model.cells=\x80\u200b: must be")
 
 
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=150)
 @hypothesis.given(
     st.lists(
         st.one_of(

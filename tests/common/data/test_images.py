@@ -55,7 +55,7 @@ def test_orientation_six_turns_the_top_right_corner_to_the_bottom_right():
     assert bright.sum() == 16 * 8
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=60), st.sampled_from([b"", b"II*\0", b"MM\0*"]))
 def test_any_exif_block_is_harmless(noise, order):
     plain = encode(gradient(), "JPEG")
@@ -223,7 +223,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.integers(0, 10**6), st.binary(max_size=4)), max_size=6),

@@ -195,7 +195,7 @@ NAMES = ["0.jpg", "1.jpg|2.jpg", "none.jpg", "", "broken.jpg", "../x", "a\\b.jpg
 PRICES = ["5", "", "-1", "nan", "x"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.sampled_from(NAMES), st.sampled_from(PRICES)),

@@ -15,7 +15,7 @@ def test_weights_by_hand():
     np.testing.assert_allclose(weights, [[0.25, 0.75, 0.0]], rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.floats(-50, 50, width=32), min_size=5, max_size=5),
     st.lists(st.booleans(), min_size=5, max_size=5),

@@ -28,7 +28,7 @@ SHAPES = [(1, 1), (2, 2), (3, 4), (5, 3), (6, 6)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), levels=st.sampled_from([2, 100]))
 def test_equals_loops_with_ties(shape, seed, levels):
     rng = np.random.default_rng(seed)

@@ -177,7 +177,6 @@ SOURCES = {
     "safetensors": safetensors.numpy.save(EXPECTED),
 }
 relaxed = settings(
-    deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

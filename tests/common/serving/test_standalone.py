@@ -86,7 +86,7 @@ record = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(records=st.lists(record, min_size=1, max_size=4))
 def test_records_are_encoded_as_in_training(fitted, records):
     encoder = standalone.AttributeEncoder(json.loads(json.dumps(fitted.to_json())))
@@ -154,7 +154,7 @@ odd = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.none() | details | words | (details | words).map(json.dumps) | odd | st.text()
 )

@@ -41,7 +41,7 @@ def test_devices_add_up():
     assert pair[1].tolist() == [5.0] * 4
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=5, max_size=5

@@ -42,7 +42,7 @@ def check_int8(found, values):
     assert (error <= scale * (0.5 + 1e-5)).all()
 
 
-@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(
     count=st.integers(1, 30),
     width=st.integers(1, 5),

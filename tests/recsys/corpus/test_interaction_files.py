@@ -118,7 +118,7 @@ TIMES = st.one_of(
 )
 
 
-@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(st.lists(TIMES, min_size=1, max_size=20))
 def test_times_against_one_by_one(texts):
     rows = [{"user": "u", "item": "i", "time": text} for text in texts]

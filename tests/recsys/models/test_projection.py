@@ -57,7 +57,7 @@ def in_tiles_of_three(*arrays):
     return value_and_gradients(*arrays, tile=3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), min_size=12, max_size=12))
 def test_any_division_into_tiles(places):
     matrices, _, features, dy = draw(12, 6)

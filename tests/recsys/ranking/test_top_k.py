@@ -144,7 +144,7 @@ def test_equal_items_have_equal_scores_of_any_weights():
     np.testing.assert_allclose(found.scores, plain_lists(catalogue, 3)[1], rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, LEAVES - 1), min_size=ITEMS, max_size=ITEMS),
     st.integers(0, 3),
