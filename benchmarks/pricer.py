@@ -79,7 +79,7 @@ class Training:
         from pricer.config import Config
         from pricer.data import HeadRows
         from pricer.features import Features
-        from pricer.step import Scales, Task
+        from pricer.step import Learner, Scales
 
         rng = np.random.default_rng(1)
         rows, width = store.shape
@@ -87,16 +87,17 @@ class Training:
             Features([store]),
             rng.standard_normal((rows, STATISTICS), np.float32),
             rng.standard_normal(rows),
+            {"train": np.arange(rows)},
         )
         config = configs.replace(Config(), {"train.batch_size": batch})
-        task = Task(config, width, STATISTICS)
+        learner = Learner(config, width, STATISTICS)
         scales = Scales(
             np.full(width, 0.8, np.float32), np.full(width, 0.6, np.float32), 0.0, 1.0
         )
-        self._state = jax.jit(task.init)(scales)
-        self._step = jax.jit(task.step, donate_argnums=0)
+        self._state = jax.jit(learner.init)(scales)
+        self._step = jax.jit(learner.step, donate_argnums=0)
         self._key = jax.random.key(0)
-        self._batches = self._rows.train_batches(np.arange(rows), config.train, 0)
+        self._batches = self._rows.train_batches(config.train, 0)
         self._fixed = jax.device_put(next(self._batches))
 
     def on_stored(self) -> None:

@@ -80,12 +80,13 @@ def find(
         None where no row is in any.
 
     Returns:
-      (similarities float32 [B, k], their places among the items int32 [B, k]).
+      (similarities float32 [B, k], whose they are among the items int32 [B, k]).
     """
-    similarity = place(items, features) @ items.places.astype(jnp.float32).T  # [B, n]
+    similarity = project(items, features) @ items.places.astype(jnp.float32).T  # [B, n]
     if groups is not None:
-        own = (groups[:, None] == items.groups[None]) & (groups[:, None] != NO_GROUP)
-        similarity = jnp.where(own, -2.0, similarity)  # below every cosine
+        in_group = groups[:, None] != NO_GROUP
+        copies = in_group & (groups[:, None] == items.groups[None])
+        similarity = jnp.where(copies, -2.0, similarity)  # below every cosine
     near, rows = lax.top_k(similarity, count)
     return near, rows
 
@@ -126,8 +127,8 @@ def describe(
     return (jnp.stack(columns, axis=1) - items.center[None]) / items.scale[None]
 
 
-def place(items: Comparables, features: jax.Array | np.ndarray) -> jax.Array:
-    """Where features [B, F] lie: float32 [B, D] of length 1."""
+def project(items: Comparables, features: jax.Array | np.ndarray) -> jax.Array:
+    """z of features [B, F]: float32 [B, D] of length 1."""
     z = (jnp.asarray(features, jnp.float32) - items.mean[None]) @ items.projection
     return to_unit_length(z)
 
@@ -192,22 +193,20 @@ def fit(
     )
     done = 0
     for part in features.chunks(rows):
-        items.places[done : done + len(part)] = place(items, part)
+        items.places[done : done + len(part)] = project(items, part)
         done += len(part)
 
     def compare(items: Comparables, batch: Mapping[str, jax.Array]) -> jax.Array:
-        found = find(items, config.count, batch["features"], batch["group"])
-        return describe(items, config.sharpness, *found)
+        near, rows = find(items, config.count, batch["features"], batch["group"])
+        return describe(items, config.sharpness, near, rows)
 
-    look = execution.compile_predict(compare)
-    weights = execution.replicate(items)
     batches = array_batches.eval_batches(
         len(log_prices),
         lambda rows: {"features": features.rows(rows), "group": groups[rows]},
         batch_size=batch_size,
     )
-    parts = [look(weights, execution.put(batch)) for batch in batches]
-    columns = np.concatenate(parts)[: len(log_prices)]
+    compare_all = execution.predict_all(compare)
+    columns = compare_all(execution.replicate(items), batches, len(log_prices))
     center, scale = columns[rows].mean(0), columns[rows].std(0)
     # Below the rounding of float32 a column is as good as constant.
     scale = np.where(scale <= 1e-6 * np.maximum(np.abs(center), 1), 1.0, scale)

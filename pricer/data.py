@@ -1,8 +1,9 @@
 """Listings with sold prices, as the networks and the heads read them."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from pricer.inputs.history import PriceHistory
 from pricer.inputs.labels import Labels
 from pricer.inputs.sales import Sales
 from pricer.inputs.trimming import PriceLimits
+
+Closing: TypeAlias = contextlib.AbstractContextManager[Iterator[Batch]]
 
 
 def load_listings(config: Config) -> Listings:
@@ -55,9 +58,9 @@ class Context(NamedTuple):
     statistics: np.ndarray
     groups: np.ndarray
 
-    def rows(self, places: Any) -> "Context":
+    def rows(self, indices: Any) -> "Context":
         """That of some of the rows; of one, without the axis of rows."""
-        return Context(self.statistics[places], self.groups[places])
+        return Context(self.statistics[indices], self.groups[indices])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """As it stands in a batch."""
@@ -150,9 +153,9 @@ def _statistics(
     config: Config, listings: Listings, log_prices: np.ndarray, train: np.ndarray
 ) -> tuple[PriceHistory, np.ndarray]:
     """What was sold before each row: its own price is never in it."""
-    wanted, frame = config.labels, listings.frame
-    categories = labels.texts(listings, wanted.category, "category")
-    sellers = labels.texts(listings, wanted.seller, "seller")
+    frame = listings.frame
+    categories = labels.texts(listings, config.labels.category, "category")
+    sellers = labels.texts(listings, config.labels.seller, "seller")
     column = listings.schema.time
     times = None if column is None else frame[column].to_numpy(np.float64)
 
@@ -165,7 +168,7 @@ def _statistics(
             " times of sale; statistics of all other sales differ by the row's own"
             " price, and fine pieces would show it: name the time in the schema"
         )
-    history, own = PriceHistory.fit(
+    history, of_train = PriceHistory.fit(
         log_prices[train],
         at(categories, train),
         at(sellers, train),
@@ -178,8 +181,8 @@ def _statistics(
     sales = Sales(
         log_prices[train], at(categories, train), at(sellers, train), at(times, train)
     )
-    statistics = np.empty((len(frame), own.shape[1]), np.float32)
-    statistics[train] = own
+    statistics = np.empty((len(frame), of_train.shape[1]), np.float32)
+    statistics[train] = of_train
     statistics[others] = history.features(
         at(categories, others),
         at(sellers, others),
@@ -198,11 +201,13 @@ class HeadRows:
       features: of all N rows.
       statistics: float32 [N, S], of earlier prices and, behind them, of comparables.
       log_prices: [N].
+      splits: int64 [n], kept rows of "train" and of "validation".
     """
 
     features: Features
     statistics: np.ndarray
     log_prices: np.ndarray
+    splits: Mapping[str, np.ndarray]
 
     def gather(self, rows: np.ndarray) -> Batch:
         """The arrays of some rows."""
@@ -212,23 +217,27 @@ class HeadRows:
             "log_price": self.log_prices[rows].astype(np.float32),
         }
 
-    def train_batches(
-        self, rows: np.ndarray, loop: LoopConfig, start_step: int
-    ) -> Iterator[Batch]:
+    def train_batches(self, loop: LoopConfig, start_step: int) -> Iterator[Batch]:
         """This process' part of the endless training batches from a step on."""
+        rows = self.splits["train"]
         return array_batches.train_batches(
             len(rows),
-            lambda places: self.gather(rows[places]),
+            lambda indices: self.gather(rows[indices]),
             batch_size=loop.batch_size,
             seed=loop.seed,
             start_step=start_step,
             sort=True,  # is read faster
         )
 
-    def eval_batches(self, rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
+    def eval_batches(self, split: str, batch_size: int) -> Closing:
+        """`batches_of` the rows of a split."""
+        return self.batches_of(self.splits[split], batch_size)
+
+    def batches_of(self, rows: np.ndarray, batch_size: int) -> Closing:
         """This process' part of some rows, in order, the last batch padded."""
-        return array_batches.eval_batches(
+        batches = array_batches.eval_batches(
             len(rows),
-            lambda places: self.gather(rows[places]),
+            lambda indices: self.gather(rows[indices]),
             batch_size=batch_size,
         )
+        return contextlib.closing(batches)  # type: ignore[type-var]

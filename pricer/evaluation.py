@@ -31,21 +31,27 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, said: Suggestion, log_prices: np.ndarray, share: float | None, level: float
+        cls,
+        suggestion: Suggestion,
+        log_prices: np.ndarray,
+        share: float | None,
+        level: float,
     ) -> "Calibration":
         """Fits threshold and radius.
 
         Args:
-          said: of the validation rows.
+          suggestion: of the validation rows.
           log_prices: [n].
           share: of items to accept; None to leave the threshold at 0.5.
           level: of the interval.
         """
         threshold = (
-            Threshold() if share is None else Threshold.fit(said.gate_logit, share)
+            Threshold()
+            if share is None
+            else Threshold.fit(suggestion.gate_logit, share)
         )
-        accepted = threshold.accepts(said.gate_logit)
-        residuals = (log_prices - said.log_price)[accepted]
+        accepted = threshold.accepts(suggestion.gate_logit)
+        residuals = (log_prices - suggestion.log_price)[accepted]
         radius = calibration.conformal_radius(residuals, level)
         return cls(threshold, radius, level)
 
@@ -67,8 +73,21 @@ class Calibration:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came out on the whole test split.
+
+    Attributes:
+      suggestion: for each of its rows.
+      calibration: fitted on validation.
+    """
+
+    suggestion: Suggestion
+    calibration: Calibration
+
+
 def measure(
-    said: Suggestion, log_prices: np.ndarray, fitted: Calibration, band: float
+    suggestion: Suggestion, log_prices: np.ndarray, fitted: Calibration, band: float
 ) -> dict[str, float]:
     """Flat metrics of some rows.
 
@@ -77,20 +96,22 @@ def measure(
     "male_at_30" is that of the 30 % with the highest scores.
 
     Args:
-      said: of the rows.
+      suggestion: of the rows.
       log_prices: [n].
       fitted: on validation.
       band: half width in log price of what counts as a good suggestion.
     """
-    errors = np.asarray(log_prices, np.float64) - said.log_price
-    accepted = fitted.threshold.accepts(said.gate_logit)
+    errors = np.asarray(log_prices, np.float64) - suggestion.log_price
+    accepted = fitted.threshold.accepts(suggestion.gate_logit)
     values = {"n": float(len(errors))}
     values |= metrics.accepted_metrics(errors, accepted)
-    at_half = metrics.accepted_metrics(errors, Threshold().accepts(said.gate_logit))
+    at_half = metrics.accepted_metrics(
+        errors, Threshold().accepts(suggestion.gate_logit)
+    )
     whole = metrics.accepted_metrics(errors, np.ones(len(errors), bool))
     values |= {f"{name}_at_half": value for name, value in at_half.items()}
     values |= {f"{name}_all": whole[name] for name in ("male", "rmsle")}
-    curve = RiskCoverage.of(said.gate_logit, np.abs(errors))
+    curve = RiskCoverage.of(suggestion.gate_logit, np.abs(errors))
     best = RiskCoverage.of(-np.abs(errors), np.abs(errors))
     values |= {"aurc": curve.area, "aurc_best": best.area}
     # At equal coverage, for rivals whose thresholds accept other shares.

@@ -14,7 +14,7 @@ from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings
 from common.parallel.execution import Execution
 from pricer.config import Config
-from pricer.networks import Trained
+from pricer.networks import TrainedNetwork
 
 _CHUNK = 4096  # rows read at a time
 
@@ -61,7 +61,7 @@ class Features:
 
 def extract(
     config: Config,
-    trained: Sequence[Trained],
+    networks: Sequence[TrainedNetwork],
     listings: Listings,
     execution: Execution,
 ) -> Features:
@@ -69,7 +69,7 @@ def extract(
 
     Args:
       config: of the run; the stores lie under `config.networks.cache`.
-      trained: the networks.
+      networks: that see the photos, in the order of their vectors.
       listings: all rows; one without a photo has a vector of zeros.
       execution: what to run on.
 
@@ -89,6 +89,6 @@ def extract(
                 execution=execution,
                 name=network.task,
             )
-            for network in trained
+            for network in networks
         ]
     )

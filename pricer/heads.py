@@ -1,22 +1,22 @@
 """Two-stage training of regression and gate on stored features (paper, section 3.4)."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
 
-from common.data import pipeline
 from common.parallel.execution import Execution
-from common.training import checkpointing, metrics, train_loop
+from common.training import checkpointing, train_loop
 from pricer import gate
 from pricer.config import Config
 from pricer.data import HeadRows
 from pricer.model import Suggestion
-from pricer.step import Scales, Task
+from pricer.step import Learner, Scales, State
 
 WARM_UP, JOINT = "warm_up", "joint"
 
@@ -28,22 +28,23 @@ class Heads:
     Attributes:
       config: of the run.
       rows: features, statistics and prices of all rows.
-      train_rows: int64 [n], kept training rows.
-      validation_rows: int64 [m], kept validation rows.
       execution: what to run on.
       identity: what may not change when the run is continued.
     """
 
     config: Config
     rows: HeadRows
-    train_rows: np.ndarray
-    validation_rows: np.ndarray
     execution: Execution
     identity: Mapping[str, Any]
 
-    def task(self, *, warm_up: bool) -> Task:
+    @property
+    def train_rows(self) -> np.ndarray:
+        """Positions int64 [n] of the kept training rows."""
+        return self.rows.splits["train"]
+
+    def learner(self, *, warm_up: bool) -> Learner:
         """The networks in one of the stages."""
-        return Task(
+        return Learner(
             self.config,
             self.rows.features.width,
             self.rows.statistics.shape[1],
@@ -66,30 +67,25 @@ class Heads:
           UserError: see `train_loop.run`.
         """
         scales = self.scales()
-        joint = self.task(warm_up=False)
+        joint = self.learner(warm_up=False)
+        second = self._phase(JOINT, joint, self.config.train.steps)
         if not self.config.warm_up.use:
             beta = self.config.gate.beta or gate.SAFETY * float(scales.price_scale) ** 2
 
-            def begin(scales: Scales) -> Any:
+            def begin(scales: Scales) -> State:
                 return joint.go_on(joint.init(scales), beta)
 
-            return self._run(
-                [self._phase(JOINT, joint, self.config.train.steps, begin)],
-                workdir,
-                scales,
-            )
-        warm = self.task(warm_up=True)
-        first = self._phase(WARM_UP, warm, self.config.warm_up.steps, warm.init)
+            only = dataclasses.replace(second, init=begin)
+            return self._run([only], workdir, scales)
+        warm = self.learner(warm_up=True)
+        first = self._phase(WARM_UP, warm, self.config.warm_up.steps)
         if (checkpointing.latest_step(workdir, WARM_UP) or 0) < first.steps:
             self._run([first], workdir, scales)
         abstract = jax.eval_shape(warm.init, scales)
         best = checkpointing.load_best(workdir, WARM_UP, abstract, self.execution)
         beta = self.config.gate.beta or self._measure_beta(best.state)
-        second = self._phase(
-            JOINT,
-            joint,
-            self.config.train.steps,
-            lambda state: joint.go_on(state, beta),
+        second = dataclasses.replace(
+            second, init=lambda state: joint.go_on(state, beta)
         )
         return self._run([first, second], workdir, scales)
 
@@ -106,31 +102,26 @@ class Heads:
         bins = self.config.statistics.bins
         if not bins or not self.rows.statistics.shape[1]:
             return None
-        places = np.linspace(0, 1, bins + 1)
-        return np.quantile(self.rows.statistics[self.train_rows], places, axis=0).T
+        shares = np.linspace(0, 1, bins + 1)
+        return np.quantile(self.rows.statistics[self.train_rows], shares, axis=0).T
 
-    def see(self, state: Any, rows: np.ndarray) -> Suggestion:
-        """What a state says of some rows: host arrays [n]."""
-        look = self.execution.compile_predict(self.task(warm_up=False).see)
-        size = self.config.train.batch_size
-        parts = [
-            look(state, self.execution.put(batch))
-            for batch in self.rows.eval_batches(rows, size)
-        ]
-        return Suggestion(
-            *(
-                np.concatenate(column)[: len(rows)]
-                for column in zip(*parts, strict=True)
-            )
-        )
+    def predict(self, state: Any, rows: np.ndarray) -> Suggestion:
+        """What a state suggests for some rows: host arrays [n]."""
+        with self.rows.batches_of(rows, self.config.train.batch_size) as batches:
+            suggestion: Suggestion = self._predict(state, batches, len(rows))
+        return suggestion
+
+    @functools.cached_property
+    def _predict(self) -> Callable[..., Any]:
+        return self.execution.predict_all(self.learner(warm_up=False).predict)
 
     def _measure_beta(self, state: Any) -> float:
-        said = self.see(state, self.train_rows)
-        errors = self.rows.log_prices[self.train_rows] - said.log_price
+        suggestion = self.predict(state, self.train_rows)
+        errors = self.rows.log_prices[self.train_rows] - suggestion.log_price
         share = self.config.gate.share
-        found = gate.error_at_quantile(said.gate_logit, errors**2, share)
-        logging.info("squared error at the quantile %g: %g", share, found)
-        return gate.SAFETY * found
+        error = gate.error_at_quantile(suggestion.gate_logit, errors**2, share)
+        logging.info("squared error at the quantile %g: %g", share, error)
+        return gate.SAFETY * error
 
     def _run(
         self, phases: list[train_loop.Phase], workdir: pathlib.Path, scales: Scales
@@ -144,18 +135,8 @@ class Heads:
             start=scales,
         ).state
 
-    def _phase(
-        self, name: str, task: Task, steps: int, init: Callable[[Any], Any]
-    ) -> train_loop.Phase:
-        judge = self.execution.compile_eval(task.judge)
-        loop = self.config.train
-
-        def batches(first_step: int) -> Iterable[Any]:
-            rows = self.rows.train_batches(self.train_rows, loop, first_step)
-            return pipeline.device_prefetch(rows, self.execution.put)
-
-        def evaluate(state: Any) -> dict[str, float]:
-            rows = self.rows.eval_batches(self.validation_rows, loop.batch_size)
-            return metrics.sum_over(judge, state, rows).means()
-
-        return train_loop.Phase(name, steps, init, task.step, batches, evaluate)
+    def _phase(self, name: str, learner: Learner, steps: int) -> train_loop.Phase:
+        loop = dataclasses.replace(self.config.train, steps=steps)
+        return train_loop.supervised_phase(
+            name, learner, self.rows, loop, self.execution
+        )

@@ -43,9 +43,12 @@ def run_evaluate(config: Config, command: Command) -> None:
     examples = data.make_examples(config, listings)
     rows = examples.rows(command.split)
     context = examples.context.rows(rows)
-    said = model.see(listings.frame, listings.source, rows, context).said
+    outputs = model.outputs_of(listings.frame, listings.source, rows, context)
     measured = evaluation.measure(
-        said, examples.log_prices[rows], model.trained.calibration, config.loss.band
+        outputs.suggestion,
+        examples.log_prices[rows],
+        model.trained.calibration,
+        config.loss.band,
     )
     values = {f"{command.split}/{name}": value for name, value in measured.items()}
     workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)

@@ -77,10 +77,10 @@ class Pricer(nn.Module):
           inputs: [B, D].
           train: whether dropout is on, drawn from the rng stream "dropout".
         """
-        said = []
+        outputs = []
         for name in ("regression", "gate"):
             network = Perceptron(
                 self.hidden, self.dropout, self.dtype, self.devices, name=name
             )
-            said.append(network(inputs, train=train))
-        return Suggestion(*said)
+            outputs.append(network(inputs, train=train))
+        return Suggestion(*outputs)

@@ -6,7 +6,7 @@ the items that carry its label.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,19 +24,19 @@ from common.errors import UserError
 from common.parallel.devices import Devices
 from common.parallel.execution import Execution
 from common.parallel.precision import compute_dtype
+from common.parallel.processes import is_first_process
 from common.tables.splits import SPLITS
+from common.training import workdirs
 from common.training.loop_config import LoopConfig
 from common.training.optim import make_optimizer
 from pricer.config import Config
 from pricer.inputs.labels import Labels
 
-Say = Callable[[str], None]
-
 WEIGHTS = "network.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """One trained network.
 
     Attributes:
@@ -57,8 +57,8 @@ def train_network(
     kept: np.ndarray,
     execution: Execution,
     workdir: pathlib.Path,
-) -> Trained:
-    """Trains the network of one task, or goes on with it.
+) -> TrainedNetwork:
+    """Trains the network of one task, or goes on with it, and saves it.
 
     Args:
       config: of the run.
@@ -66,7 +66,7 @@ def train_network(
       listings: all rows.
       kept: bool [N], rows whose price is no outlier; others are not trained on.
       execution: what to run on.
-      workdir: of this network: checkpoints and metrics.jsonl.
+      workdir: of this network; gets network.safetensors and metrics.json.
 
     Raises:
       UserError: no training or validation row carries the label; weights that do not
@@ -75,12 +75,7 @@ def train_network(
     splits = rows_of(labels, listings, kept)
     trainer = Trainer(
         make_learner(config, labels, execution.devices),
-        PhotoRows(
-            listings.source,
-            {"target": labels.target, "known": labels.known},
-            splits,
-            config.photos,
-        ),
+        photo_rows(config, labels, listings, splits),
         make_loop(config),
         execution,
     )
@@ -90,19 +85,23 @@ def train_network(
         identity={"data": listings.fingerprint, "task": labels.task},
         start=starting_weights(config),
     )
-    measured = trainer.evaluate(best, "test") if len(splits["test"]) else {}
+    values = trainer.evaluate(best, "test") if len(splits["test"]) else {}
+    values["n"] = len(splits["test"])
     state = execution.to_host(best)
     variables = {
         "params": state.params["backbone"],
         "batch_stats": state.batch_stats["backbone"],
     }
-    return Trained(labels.task, variables, measured | {"n": len(splits["test"])})
+    if is_first_process():
+        pretrained.save_resnet(workdir / WEIGHTS, config.networks.depth, variables)
+        workdirs.write_metrics(workdir / workdirs.METRICS, values)
+    return TrainedNetwork(labels.task, variables, values)
 
 
 def rows_of(
     labels: Labels, listings: Listings, kept: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The rows that a network learns from and is judged on.
+    """The rows that a network learns from and is evaluated on.
 
     Args:
       labels: of its task.
@@ -130,6 +129,14 @@ def rows_of(
     return splits
 
 
+def photo_rows(
+    config: Config, labels: Labels, listings: Listings, splits: Mapping[str, np.ndarray]
+) -> PhotoRows:
+    """Photos and labels of the rows of a network, see `rows_of`."""
+    arrays = {"target": labels.target, "known": labels.known}
+    return PhotoRows(listings.source, arrays, splits, config.photos)
+
+
 def _with_photo(listings: Listings, rows: np.ndarray) -> np.ndarray:
     """Those of some rows that have a photo."""
     have = [bool(listings.source[int(row)]["images"]) for row in rows]
@@ -143,6 +150,11 @@ def starting_weights(config: Config) -> dict[str, Any]:
     variables = pretrained.resnet_of_depth(
         config.networks.weights, config.networks.depth, "networks.depth"
     )
+    return in_network(variables)
+
+
+def in_network(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Variables of a ResNet as a `PhotoNetwork` holds them."""
     return {name: {"backbone": tree} for name, tree in variables.items()}
 
 

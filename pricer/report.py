@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.config import configs
 from common.data.crops import cut_photos
 from common.reports import figures, page, photo_figures
 from common.training import metric_writer
 from pricer import metrics
+from pricer.evaluation import Outcome
 from pricer.heads import JOINT, WARM_UP
 from pricer.inputs import labels, photo_quality, trimming
 from pricer.metrics import RiskCoverage
-from pricer.run import Outcome, Prepared
+from pricer.run import Run
 
 FILE = "report.html"
 PHOTOS = 12  # of each kind that are shown
@@ -33,7 +33,8 @@ def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
 
     def row(model: str, suffix: str) -> dict[str, Any]:
         names = {title: f"{split}/{name}{suffix}" for name, title in _COLUMNS.items()}
-        return {"": model, **{title: values.get(at) for title, at in names.items()}}
+        cells = {title: values.get(name) for title, name in names.items()}
+        return {"": model, **cells}
 
     rows = [
         row("accepted, calibrated gate", ""),
@@ -51,7 +52,7 @@ def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
 
 
 def write(
-    run: Prepared,
+    run: Run,
     workdir: pathlib.Path,
     outcome: Outcome,
     values: Mapping[str, Any],
@@ -71,15 +72,15 @@ def write(
     """
     config, examples = run.config, run.examples
     rows = examples.rows("test", whole=True)
-    errors = examples.log_prices[rows] - outcome.said.log_price
-    accepted = outcome.calibration.threshold.accepts(outcome.said.gate_logit)
+    errors = examples.log_prices[rows] - outcome.suggestion.log_price
+    accepted = outcome.calibration.threshold.accepts(outcome.suggestion.gate_logit)
     pictures = {
         "curves": (
             figures.learning_curves(_curves(workdir, config.warm_up.use)),
             "Loss and mean absolute log error of accepted items over the stages",
         ),
         "risk_coverage": (
-            _risk_coverage(outcome.said.gate_logit, np.abs(errors)),
+            _risk_coverage(outcome.suggestion.gate_logit, np.abs(errors)),
             "Error of the items that the gate is surest of, by the share that is kept",
         ),
         "accepted": (
@@ -91,10 +92,9 @@ def write(
             "Refused test photos: sold price and reason",
         ),
     }
-    for name, (figure, _) in pictures.items():
-        figures.save(figure, workdir / "figures" / f"{name}.png")
     shown = {
-        name: page.Picture(figure, alt, alt) for name, (figure, alt) in pictures.items()
+        name: page.save_picture(figure, workdir / "figures" / f"{name}.png", caption)
+        for name, (figure, caption) in pictures.items()
     }
     sections = [
         page.Section("Training", [shown["curves"]]),
@@ -105,9 +105,9 @@ def write(
         *_by_class(run, errors, accepted, rows),
         page.Section("Photos", [shown["accepted"], shown["refused"]]),
         page.Section("Networks", [page.Table(_networks(values))]),
-        page.Section("Settings", [page.Code("\n".join(configs.flag_lines(config)))]),
     ]
-    html = page.render_page(
+    return page.write_page(
+        workdir / FILE,
         "pricer: price suggestions from photos",
         f"{values['train/n']:,} training and {values['test/n']:,.0f} test rows without"
         f" outliers; {values['train/trimmed']:,} training rows trimmed,"
@@ -118,13 +118,11 @@ def write(
             caption="Mean absolute and root mean square error of the log price",
         ),
         sections,
+        config,
     )
-    path = workdir / FILE
-    path.write_text(html, encoding="utf-8")
-    return path
 
 
-def _about_inputs(run: Prepared) -> str:
+def _about_inputs(run: Run) -> str:
     """What regression and gate see beside the features."""
     config, history = run.config, run.examples.history
     seen = "no statistics of the prices sold before"
@@ -157,13 +155,9 @@ def _about_gate(values: Mapping[str, Any]) -> str:
 def _curves(workdir: pathlib.Path, warm_up: bool) -> dict[str, dict[str, Any]]:
     panels = {}
     for phase in (WARM_UP, JOINT) if warm_up else (JOINT,):
-        curves = metric_writer.read_curves(workdir, phase)
-        for name in ("loss", "male"):
-            panels[f"{name}, {phase.replace('_', '-')}"] = {
-                split: curves[f"{split}/{name}"]
-                for split in ("train", "validation")
-                if f"{split}/{name}" in curves
-            }
+        curves = metric_writer.read_panels(workdir, phase, ("loss", "male"))
+        for name, panel in curves.items():
+            panels[f"{name}, {phase.replace('_', '-')}"] = panel
     return panels
 
 
@@ -185,7 +179,7 @@ def _risk_coverage(scores: np.ndarray, risks: np.ndarray) -> Figure:
 
 
 def _by_class(
-    run: Prepared, errors: np.ndarray, accepted: np.ndarray, rows: np.ndarray
+    run: Run, errors: np.ndarray, accepted: np.ndarray, rows: np.ndarray
 ) -> list[page.Section]:
     """Errors by class, where the data has such a column."""
     config, listings = run.config, run.examples.listings
@@ -198,18 +192,18 @@ def _by_class(
     table = [
         {
             "class": name,
-            "items": int(found["n"]),
-            "accepted": found["acceptance"],
-            "MALE": found["male"],
-            "RMSLE": found["rmsle"],
+            "items": int(values["n"]),
+            "accepted": values["acceptance"],
+            "MALE": values["male"],
+            "RMSLE": values["rmsle"],
         }
-        for name, found in metrics.by_class(errors, accepted, names).items()
+        for name, values in metrics.by_class(errors, accepted, names).items()
     ]
     return [page.Section("By class", [page.Table(table)])]
 
 
 def _gallery(
-    run: Prepared,
+    run: Run,
     outcome: Outcome,
     rows: np.ndarray,
     chosen: np.ndarray,
@@ -217,17 +211,17 @@ def _gallery(
 ) -> Figure:
     """Some photos of the test split, with prices or reasons."""
     examples, transform = run.examples, run.config.prices.transform
-    places = np.flatnonzero(chosen)[:PHOTOS]
-    suggested = trimming.from_log_prices(outcome.said.log_price, transform)
+    suggested = trimming.from_log_prices(outcome.suggestion.log_price, transform)
+    accepted = outcome.calibration.threshold.accepts(outcome.suggestion.gate_logit)
     photos, titles = [], []
-    for place in places:
-        row = int(rows[place])
+    for index in np.flatnonzero(chosen)[:PHOTOS]:
+        row = int(rows[index])
         images = examples.listings.source[row]["images"]
         photo = cut_photos(images, run.config.photos, None)[0][0]
         photos.append(photo)
         sold = f"sold {examples.prices[row]:,.0f}"
-        if outcome.calibration.threshold.accepts(outcome.said.gate_logit)[place]:
-            titles.append(f"{sold}\nsuggested {suggested[place]:,.0f}")
+        if accepted[index]:
+            titles.append(f"{sold}\nsuggested {suggested[index]:,.0f}")
         else:
             codes = photo_quality.reason_codes(photo_quality.measure(photo), quality)
             titles.append(f"{sold}\n{', '.join(codes) or 'too little to see'}")

@@ -2,35 +2,24 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import jax
 import numpy as np
 
-from common import pretrained
 from common.parallel.execution import Execution, make_execution
-from common.training import workdirs
-from pricer import (
-    comparables,
-    data,
-    features,
-    networks,
-)
+from common.training.workdirs import Say
+from pricer import comparables, data, features, networks
 from pricer.comparables import Comparables
 from pricer.config import TASKS, Config
 from pricer.data import Examples, HeadRows
-from pricer.evaluation import Calibration
 from pricer.heads import Heads
 from pricer.inputs import labels
 from pricer.inputs.labels import Labels
-from pricer.model import Suggestion
-from pricer.networks import Trained as TrainedNetwork
-
-Say = Callable[[str], None]
+from pricer.networks import TrainedNetwork
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class Run:
     """A run whose features are there.
 
     Attributes:
@@ -50,7 +39,7 @@ class Prepared:
     heads: Heads
 
 
-def prepare(config: Config, folder: pathlib.Path, say: Say) -> Prepared:
+def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
     """Opens the data, trains the networks that are not there yet, extracts features.
 
     Args:
@@ -65,11 +54,8 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Prepared:
     execution.check_batch(config.train.batch_size)
     execution.check_batch(config.networks.batch_size)
     examples = data.make_examples(config, data.load_listings(config))
-    found = []
-    for wanted in wanted_labels(config, examples):
-        say(f"network for {wanted.task}: {int(wanted.usable.sum()):,} labelled rows")
-        found.append(train_network(config, wanted, examples, execution, folder))
-    stored = features.extract(config, found, examples.listings, execution)
+    trained = train_networks(config, examples, execution, folder, say)
+    stored = features.extract(config, trained, examples.listings, execution)
     statistics, compared = examples.context.statistics, None
     if config.comparables.count:
         say(f"comparing {len(statistics):,} photos with those of training")
@@ -85,60 +71,56 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Prepared:
         statistics = np.concatenate([statistics, columns], axis=1)
     heads = Heads(
         config,
-        HeadRows(stored, statistics, examples.log_prices),
-        examples.rows("train"),
-        examples.rows("validation"),
+        HeadRows(
+            stored,
+            statistics,
+            examples.log_prices,
+            {split: examples.rows(split) for split in ("train", "validation")},
+        ),
         execution,
         {
             "data": examples.listings.fingerprint,
             "features": [store.key["weights"] for store in stored.stores],
         },
     )
-    return Prepared(config, execution, examples, found, compared, heads)
+    return Run(config, execution, examples, trained, compared, heads)
 
 
-def wanted_labels(config: Config, examples: Examples) -> list[Labels]:
+def labels_to_learn(config: Config, examples: Examples) -> list[Labels]:
     """What the networks of a run learn: four tasks, or the price alone."""
     if config.model.features == "multiple":
         return [examples.labels[task] for task in TASKS if task in examples.labels]
     return [labels.price_labels(examples.log_prices, examples.rows("train"))]
 
 
-def train_network(
+def train_networks(
     config: Config,
-    wanted: Labels,
     examples: Examples,
     execution: Execution,
     folder: pathlib.Path,
-) -> TrainedNetwork:
-    """Trains one network and saves it; reads it where that is done.
+    say: Say,
+) -> list[TrainedNetwork]:
+    """Trains the networks of a run one after another; reads those that are done.
 
     Args:
       config: of the run.
-      wanted: what the network learns.
       examples: rows.
       execution: what to run on.
-      folder: of the networks; gets <task>/network.safetensors and metrics.json.
+      folder: gets <task>/ of each, see `networks.train_network`.
+      say: prints a line of progress.
     """
-    workdir = folder / wanted.task
-    found = networks.train_network(
-        config, wanted, examples.listings, examples.kept, execution, workdir
-    )
-    if jax.process_index() == 0:
-        path = workdir / networks.WEIGHTS
-        pretrained.save_resnet(path, config.networks.depth, found.variables)
-        workdirs.write_metrics(workdir / workdirs.METRICS, found.metrics)
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What came out on the whole test split.
-
-    Attributes:
-      said: of each of its rows.
-      calibration: fitted on validation.
-    """
-
-    said: Suggestion
-    calibration: Calibration
+    trained = []
+    for learnt in labels_to_learn(config, examples):
+        task, labelled = learnt.task, int(learnt.usable.sum())
+        say(f"network for {task}: {labelled:,} labelled rows")
+        trained.append(
+            networks.train_network(
+                config,
+                learnt,
+                examples.listings,
+                examples.kept,
+                execution,
+                folder / task,
+            )
+        )
+    return trained

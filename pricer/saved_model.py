@@ -10,7 +10,7 @@ workdir/comparables.npz                    training items to compare with, if an
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,6 @@ import numpy as np
 
 from common import pretrained
 from common.backbone.extraction import photo_vectors
-from common.errors import UserError
 from common.parallel.devices import SINGLE, Devices
 from common.tables import schema as schemas
 from common.tables.schema import Schema
@@ -33,8 +32,7 @@ from pricer.inputs.history import PriceHistory
 from pricer.inputs.photo_quality import Limits
 from pricer.inputs.trimming import PriceLimits
 from pricer.model import Suggestion
-from pricer.networks import Trained as TrainedNetwork
-from pricer.step import Scales, State, Task
+from pricer.step import Learner, Scales, State
 
 FILE = "model.json"
 EXAMPLES = "examples.npz"
@@ -42,23 +40,23 @@ COMPARABLES = "comparables.npz"
 NETWORKS = "networks"
 
 
-class Seen(NamedTuple):
-    """What is seen in a batch of photos, on device or host.
+class Outputs(NamedTuple):
+    """What comes out for a batch of photos, on device or host.
 
     Attributes:
-      said: the suggestions.
+      suggestion: of price and gate.
       vectors: [B, F], standardised features of length 1.
       alike: int32 [B, k], the most alike items among the comparables, the nearest
         first; k = 0 without comparables.
     """
 
-    said: Suggestion
+    suggestion: Suggestion
     vectors: Any
     alike: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Examples:
+class AcceptedItems:
     """Accepted training items that a refused one can be compared with.
 
     Attributes:
@@ -95,19 +93,19 @@ class Compared:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
+class SavedModel:
     """A trained pricer with everything around it.
 
     Attributes:
       config: of the run.
       state: regression and gate, on the host; without optimizer.
-      networks: {task: variables} in the order of the features.
+      networks: {task: variables of its ResNet} in the order of the features.
       schema: of the listings.
       history: statistics of the training prices.
       limits: beyond which a training price was an outlier.
       calibration: threshold of the gate, radius of the interval.
       quality: what the photos that it can price look like.
-      examples: accepted training items.
+      accepted: training items to point at.
       compared: training items that photos are compared with, if any.
     """
 
@@ -119,26 +117,26 @@ class Trained:
     limits: PriceLimits
     calibration: Calibration
     quality: Limits
-    examples: Examples
+    accepted: AcceptedItems
     compared: Compared | None
 
     @property
     def weights(self) -> dict[str, Any]:
-        """What `see` computes with."""
+        """What `predict` computes with."""
         # No dict: jax sorts the keys of one, and the order is that of the features.
         return {
-            "networks": tuple(self.networks.values()),
+            "networks": tuple(map(networks.in_network, self.networks.values())),
             "heads": self.state,
             "comparables": self.compared.items if self.compared else None,
         }
 
-    def see(
+    def predict(
         self, weights: Any, batch: Mapping[str, Any], devices: Devices = SINGLE
-    ) -> Seen:
+    ) -> Outputs:
         """What is suggested for photos: a pure function.
 
         Args:
-          weights: see there.
+          weights: as the property has them.
           batch: "photos" uint8 [B, M, H, W, 3], "photo_mask" [B, M], "statistics"
             float32 [B, S] of earlier prices; "group" int32 [B] where rows may be
             training items, see `comparables.find`.
@@ -158,15 +156,17 @@ class Trained:
         statistics = batch["statistics"]
         alike = jnp.zeros((statistics.shape[0], 0), jnp.int32)
         if (items := weights["comparables"]) is not None:
-            wanted = self.config.comparables
+            config = self.config.comparables
             near, alike = comparables.find(
-                items, wanted.count, vectors, batch.get("group")
+                items, config.count, vectors, batch.get("group")
             )
-            columns = comparables.describe(items, wanted.sharpness, near, alike)
+            columns = comparables.describe(items, config.sharpness, near, alike)
             statistics = jnp.concatenate([statistics, columns], axis=1)
-        task = Task(self.config, vectors.shape[1], statistics.shape[1], False, devices)
-        said = task.see(head, {"features": vectors, "statistics": statistics})
-        return Seen(said, unit_features(vectors, head.scales), alike)
+        widths = vectors.shape[1], statistics.shape[1]
+        learner = Learner(self.config, *widths, warm_up=False, devices=devices)
+        inputs = {"features": vectors, "statistics": statistics}
+        suggestion = learner.predict(head, inputs)
+        return Outputs(suggestion, unit_features(vectors, head.scales), alike)
 
 
 def unit_features(vectors: Any, scales: Scales) -> jax.Array:
@@ -177,42 +177,26 @@ def unit_features(vectors: Any, scales: Scales) -> jax.Array:
     return comparables.to_unit_length(standard)
 
 
-def save(
-    workdir: pathlib.Path,
-    config: Config,
-    trained: Sequence[TrainedNetwork],
-    schema: Schema,
-    history: PriceHistory,
-    limits: PriceLimits,
-    calibration: Calibration,
-    quality: Limits,
-    examples: Examples,
-    compared: Compared | None,
-) -> None:
-    """Writes all that stands beside the checkpoints."""
-    for network in trained:
-        folder = workdir / NETWORKS / network.task
-        folder.mkdir(parents=True, exist_ok=True)
-        pretrained.save_resnet(
-            folder / networks.WEIGHTS, config.networks.depth, network.variables
-        )
+def save(workdir: pathlib.Path, model: SavedModel) -> None:
+    """Writes all that stands beside checkpoints and networks."""
+    accepted, compared = model.accepted, model.compared
     with open(workdir / EXAMPLES, "wb") as file:
-        np.savez(file, ids=examples.ids.astype(str), features=examples.features)
+        np.savez(file, ids=accepted.ids.astype(str), features=accepted.features)
     if compared is not None:
         with open(workdir / COMPARABLES, "wb") as file:
             np.savez(file, ids=compared.ids.astype(str), **compared.items._asdict())
     contents = {
-        "schema": json.loads(schemas.dumps(schema)),
-        "networks": [network.task for network in trained],
-        "history": history.to_json(),
-        "limits": limits.to_json(),
-        "calibration": calibration.to_json(),
-        "quality": quality.to_json(),
+        "schema": json.loads(schemas.dumps(model.schema)),
+        "networks": list(model.networks),
+        "history": model.history.to_json(),
+        "limits": model.limits.to_json(),
+        "calibration": model.calibration.to_json(),
+        "quality": model.quality.to_json(),
     }
     workdirs.write_signed(workdir / FILE, contents)
 
 
-def load(workdir: pathlib.Path, config: Config) -> Trained:
+def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     """Reads a trained pricer.
 
     Args:
@@ -223,7 +207,7 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
       UserError: where the folder holds no trained model, or a damaged one.
     """
     path = workdir / FILE
-    try:
+    with workdirs.reading(path):
         contents = workdirs.read_signed(path)
         schema = schemas.loads(json.dumps(contents["schema"]))
         fitted = (
@@ -234,34 +218,17 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         )
         tasks = [str(task) for task in contents["networks"]]
         saved = workdirs.read_arrays(workdir / EXAMPLES)
-        examples = Examples(saved["ids"], saved["features"])
+        accepted = AcceptedItems(saved["ids"], saved["features"])
         compared = None
         if config.comparables.count:
             saved = workdirs.read_arrays(workdir / COMPARABLES)
             compared = Compared(saved.pop("ids"), Comparables(**saved))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename} is missing: run --mode=train there to its end first"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path} is damaged ({error}); train again") from None
     variables = {}
     for task in tasks:
         file = workdir / NETWORKS / task / networks.WEIGHTS
         _, variables[task] = pretrained.resnet_from_torch(file)
-    wrapped = {
-        task: {name: {"backbone": tree} for name, tree in found.items()}
-        for task, found in variables.items()
-    }
-    return Trained(
-        config,
-        _load_state(workdir),
-        wrapped,
-        schema,
-        *fitted,
-        examples,
-        compared,
-    )
+    state = _load_state(workdir)
+    return SavedModel(config, state, variables, schema, *fitted, accepted, compared)
 
 
 def _load_state(workdir: pathlib.Path) -> State:
@@ -272,12 +239,3 @@ def _load_state(workdir: pathlib.Path) -> State:
         arrays["beta"],
         None,
     )
-
-
-Look = Callable[[Any, Any], Any]
-
-
-def see_rows(look: Look, weights: Any, batches: Iterable[Any], rows: int) -> Seen:
-    """Runs a compiled `Trained.see` over padded batches: host arrays of `rows` rows."""
-    parts = [look(weights, batch) for batch in batches]
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:rows], *parts)

@@ -61,7 +61,7 @@ class State(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Learner:
     """Regression and gate in one stage of their training.
 
     Attributes:
@@ -120,40 +120,40 @@ class Task:
         params = optax.apply_updates(state.params, updates)
         return state._replace(params=params, optimizer=optimizer), pairs
 
-    def judge(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
+    def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """Loss and errors of a padded batch, as sums over its real rows."""
         return self._pairs(state, batch)
 
-    def see(
+    def predict(
         self, state: State, batch: Batch, key: jax.Array | None = None
     ) -> Suggestion:
         """Log price and gate logit of every row; with a key, as dropout leaves them."""
         scales = state.scales
         inputs = self._inputs(scales, batch["features"], batch["statistics"])
-        said: Any = self.network.apply(
+        outputs: Any = self.network.apply(
             {"params": state.params},
             inputs,
             train=key is not None,
             rngs=None if key is None else {"dropout": key},
         )
-        log_price = scales.price_mean + scales.price_scale * said.log_price
-        return Suggestion(log_price, said.gate_logit)
+        log_price = scales.price_mean + scales.price_scale * outputs.log_price
+        return Suggestion(log_price, outputs.gate_logit)
 
     def _pairs(
         self, state: State, batch: Batch, key: jax.Array | None = None
     ) -> dict[str, metrics.Pair]:
         """Loss, acceptance and errors of the global batch."""
         mask = batch.get("mask")
-        said = self.see(state, batch, key)
-        errors = batch["log_price"] - said.log_price  # [B]
+        outputs = self.predict(state, batch, key)
+        errors = batch["log_price"] - outputs.log_price  # [B]
         absolute = jnp.abs(errors)
-        accepted = (said.gate_logit >= 0).astype(errors.dtype)
+        accepted = (outputs.gate_logit >= 0).astype(errors.dtype)
 
         def mean(values: jax.Array) -> metrics.Pair:
             return metrics.weighted(values, mask, self.devices)
 
         return {
-            "loss": self._loss(state, errors, said.gate_logit, mask),
+            "loss": self._loss(state, errors, outputs.gate_logit, mask),
             "acceptance": mean(accepted),
             "male_all": mean(absolute),
             "male": (mean(absolute * accepted)[0], mean(accepted)[0]),

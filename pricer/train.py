@@ -4,25 +4,23 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 
 from common.data.images import decode
 from common.parallel import processes
+from common.parallel.processes import is_first_process
 from common.training import loop_config, workdirs
-from pricer import (
-    evaluation,
-    report,
-    saved_model,
-)
+from common.training.workdirs import Record, Say
+from pricer import evaluation, report, saved_model
 from pricer import metrics as measures
 from pricer.config import Config
 from pricer.data import Examples
-from pricer.evaluation import Calibration
+from pricer.evaluation import Calibration, Outcome
 from pricer.generated import bazaar
 from pricer.inputs import photo_quality, trimming
-from pricer.run import Outcome, Prepared, Say, prepare
+from pricer.run import Run, prepare
+from pricer.saved_model import AcceptedItems, Compared, SavedModel
 
 PREDICTIONS = "predictions_test.csv"
 DESCRIBED = 2000  # accepted training photos that others are held against
@@ -61,44 +59,42 @@ def train_and_evaluate(
     """
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
-    if jax.process_index() == 0:
-        workdirs.start_record(workdir, "pricer", config, FREE)
-    run = prepare(config, workdir / saved_model.NETWORKS, say)
-    state, values, outcome = train_heads(run, workdir, say)
-    save(run, workdir, state, values, outcome)
-    if jax.process_index() == 0:
-        # Last: it says that the run has ended.
-        workdirs.write_metrics(workdir / workdirs.METRICS, values)
+    with workdirs.recording(workdir, "pricer", config, FREE) as record:
+        run = prepare(config, workdir / saved_model.NETWORKS, say)
+        state, values, outcome = train_heads(run, record, say)
+        save(run, workdir, state, values, outcome)
+        record.finish(values)
     return values
 
 
 def train_heads(
-    run: Prepared, workdir: pathlib.Path, say: Say
+    run: Run, record: Record, say: Say
 ) -> tuple[Any, dict[str, Any], Outcome]:
     """Trains the heads of a prepared run and evaluates them.
 
     Args:
       run: with features and statistics.
-      workdir: of the run; its record has been started.
+      record: of its workdir.
       say: prints a line of progress.
 
     Returns:
       (state, contents of metrics.json, outcome).
     """
     gate = run.config.gate
-    state = run.heads.train(workdir)
-    values, outcome = judge(run, state)
+    record.add_data(run.examples.listings.fingerprint)
+    state = run.heads.train(record.workdir)
+    values, outcome = evaluate(run, state)
     if gate.constraint != "variance":  # which says nothing of shares
         accepted = values["validation/acceptance_at_half"]
         if line := evaluation.warning(gate.share, accepted):
             say(line)
-    if jax.process_index() == 0:
-        write_predictions(workdir / PREDICTIONS, run, outcome)
+    if is_first_process():
+        write_predictions(record.workdir / PREDICTIONS, run, outcome)
     return state, values, outcome
 
 
 def save(
-    run: Prepared,
+    run: Run,
     workdir: pathlib.Path,
     state: Any,
     values: dict[str, Any],
@@ -113,28 +109,30 @@ def save(
       values: contents of metrics.json.
       outcome: on the test split.
     """
-    quality, like = describe_accepted(run, state, outcome.calibration)
+    examples = run.examples
+    quality, accepted = describe_accepted(run, state, outcome.calibration)
     compared = None
     if run.comparables is not None:
-        ids = name_rows(run.examples, run.examples.rows("train"))
-        compared = saved_model.Compared(ids, run.comparables)
-    if jax.process_index() == 0:
-        saved_model.save(
-            workdir,
-            run.config,
-            run.networks,
-            run.examples.listings.schema,
-            run.examples.history,
-            run.examples.limits,
-            outcome.calibration,
-            quality,
-            like,
-            compared,
-        )
+        ids = name_rows(examples, examples.rows("train"))
+        compared = Compared(ids, run.comparables)
+    model = SavedModel(
+        run.config,
+        run.execution.to_host(state)._replace(optimizer=None),
+        {network.task: network.variables for network in run.networks},
+        examples.listings.schema,
+        examples.history,
+        examples.limits,
+        outcome.calibration,
+        quality,
+        accepted,
+        compared,
+    )
+    if is_first_process():
+        saved_model.save(workdir, model)
         report.write(run, workdir, outcome, values, quality)
 
 
-def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:
+def evaluate(run: Run, state: Any) -> tuple[dict[str, Any], Outcome]:
     """Calibrates on validation, measures validation and test.
 
     The test rows are measured without outliers ("test/…"), as the paper's test set
@@ -146,22 +144,22 @@ def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:
         "test": examples.rows("test"),
         "test_whole": examples.rows("test", whole=True),
     }
-    said = {split: run.heads.see(state, found) for split, found in rows.items()}
-    prices = {split: examples.log_prices[found] for split, found in rows.items()}
+    suggestions = {s: run.heads.predict(state, index) for s, index in rows.items()}
+    prices = {split: examples.log_prices[index] for split, index in rows.items()}
     share = None if config.gate.constraint == "threshold" else config.gate.share
     fitted = Calibration.fit(
-        said["validation"], prices["validation"], share, config.interval
+        suggestions["validation"], prices["validation"], share, config.interval
     )
     values: dict[str, Any] = {}
     for split in rows:
         measured = evaluation.measure(
-            said[split], prices[split], fitted, config.loss.band
+            suggestions[split], prices[split], fitted, config.loss.band
         )
         values |= {f"{split}/{name}": value for name, value in measured.items()}
     values |= _baselines(examples, rows)
     if not config.data.path:
         readable = _readable(config, examples, rows["test"])
-        scores = said["test"].gate_logit
+        scores = suggestions["test"].gate_logit
         values["test/gate_auc"] = measures.area_under_roc(scores, readable)
     for network in run.networks:
         for name, value in network.metrics.items():
@@ -171,16 +169,17 @@ def judge(run: Prepared, state: Any) -> tuple[dict[str, Any], Outcome]:
         len(examples.rows("train", whole=True)) - values["train/n"]
     )
     values["rejected"] = examples.listings.rejected
-    return values, Outcome(said["test_whole"], fitted)
+    return values, Outcome(suggestions["test_whole"], fitted)
 
 
 def describe_accepted(
-    run: Prepared, state: Any, fitted: Calibration
-) -> tuple[photo_quality.Limits, saved_model.Examples]:
+    run: Run, state: Any, fitted: Calibration
+) -> tuple[photo_quality.Limits, AcceptedItems]:
     """What accepted training photos look like, and some of them to point at."""
     examples = run.examples
     rows = examples.rows("train")
-    accepted = rows[fitted.threshold.accepts(run.heads.see(state, rows).gate_logit)]
+    scores = run.heads.predict(state, rows).gate_logit
+    accepted = rows[fitted.threshold.accepts(scores)]
     if not len(accepted):
         accepted = rows  # no gate to speak of
     rng = np.random.default_rng(run.config.train.seed)
@@ -194,12 +193,8 @@ def describe_accepted(
     vectors = saved_model.unit_features(
         run.heads.rows.features.rows(some), run.heads.scales()
     )
-    return (
-        photo_quality.Limits.fit(measured),
-        saved_model.Examples(
-            name_rows(examples, some), np.asarray(vectors, np.float16)
-        ),
-    )
+    items = AcceptedItems(name_rows(examples, some), np.asarray(vectors, np.float16))
+    return photo_quality.Limits.fit(measured), items
 
 
 def name_rows(examples: Examples, rows: np.ndarray) -> np.ndarray:
@@ -216,8 +211,8 @@ def _baselines(examples: Examples, rows: Mapping[str, np.ndarray]) -> dict[str, 
     test = rows["test"]
     values = {"test/median_male": float(np.mean(np.abs(prices[test] - median)))}
     if "category" in examples.labels:
-        found = examples.labels["category"]
-        target = np.where(found.known, found.target, -1)
+        category = examples.labels["category"]
+        target = np.where(category.known, category.target, -1)
         medians = pd.Series(prices[train]).groupby(target[train]).median()
         medians = medians.drop(-1, errors="ignore")  # no category of its own
         guess = pd.Series(target[test]).map(medians).fillna(median).to_numpy()
@@ -232,18 +227,20 @@ def _readable(config: Config, examples: Examples, rows: np.ndarray) -> np.ndarra
     return bazaar.truth(config.bazaar, numbers)["readable"]
 
 
-def write_predictions(path: pathlib.Path, run: Prepared, outcome: Outcome) -> None:
+def write_predictions(path: pathlib.Path, run: Run, outcome: Outcome) -> None:
     """Writes what was suggested for each test row, and whether it was accepted."""
-    examples, said = run.examples, outcome.said
+    examples, suggestion = run.examples, outcome.suggestion
     rows = examples.rows("test", whole=True)
     transform = run.config.prices.transform
     table = pd.DataFrame(
         {
             "row": rows,
             "price": examples.prices[rows],
-            "suggested_price": trimming.from_log_prices(said.log_price, transform),
-            "gate": said.gate_logit,
-            "accepted": outcome.calibration.threshold.accepts(said.gate_logit),
+            "suggested_price": trimming.from_log_prices(
+                suggestion.log_price, transform
+            ),
+            "gate": suggestion.gate_logit,
+            "accepted": outcome.calibration.threshold.accepts(suggestion.gate_logit),
             "outlier": ~examples.kept[rows],
         }
     )

@@ -118,11 +118,12 @@ class Claim:
     Attributes:
       text: what is claimed.
       better: rows that are said to be better, by name.
-      worse: rows that are said to be worse.
+      worse: rows that are said to be worse; () where `bar` is to be beaten.
       metric: of both.
       of_worse: metric of `worse`, where it is another one.
       lower: whether a low figure is good.
       than_any: whether `better` is said to beat the best of `worse`, not their mean.
+      bar: figure that counts in the place of `worse`.
     """
 
     text: str
@@ -132,6 +133,7 @@ class Claim:
     of_worse: str = ""
     lower: bool = False
     than_any: bool = False
+    bar: float = math.nan
 
     def verdict(self, results: Results) -> claims.Verdict | None:
         """What becomes of it; None where a row or its metric is not there.
@@ -147,6 +149,7 @@ class Claim:
         sign = -1.0 if self.lower else 1.0
         better = [figures_of(results[name], self.metric) for name in self.better]
         rivals = [figures_of(results[name], of_worse) for name in self.worse]
+        rivals = rivals or [[self.bar] * len(better[0])]
         worse = sign * np.array(rivals)  # [rows, seeds]
         worse = worse[worse.mean(1).argmax()] if self.than_any else worse.mean(0)
         return claims.verdict_on(self.text, sign * np.mean(better, axis=0), worse)

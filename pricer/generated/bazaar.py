@@ -138,12 +138,12 @@ def _draw(
     return drawing.draw(items, index, config.pixels, rng)
 
 
-def truth(config: BazaarConfig, wanted: np.ndarray) -> dict[str, np.ndarray]:
+def truth(config: BazaarConfig, numbers: np.ndarray) -> dict[str, np.ndarray]:
     """What no model is told about the items with these numbers.
 
     Args:
       config: of the data set.
-      wanted: [N] numbers, as in the column `item`.
+      numbers: [N] numbers, as in the column `item`.
 
     Returns:
       {"readable"}: whether the photo has none of the defects; {"blur", "darkness",
@@ -151,7 +151,7 @@ def truth(config: BazaarConfig, wanted: np.ndarray) -> dict[str, np.ndarray]:
       rounding; {"expected_error"}: least mean absolute error of the log price, given
       what the photo shows and the category, the seller and the day; [N] each.
     """
-    return _truth(config, latents.sample(config, wanted))
+    return _truth(config, latents.sample(config, numbers))
 
 
 def _truth(config: BazaarConfig, items: latents.Items) -> dict[str, np.ndarray]:

@@ -62,14 +62,14 @@ def draw(items: Items, row: int, pixels: int, rng: np.random.Generator) -> np.nd
       items: as sampled.
       row: of the item in `items`.
       pixels: side of the photo.
-      rng: for what is worth nothing: place, backdrop, other things, grain.
+      rng: for what is worth nothing: placement, backdrop, other things, grain.
 
     Returns:
       uint8 [pixels, pixels, 3].
     """
     # One count of numbers for all photos, so that no defect moves another's.
     numbers = np.split(rng.random(sum(_LENGTHS)), _SPOTS)
-    place, backdrop, light, cover, occluder, things, wear = numbers
+    placement, backdrop, light, cover, occluder, things, wear = numbers
     scale = max(2, -(-_SMALLEST_CANVAS // pixels))
     size = pixels * scale
     looks = items.looks[row]
@@ -78,24 +78,26 @@ def draw(items: Items, row: int, pixels: int, rng: np.random.Generator) -> np.nd
     brush = ImageDraw.Draw(image)
     paint_things(brush, size, looks, cluttered, things.reshape(THINGS, THING_DRAWS))
     reach = 0.46 if cluttered else 0.07
-    x, y = 0.5 + reach * (place[:2] - 0.5)
-    frame = Frame(x * size, y * size, float(looks.size) * size, 0.5 * (place[2] - 0.5))
+    x, y = 0.5 + reach * (placement[:2] - 0.5)
+    frame = Frame(
+        x * size, y * size, float(looks.size) * size, 0.5 * (placement[2] - 0.5)
+    )
     if looks.cover:
-        _paint_bare(image, frame, items, row, 0.85 * _body_factor(place))
+        _paint_bare(image, frame, items, row, 0.85 * _body_factor(placement))
         paint_cover(brush, frame, int(looks.cover), cover)
     elif cluttered:
         # Too far away for anything on it.
-        _paint_bare(image, frame, items, row, _body_factor(place))
+        _paint_bare(image, frame, items, row, _body_factor(placement))
     else:
-        _paint_item(image, frame, items, row, place, wear)
+        _paint_item(image, frame, items, row, placement, wear)
     if cluttered:
         paint_occluder(brush, frame, int(items.category[row]), occluder)
     return photograph(image.reduce(scale), looks, light, rng)
 
 
-def _body_factor(place: np.ndarray) -> float:
+def _body_factor(placement: np.ndarray) -> float:
     """How much lighter than its colour an item is."""
-    return 0.92 + 0.14 * float(place[3])
+    return 0.92 + 0.14 * float(placement[3])
 
 
 def _body_colour(items: Items, row: int, factor: float) -> Colour:
@@ -136,27 +138,27 @@ def _paint_item(
     frame: Frame,
     items: Items,
     row: int,
-    place: np.ndarray,
+    placement: np.ndarray,
     wear: np.ndarray,
 ) -> None:
     """The item from its front, with all that tells its price."""
     category = int(items.category[row])
     mask = _mask(image.size, frame, category)
     _paint_shadow(image, mask, frame)
-    body = _body_colour(items, row, _body_factor(place))
+    body = _body_colour(items, row, _body_factor(placement))
     pattern = catalogue.MATERIAL_PATTERN[items.item_class[row], items.material[row]]
     body, ink = _dyes(body, int(pattern))
     brush = ImageDraw.Draw(image)
     paint_parts(brush, frame, category, body)
-    own = mask.point(_OWN)
+    tinted = mask.point(_OWN)
     if pattern:
         period = max(2, round(_PERIOD * frame.size))
         threads = fabric(int(pattern), period, image.size[0] + period)
-        left, top = (int(value * period) for value in place[4:6])
-        cut = threads.crop((left, top, left + own.size[0], top + own.size[1]))
-        image.paste(ink, (0, 0), ImageChops.multiply(own, cut.point(_THREADS)))
+        left, top = (int(value * period) for value in placement[4:6])
+        cut = threads.crop((left, top, left + tinted.size[0], top + tinted.size[1]))
+        image.paste(ink, (0, 0), ImageChops.multiply(tinted, cut.point(_THREADS)))
     if items.condition[row]:
-        _paint_wear(image, own, frame, int(items.condition[row]), body, wear)
+        _paint_wear(image, tinted, frame, int(items.condition[row]), body, wear)
     outline = SILHOUETTES[category]
     paint_mark(brush, frame, outline.mark, int(items.brand[row]))
     grade, pack = int(items.grade[row]), bool(items.pack[row])
@@ -176,7 +178,7 @@ def _dyes(colour: Colour, pattern: int) -> tuple[Colour, Colour]:
 
 def _paint_wear(
     image: Image.Image,
-    own: Image.Image,
+    tinted: Image.Image,
     frame: Frame,
     condition: int,
     body: Colour,
@@ -187,4 +189,4 @@ def _paint_wear(
     dark, light = (ImageDraw.Draw(mask) for mask in masks)
     paint_wear(dark, light, frame, condition, chances.reshape(-1, WEAR_DRAWS))
     for mask, colour in zip(masks, wear_colours(body), strict=True):
-        image.paste(colour, (0, 0), ImageChops.multiply(own, mask))
+        image.paste(colour, (0, 0), ImageChops.multiply(tinted, mask))

@@ -196,11 +196,11 @@ def sample(config: BazaarConfig, numbers: np.ndarray) -> Items:
     )
 
 
-def _days(numbers: np.ndarray, place: np.ndarray) -> np.ndarray:
+def _days(numbers: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Days of sale: anywhere in the time of the split that the number belongs to."""
     spans = np.array([SPLIT_DAYS[split] for split in SPLITS])  # [3, 2]
     first, last = spans[np.asarray(numbers) // SPLIT_STEP].T
-    return first + (last - first) * place
+    return first + (last - first) * share
 
 
 def _draw_listing(

@@ -101,12 +101,12 @@ def _paint_thing(
 
 def tone_colours(body: Colour) -> dict[str, Colour]:
     """Colours of a silhouette's tones for a colour of the item."""
-    own = {
+    varying = {
         "body": body,
         "shade": shade([value + 8 for value in body], 0.72),
         "light": shade([value + 20 for value in body], 1.3),
     }
-    return own | FIXED
+    return varying | FIXED
 
 
 def paint_parts(

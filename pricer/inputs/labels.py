@@ -66,28 +66,28 @@ def make_labels(listings: Listings, config: LabelsConfig) -> dict[str, Labels]:
     Raises:
       UserError: a name that the schema lacks; no task at all.
     """
-    wanted = {
+    names_of = {
         "category": [config.category],
         "brand": [config.brand],
         "attribute": config.attribute,
         "specification": config.specification,
     }
-    found = {}
+    by_task = {}
     for task in TASKS:
-        names = [name for name in wanted[task] if name]
+        names = [name for name in names_of[task] if name]
         if not names:
             continue
         attributes = [find(listings.schema, name, task) for name in names]
         labels = _encode(task, attributes, listings, config.min_count)
         if labels is not None:
-            found[task] = labels
-    if not found:
+            by_task[task] = labels
+    if not by_task:
         raise UserError(
             "no task has two classes with --labels.min_count="
             f"{config.min_count} training rows or more; lower it, or name other"
             " attributes with --labels.category=NAME and so on"
         )
-    return found
+    return by_task
 
 
 def find(schema: Schema, name: str, task: str) -> Attribute:
@@ -195,13 +195,13 @@ def _several_of(
     encoded = encoders.encode(frame)
     names: list[str] = []
     targets, known = [], []
-    for attribute, place in encoders.spec().slices():
+    for attribute, columns in encoders.spec().slices():
         (vocabulary,) = (v for v in vocabularies if v.attribute.name == attribute.name)
         count = len(vocabulary.categories)
         if attribute.kind == "set":
-            hot = encoded["sets"][:, place] > 0  # [N, 2 + k]
+            hot = encoded["sets"][:, columns] > 0  # [N, 2 + k]
         else:
-            ids = encoded["categorical"][:, place.start]
+            ids = encoded["categorical"][:, columns.start]
             hot = ids[:, None] == np.arange(RESERVED + count)
         prefix = f"{attribute.name}: " if len(vocabularies) > 1 else ""
         names += [prefix + name for name in vocabulary.categories]

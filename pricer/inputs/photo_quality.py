@@ -152,9 +152,9 @@ def _contrast(colours: np.ndarray) -> float:
     rest = colours.reshape(-1, 3)  # [P, 3]
     rest = rest - np.full(len(rest), 1 / len(rest), np.float32) @ rest
     variance = np.einsum("pc,pc->", rest, rest) / len(rest)
-    places = np.indices(colours.shape[:2], np.float32).reshape(2, -1)  # [2, P]
-    for place in places - places.mean(1, keepdims=True):
-        variance -= np.sum((place @ rest) ** 2) / max(place @ place, 1) / len(rest)
+    axes = np.indices(colours.shape[:2], np.float32).reshape(2, -1)  # [2, P]
+    for axis in axes - axes.mean(1, keepdims=True):
+        variance -= np.sum((axis @ rest) ** 2) / max(axis @ axis, 1) / len(rest)
     return float(np.sqrt(max(variance, 0.0)))  # rounding may leave less than zero
 
 
@@ -322,15 +322,15 @@ def reason_codes(measures: Measures, limits: Limits) -> tuple[str, ...]:
     Returns:
       Keys of `TEXTS`; empty if no limit is passed.
     """
-    found = {}
+    severity = {}
     for code, limit in limits.by_code.items():
         rule = _RULES[code]
         value = getattr(measures, rule.measure)
         if value < limit.limit if rule.low_is_bad else value > limit.limit:
-            found[code] = abs(value - limit.median) / limit.spread
-    if "blank" in found:
-        found = {k: v for k, v in found.items() if k not in _NEEDS_CONTENT}
-    return tuple(sorted(found, key=lambda code: -found[code]))
+            severity[code] = abs(value - limit.median) / limit.spread
+    if "blank" in severity:
+        severity = {k: v for k, v in severity.items() if k not in _NEEDS_CONTENT}
+    return tuple(sorted(severity, key=lambda code: -severity[code]))
 
 
 def reasons(measures: Measures, limits: Limits) -> tuple[str, ...]:

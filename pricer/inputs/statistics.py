@@ -55,13 +55,13 @@ class GroupTable:
           counts: int64 [n], 0 for such a group.
         """
         codes, names = encode(keys)
-        place = np.append(self._index.get_indexer(pd.Index(names, dtype=object)), -1)
-        place = place[codes]  # a missing key has code -1, the last entry
-        known = place >= 0
+        rows = np.append(self._index.get_indexer(pd.Index(names, dtype=object)), -1)
+        rows = rows[codes]  # a missing key has code -1, the last entry
+        known = rows >= 0
         statistics = np.full((len(codes), STATISTICS), np.nan)
-        statistics[known] = self.statistics[place[known]]
+        statistics[known] = self.statistics[rows[known]]
         counts = np.zeros(len(codes), np.int64)
-        counts[known] = self.counts[place[known]]
+        counts[known] = self.counts[rows[known]]
         return statistics, counts
 
     @functools.cached_property
@@ -108,12 +108,12 @@ def encode(keys: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     if not isinstance(keys, (pd.Series, np.ndarray)):
         # Inferring a type would make floats of whole numbers with a None among them.
         keys = pd.Series(list(keys), dtype=object)
-    found, uniques = pd.factorize(keys)
+    factors, uniques = pd.factorize(keys)
     texts = [str(unique) for unique in uniques]
     names = tuple(sorted(set(texts)))
     index = {name: code for code, name in enumerate(names)}
     codes = np.array([*(index[text] for text in texts), -1], np.int64)
-    return codes[found], names  # a missing key has place -1, the last entry
+    return codes[factors], names  # a missing key has factor -1, the last entry
 
 
 def summary(log_prices: np.ndarray) -> np.ndarray:
@@ -199,10 +199,10 @@ class _Groups:
     """Rows sorted by group and price.
 
     Attributes:
-      order: int64 [N] row at each place.
-      start: int64 [N] first place of the group at each place.
-      sizes: int64 [N] rows of the group at each place.
-      starts: int64 [G] first place of each group.
+      order: int64 [N] row at each position.
+      start: int64 [N] first position of the group at each position.
+      sizes: int64 [N] rows of the group at each position.
+      starts: int64 [G] first position of each group.
     """
 
     def __init__(self, codes: np.ndarray, log_prices: np.ndarray):
@@ -216,26 +216,26 @@ class _Groups:
         sums = np.add.reduceat(self._values, self.starts) if len(codes) else lengths
         self._sums = np.repeat(sums, lengths)
 
-    def statistics(self, places: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        """Statistics of the groups at some places, one row of each left out.
+    def statistics(self, positions: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        """Statistics of the groups at some positions, one row of each left out.
 
         Args:
-          places: int64 [n].
+          positions: int64 [n].
           removed: int64 [n] rank within its group of the row to leave out; from the
             group's size on none is.
 
         Returns:
           float64 [n, 4], NaN where no row is left.
         """
-        start, sizes = self.start[places], self.sizes[places]
+        start, sizes = self.start[positions], self.sizes[positions]
         out = removed < sizes
         left = sizes - out
         kept = np.maximum(left, 1)
 
         def ranked(rank: np.ndarray) -> np.ndarray:
             # Only a group with no row left can point past the end.
-            place = start + rank + (rank >= removed)
-            return self._values[np.minimum(place, len(self._values) - 1)]
+            index = start + rank + (rank >= removed)
+            return self._values[np.minimum(index, len(self._values) - 1)]
 
         columns = []
         for quartile in QUARTILES:
@@ -243,8 +243,8 @@ class _Groups:
             low = np.floor(position).astype(np.int64)
             below, above = ranked(low), ranked(np.minimum(low + 1, kept - 1))
             columns.append(below + (above - below) * (position - low))
-        own = np.where(out, self._values[start + np.where(out, removed, 0)], 0.0)
-        columns.append((self._sums[places] - own) / kept)
+        price = np.where(out, self._values[start + np.where(out, removed, 0)], 0.0)
+        columns.append((self._sums[positions] - price) / kept)
         return np.where((left > 0)[:, None], np.stack(columns, axis=1), np.nan)
 
 
@@ -256,5 +256,5 @@ def _changes(values: np.ndarray) -> np.ndarray:
 
 
 def _last_true(flags: np.ndarray) -> np.ndarray:
-    """Place of the last True up to each place."""
+    """Position of the last True up to each position."""
     return np.maximum.accumulate(np.where(flags, np.arange(len(flags)), 0))

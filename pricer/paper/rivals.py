@@ -45,23 +45,19 @@ def columns_of(heads: Heads, test: np.ndarray) -> Columns:
       heads: with features, statistics and rows.
       test: rows to measure.
     """
-    splits = {
-        "train": heads.train_rows,
-        "validation": heads.validation_rows,
-        "test": test,
-    }
+    splits = {**heads.rows.splits, "test": test}
     ends = np.cumsum([0, *map(len, splits.values())])
     source = heads.rows
     width = source.features.width if heads.config.model.inputs == "all" else 0
     values = np.empty((ends[-1], width + source.statistics.shape[1]), np.float32)
-    places = {}
+    positions = {}
     for start, end, (split, rows) in zip(ends, ends[1:], splits.items(), strict=False):
         if width:
             values[start:end, :width] = source.features.rows(rows)
         values[start:end, width:] = source.statistics[rows]
-        places[split] = np.arange(start, end)
-    wanted = np.concatenate(list(splits.values()))
-    return Columns(values, source.log_prices[wanted], places)
+        positions[split] = np.arange(start, end)
+    log_prices = source.log_prices[np.concatenate(list(splits.values()))]
+    return Columns(values, log_prices, positions)
 
 
 def search(
@@ -113,14 +109,14 @@ def evaluate(
     )
     doubt = _fit(columns, errors, known, settings, seed)
 
-    def see(split: str) -> Suggestion:
+    def suggest(split: str) -> Suggestion:
         values = columns.values[rows[split]]
         return Suggestion(price.predict(values), -doubt.predict(values))
 
     fitted = Calibration.fit(
-        see("validation"), prices[rows["validation"]], share, level
+        suggest("validation"), prices[rows["validation"]], share, level
     )
-    measured = evaluation.measure(see("test"), prices[rows["test"]], fitted, band)
+    measured = evaluation.measure(suggest("test"), prices[rows["test"]], fitted, band)
     # The paper's threshold means nothing here.
     return {
         f"test/{name}": value
@@ -135,13 +131,13 @@ def _unseen_predictions(
     """Log prices [n] of training rows by boosters without them; 0 for other rows."""
     train = columns.rows["train"]
     fold = np.random.default_rng(seed).permutation(len(train)) % FOLDS
-    found = np.zeros(len(columns.log_prices))
+    predictions = np.zeros(len(columns.log_prices))
     for number in range(FOLDS):
         rows = {**columns.rows, "train": train[fold != number]}
         booster = _fit(columns, columns.log_prices, rows, settings, seed)
         out = train[fold == number]
-        found[out] = booster.predict(columns.values[out])
-    return found
+        predictions[out] = booster.predict(columns.values[out])
+    return predictions
 
 
 def _fit(

@@ -5,44 +5,27 @@ the most alike photos add.
 Which switch of the built-in bazaar must undo which claim is told in `pricer.generated.bazaar`.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from common.config import configs
-from common.errors import UserError
-from common.reports import claims, result_tables
+from common.reports import paper_rows
+from common.reports.paper_rows import Claim
 from pricer.config import Config
 from pricer.evaluation import COVERAGES
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(paper_rows.Row):
     """One row of the tables.
 
-    Attributes:
-      name: short, for flags and folders: "p50".
-      title: in words.
-      tables: names of the tables it stands in.
-      changes: knobs by dotted name.
-      paper: its share accepted in percent, MALE, RMSLE; () where it has none.
-      boosting: whether it is gradient boosting, see `pricer.paper.rivals`.
+    `paper` holds its share accepted in percent, MALE and RMSLE; `rival` is "boosting"
+    for gradient boosting, see `pricer.paper.rivals`.
     """
-
-    name: str
-    title: str
-    tables: tuple[str, ...]
-    changes: Mapping[str, Any]
-    paper: tuple[float, ...] = ()
-    boosting: bool = False
 
     def apply(self, config: Config, seed: int) -> Config:
         """The config of one run of this row."""
-        changes = {**self.changes, "train.seed": seed}
-        config = configs.replace(config, changes)
+        config = super().apply(config, seed)
         if not config.warm_up.use:
             # As many steps as the two stages together.
             steps = config.warm_up.steps + config.train.steps
@@ -64,7 +47,7 @@ def _percentile(percent: int, paper: tuple[float, float, float]) -> Row:
         tables += ("table4", "table5", "statistics", "comparables")
     if percent in COVERAGES:
         tables += ("rivals",)
-    return Row(f"p{percent}", f"percentile {percent} %", tables, changes, paper)
+    return Row(f"p{percent}", f"percentile {percent} %", changes, tables, paper)
 
 
 def _threshold(percent: int, paper: tuple[float, float, float]) -> Row:
@@ -72,7 +55,7 @@ def _threshold(percent: int, paper: tuple[float, float, float]) -> Row:
     tables: tuple[str, ...] = ("table3",)
     if percent == 50:
         tables += ("table4", "table5")
-    return Row(f"e{percent}", f"threshold 0.{percent // 10}", tables, changes, paper)
+    return Row(f"e{percent}", f"threshold 0.{percent // 10}", changes, tables, paper)
 
 
 def _variant(
@@ -86,8 +69,8 @@ def _variant(
     return Row(
         f"{row.name}_{suffix}",
         f"{row.title}, {words}",
-        (table,),
         {**row.changes, **changes},
+        (table,),
         paper,
     )
 
@@ -125,8 +108,8 @@ ROWS = (
         # Without either there might be nothing left to see.
         {"comparables.count": 0, "model.inputs": "all"},
     ),
-    Row("variance", "predicted variance", ("rivals",), _VARIANCE),
-    Row("boosting", "boosting, predicted error", ("rivals",), {}, boosting=True),
+    Row("variance", "predicted variance", _VARIANCE, ("rivals",)),
+    Row("boosting", "boosting, predicted error", {}, ("rivals",), rival="boosting"),
 )
 
 OF_THE_PAPER = ("table2", "table3", "table4", "table5")
@@ -142,115 +125,81 @@ TITLES = {
 }
 
 
-def choose_rows(names: Sequence[str], config: Config) -> tuple[Row, ...]:
-    """Rows by name, in the order of the tables.
+def choose_rows(names: Sequence[str], config: Config) -> tuple[paper_rows.Row, ...]:
+    """Rows by name, in the order of the tables. See `paper_rows.choose_rows`.
 
     Args:
       names: of rows; () for all that make sense with the config: gradient boosting is
         left out, for it takes long, and what is about sellers or comparables where
         there are none.
       config: of the runs.
-
-    Raises:
-      UserError: for a name that no row has; for boosting alone.
     """
-    result_tables.check_rows(names, [row.name for row in ROWS])
-    if names:
-        chosen = tuple(row for row in ROWS if row.name in names)
-        if all(row.boosting for row in chosen):
-            raise UserError("--reproduce.rows: name a row to hold boosting against")
-        return chosen
     senseless = {
         "p50_no_seller": not config.labels.seller,
         "p50_no_comparables": not config.comparables.count,
     }
-    return tuple(r for r in ROWS if not r.boosting and not senseless.get(r.name))
-
-
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
-
-
-def verdicts(results: Results) -> list[claims.Verdict]:
-    """Judges every claim whose rows are all there.
-
-    Args:
-      results: {name of a row: metrics of each seed, in one order}.
-    """
-    judged = []
-    for row in ROWS:
-        if "table2" not in row.tables or row.name not in results:
-            continue
-        judged.append(
-            claims.verdict_on(
-                f"accepted items have a lower error than all ({row.name})",
-                _figures(results, row.name, "test/male_all"),
-                _figures(results, row.name, "test/male"),
-            )
-        )
-    for kind, word in (("p", "larger share"), ("e", "larger threshold")):
-        for low, high in itertools.pairwise(PERCENTILES):
-            judged += _less(
-                results,
-                f"a {word} has a larger error ({kind}{low} < {kind}{high})",
-                f"{kind}{low}",
-                f"{kind}{high}",
-            )
-    for kind in ("p50", "e50"):
-        judged += _less(
-            results,
-            f"four networks give better features than one ({kind})",
-            kind,
-            f"{kind}_single",
-        )
-        judged += _less(results, f"the warm-up helps ({kind})", kind, f"{kind}_cold")
-    judged += _less(results, "prices of the seller help", "p50", "p50_no_seller")
-    judged += _less(results, "comparables help", "p50", "p50_no_comparables")
-    return judged + _against_rivals(results) + _against_truth(results)
-
-
-def _against_rivals(results: Results) -> list[claims.Verdict]:
-    """That the gate has a lower error than its rivals where as much is accepted."""
-    judged = []
-    for share in COVERAGES:
-        row, name = f"p{share}", f"test/male_at_{share}"
-        rivals = [
-            # What is accepted at random has the error of all, on the average.
-            ("a random choice", "variance", "test/male_all"),
-            ("predicted variance", "variance", name),
-            ("boosting", "boosting", name),
-        ]
-        for rival, other, theirs in rivals:
-            if row in results and other in results:
-                figures = _figures(results, other, theirs), _figures(results, row, name)
-                judged.append(
-                    claims.verdict_on(f"the gate beats {rival} at {share} %", *figures)
-                )
-    return judged
-
-
-def _against_truth(results: Results) -> list[claims.Verdict]:
-    """That the gate finds the bad photos, where they are known."""
-    return [
-        claims.verdict_on(
-            f"the gate ranks good photos first, AUC above {LEAST_AUC:g} ({name})",
-            _figures(results, name, "test/gate_auc"),
-            [LEAST_AUC] * len(results[name]),
-        )
-        for name in ("p30", "p50", "p70")
-        if "test/gate_auc" in (results.get(name) or [{}])[0]
-    ]
+    return paper_rows.choose_rows(
+        ROWS, names, lambda row: not row.rival and not senseless.get(row.name)
+    )
 
 
 def _less(
-    results: Results, claim: str, better: str, worse: str
-) -> list[claims.Verdict]:
-    """That one row's MALE on accepted items is lower than another's."""
-    if better not in results or worse not in results:
-        return []
-    figures = [_figures(results, name, "test/male") for name in (worse, better)]
-    return [claims.verdict_on(claim, *figures)]
+    text: str, better: str, worse: str, name: str = "male", of: str = ""
+) -> Claim:
+    """That a row's error is lower than another's: `name`, held against `of`."""
+    of_worse = f"test/{of}" if of else ""
+    return Claim(text, (better,), (worse,), f"test/{name}", of_worse, lower=True)
 
 
-def _figures(results: Results, row: str, name: str) -> list[float]:
-    """A metric of each seed; NaN where it is not finite."""
-    return [np.nan if run[name] is None else run[name] for run in results[row]]
+# What is accepted at random has the error of all, on the average.
+_RIVALS = (
+    ("a random choice", "variance", "male_all"),
+    ("predicted variance", "variance", ""),
+    ("boosting", "boosting", ""),
+)
+
+CLAIMS = (
+    *(
+        _less(
+            f"accepted items have a lower error than all ({row})",
+            row,
+            row,
+            of="male_all",
+        )
+        for row in (f"p{percent}" for percent in PERCENTILES)
+    ),
+    *(
+        _less(
+            f"a larger {word} has a larger error ({kind}{low} < {kind}{high})",
+            f"{kind}{low}",
+            f"{kind}{high}",
+        )
+        for kind, word in (("p", "share"), ("e", "threshold"))
+        for low, high in itertools.pairwise(PERCENTILES)
+    ),
+    *(
+        _less(f"{text} ({row})", row, f"{row}_{suffix}")
+        for row in ("p50", "e50")
+        for text, suffix in (
+            ("four networks give better features than one", "single"),
+            ("the warm-up helps", "cold"),
+        )
+    ),
+    _less("prices of the seller help", "p50", "p50_no_seller"),
+    _less("comparables help", "p50", "p50_no_comparables"),
+    *(
+        _less(f"the gate beats {rival} at {k} %", f"p{k}", row, f"male_at_{k}", of)
+        for k in COVERAGES
+        for rival, row, of in _RIVALS
+    ),
+    *(
+        Claim(
+            f"the gate ranks good photos first, AUC above {LEAST_AUC:g} ({row})",
+            (row,),
+            (),
+            "test/gate_auc",
+            bar=LEAST_AUC,
+        )
+        for row in ("p30", "p50", "p70")
+    ),
+)

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from common.backbone.data import PhotoRows
 from common.backbone.extraction import load_photos, photo_vectors
 from common.data.ingest import describe
 from common.layers import resnet
@@ -26,8 +25,8 @@ from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.inputs import labels, sales, trimming
 from pricer.inputs.labels import Labels
-from pricer.run import wanted_labels
-from pricer.step import Scales, Task
+from pricer.run import labels_to_learn
+from pricer.step import Learner, Scales
 
 FILE = "check.html"
 NAMED = 8  # left-out classes that are named
@@ -37,8 +36,8 @@ Part = tuple[dict[str, Any], Section]  # what the summary says of it, and the re
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """A run before its first network.
+class Plan:
+    """What a run will train on, before its first network.
 
     Attributes:
       config: of the run.
@@ -57,7 +56,7 @@ class Prepared:
     rows: Mapping[str, Mapping[str, np.ndarray]]
 
 
-def prepare(config: Config) -> Prepared:
+def prepare(config: Config) -> Plan:
     """Opens the data and reads all photos.
 
     Raises:
@@ -68,12 +67,11 @@ def prepare(config: Config) -> Prepared:
     execution.check_batch(config.networks.batch_size)
     examples = data.make_examples(config, data.load_listings(config))
     photos = data_checks.hash_photos(examples.listings)
-    wanted = wanted_labels(config, examples)
+    learnt = labels_to_learn(config, examples)
     rows = {
-        found.task: networks.rows_of(found, examples.listings, examples.kept)
-        for found in wanted
+        x.task: networks.rows_of(x, examples.listings, examples.kept) for x in learnt
     }
-    return Prepared(config, execution, examples, photos, wanted, rows)
+    return Plan(config, execution, examples, photos, learnt, rows)
 
 
 def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
@@ -90,16 +88,16 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     Raises:
       UserError: whatever the user can mend.
     """
-    run = prepare(config)
+    plan = prepare(config)
     say("measuring a few steps")
-    listings = run.examples.listings
+    listings = plan.examples.listings
     show = (count_rows, describe_networks, describe_statistics, count_leaks, measure)
-    parts = [part(run) for part in show]
-    found = {name: value for part, _ in parts for name, value in part.items()}
-    summary = [{"": name, "found": value} for name, value in found.items()]
+    parts = [part(plan) for part in show]
+    values = {name: value for part, _ in parts for name, value in part.items()}
+    summary = [{"": name, "found": value} for name, value in values.items()]
     notes = [
         *data_checks.list_files(listings),
-        *data_checks.warn_of_disk(size_stores(run)[1]["bytes"], config.networks.cache),
+        *data_checks.warn_of_disk(size_stores(plan)[1]["bytes"], config.networks.cache),
     ]
     attributes = data_checks.describe_attributes(listings)
     sections = [
@@ -119,11 +117,11 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
 
 
-def count_rows(run: Prepared) -> Part:
+def count_rows(plan: Plan) -> Part:
     """Rows of each split, without a photo and beyond the price limits."""
-    examples, limits = run.examples, run.examples.limits
+    examples, limits = plan.examples, plan.examples.limits
     table: list[dict[str, Any]] = []
-    bare = np.array([not hashes for hashes in run.photos], bool)
+    bare = np.array([not hashes for hashes in plan.photos], bool)
     for split in SPLITS:
         rows = examples.rows(split, whole=True)
         prices = examples.log_prices[rows]
@@ -146,17 +144,17 @@ def count_rows(run: Prepared) -> Part:
         "rows beyond the price limits": total["rows"] - total["within them"],
     }
     table.append({"split": "all", **total})
-    return summary, Section("Rows and prices", [page.Table(table), draw_prices(run)])
+    return summary, Section("Rows and prices", [page.Table(table), draw_prices(plan)])
 
 
-def draw_prices(run: Prepared) -> page.Picture:
+def draw_prices(plan: Plan) -> page.Picture:
     """Histogram of all prices in the logarithm, with the limits."""
-    target, limits = run.examples.listings.schema.target, run.examples.limits
+    target, limits = plan.examples.listings.schema.target, plan.examples.limits
     unit = target.currency if target and target.currency else "price"
-    figure = figures.histogram(run.examples.prices.tolist(), xlabel=unit, log=True)
+    figure = figures.histogram(plan.examples.prices.tolist(), xlabel=unit, log=True)
     text = "No prices are left out as outliers (--prices.trim=0)."
     if limits.share:
-        transform = run.config.prices.transform
+        transform = plan.config.prices.transform
         ends = trimming.from_log_prices([limits.low, limits.high], transform).tolist()
         for end in ends:
             figure.axes[0].axvline(end, color=figures.COLOURS[1], linestyle="--")
@@ -168,23 +166,23 @@ def draw_prices(run: Prepared) -> page.Picture:
     return page.Picture(figure, "Histogram of all prices, logarithmic", text)
 
 
-def describe_networks(run: Prepared) -> Part:
+def describe_networks(plan: Plan) -> Part:
     """What each network learns, from how many rows, and what is left out."""
-    config, listings = run.config, run.examples.listings
+    config, listings = plan.config, plan.examples.listings
     kinds = {"one": "one class", "several": "a set", "price": "the price"}
     least = config.labels.min_count
-    there = {
-        found.task: {
-            "learns": kinds[found.kind],
-            "classes": len(found.names) or None,
-            **{split: len(rows) for split, rows in run.rows[found.task].items()},
+    learnt = {
+        x.task: {
+            "learns": kinds[x.kind],
+            "classes": len(x.names) or None,
+            **{split: len(rows) for split, rows in plan.rows[x.task].items()},
         }
-        for found in run.networks
+        for x in plan.networks
     }
     train_rows = listings.frame.iloc[listings.indices("train")]
     table = []
-    for task in TASKS if config.model.features == "multiple" else there:
-        row = {"network": task, **there.get(task, {"learns": "nothing: no attribute"})}
+    for task in TASKS if config.model.features == "multiple" else learnt:
+        row = {"network": task, **learnt.get(task, {"learns": "nothing: no attribute"})}
         given = getattr(config.labels, task, "")
         names = [given] if isinstance(given, str) else given
         if any(names):
@@ -192,7 +190,7 @@ def describe_networks(run: Prepared) -> Part:
             rare = labels.find_rare(train_rows, read, least)
             more = [f"and {len(rare) - NAMED:,} more"] if len(rare) > NAMED else []
             row |= {"rare": len(rare), "such as": ", ".join(rare[:NAMED] + more)}
-            if task not in there:
+            if task not in learnt:
                 row["learns"] = "nothing: too few classes are left"
         table.append(row)
     columns = ["network", "learns", "classes", *SPLITS, "rare", "such as"]
@@ -200,16 +198,16 @@ def describe_networks(run: Prepared) -> Part:
         f"Rows with label and photo. Rare: classes of under {least} training rows."
     )
     shown = page.Table(table, columns, caption)
-    return {"networks": len(run.networks)}, Section("Networks", [shown])
+    return {"networks": len(plan.networks)}, Section("Networks", [shown])
 
 
-def describe_statistics(run: Prepared) -> Part:
+def describe_statistics(plan: Plan) -> Part:
     """Which statistics of prices sold before there are, and who takes the overall ones.
 
     Counted are validation and test rows within the price limits, against the training
     rows within them.
     """
-    config, examples, title = run.config, run.examples, "Statistics of earlier prices"
+    config, examples, title = plan.config, plan.examples, "Statistics of earlier prices"
     count = config.comparables.count
     alike = page.Text(
         f"Comparables: the prices of the {count:,} most alike training photos."
@@ -263,91 +261,91 @@ def _about_times(examples: Examples, times: np.ndarray | None) -> str:
     )
 
 
-def count_leaks(run: Prepared) -> Part:
+def count_leaks(plan: Plan) -> Part:
     """Rows of validation and test with a near-copy in training."""
-    table = data_checks.count_leaks(run.examples.listings, run.photos)
+    table = data_checks.count_leaks(plan.examples.listings, plan.photos)
     summary = {
         f"test rows whose {what} is in training": table[-1][f"{what} in training"]
         for what in ("text", "photo")
     }
-    group = run.examples.listings.schema.group
+    group = plan.examples.listings.schema.group
     caption = "" if group else "The schema names no group: no text is compared."
     return summary, Section("Leaks", [page.Table(table, caption=caption)])
 
 
-def measure(run: Prepared) -> Part:
+def measure(plan: Plan) -> Part:
     """Parameters, bytes, times and memory, by running a few steps of each kind."""
-    network, look, heads = measure_network(run), measure_look(run), measure_heads(run)
-    stores = size_stores(run)
+    network, heads = measure_network(plan), measure_heads(plan)
+    extraction = measure_extraction(plan)
+    stores = size_stores(plan)
     needed, free = (row["bytes"] for row in stores[1:])
     summary = {
         "features on disk, MiB": needed / MIB,
         "free for them, MiB": free / MIB,
-        f"parameters of the network for {run.networks[0].task}": network.parameters,
+        f"parameters of the network for {plan.networks[0].task}": network.parameters,
         "parameters of the heads": heads.parameters,
         "seconds a step of a network, data included": network.seconds,
-        **estimate_minutes(run, network.seconds, look, heads.seconds),
+        **estimate_minutes(plan, network.seconds, extraction, heads.seconds),
         "peak memory, GiB": data_checks.peak_memory(),
     }
     text = (
-        f"The times on top: every network as that for {run.networks[0].task}, with its"
+        f"The times on top: every network as that for {plan.networks[0].task}, with its"
         " evaluations; the heads without theirs, on features in memory."
     )
     return summary, Section("Disk and time", [page.Table(stores), page.Text(text)])
 
 
-def size_stores(run: Prepared) -> list[dict[str, Any]]:
+def size_stores(plan: Plan) -> list[dict[str, Any]]:
     """Bytes of the feature stores (float16), and what is free where they are to lie."""
-    count, rows = len(run.networks), len(run.photos)
-    width = resnet.width(run.config.networks.depth)
+    count, rows = len(plan.networks), len(plan.photos)
+    width = resnet.width(plan.config.networks.depth)
     sizes = {"of one network": width, f"of all {count}": count * width}
     table = [
         {"features": name, "rows": rows, "width": wide, "bytes": rows * wide * 2}
         for name, wide in sizes.items()
     ]
-    free = data_checks.free_bytes(run.config.networks.cache)
-    return [*table, {"features": f"free in {run.config.networks.cache}", "bytes": free}]
+    folder = plan.config.networks.cache
+    free = data_checks.free_bytes(folder)
+    return [*table, {"features": f"free in {folder}", "bytes": free}]
 
 
-def measure_network(run: Prepared) -> Cost:
+def measure_network(plan: Plan) -> Cost:
     """What a step of the first network costs, its photos included."""
-    config, wanted, execution = run.config, run.networks[0], run.execution
-    photos = PhotoRows(
-        run.examples.listings.source,
-        {"target": wanted.target, "known": wanted.known},
-        run.rows[wanted.task],
-        config.photos,
-    )
-    task = networks.make_learner(config, wanted, execution.devices)
+    config, learnt, execution = plan.config, plan.networks[0], plan.execution
+    listings, rows = plan.examples.listings, plan.rows[learnt.task]
+    photos = networks.photo_rows(config, learnt, listings, rows)
+    learner = networks.make_learner(config, learnt, execution.devices)
     start = networks.starting_weights(config)
-    with photos.train_batches(networks.make_loop(config), 0) as rows:
-        return data_checks.measure_steps(execution, task.init, task.step, start, rows)
+    with photos.train_batches(networks.make_loop(config), 0) as batches:
+        return data_checks.measure_steps(
+            execution, learner.init, learner.step, start, batches
+        )
 
 
-def measure_look(run: Prepared) -> float:
+def measure_extraction(plan: Plan) -> float:
     """Seconds to extract the features of a row, its photos included."""
-    config, photos = run.config, run.config.photos
-    network = networks.make_network(config, 1, run.execution.devices)
+    config, photos = plan.config, plan.config.photos
+    network = networks.make_network(config, 1, plan.execution.devices)
     example = np.zeros((1, photos.crop, photos.crop, 3), np.uint8)
-    variables = run.execution.init(lambda: network.init(jax.random.key(0), example))
+    variables = plan.execution.init(lambda: network.init(jax.random.key(0), example))
     return data_checks.measure_looks(
-        run.execution,
+        plan.execution,
         functools.partial(photo_vectors, network),
         variables,
-        run.examples.listings.source,
+        plan.examples.listings.source,
         functools.partial(load_photos, photos),
         config.networks.batch_size,
     )
 
 
-def measure_heads(run: Prepared) -> Cost:
+def measure_heads(plan: Plan) -> Cost:
     """What a step of the heads costs, on inputs that are all zero."""
-    config, examples, execution = run.config, run.examples, run.execution
-    width = len(run.networks) * resnet.width(config.networks.depth)
+    config, examples, execution = plan.config, plan.examples, plan.execution
+    width = len(plan.networks) * resnet.width(config.networks.depth)
     statistics = examples.context.statistics.shape[1]
     if config.comparables.count:
         statistics += len(comparables.NAMES)
-    task = Task(config, width, statistics, devices=execution.devices)
+    learner = Learner(config, width, statistics, devices=execution.devices)
     size = config.train.batch_size // jax.process_count()
     rows = np.resize(examples.rows("train"), size)
     batch = {
@@ -359,29 +357,30 @@ def measure_heads(run: Prepared) -> Cost:
     bins = config.statistics.bins
     edges = np.zeros((statistics, bins + 1), np.float32) if bins else None
     scales = Scales(np.full(width, zero), np.full(width, one), zero, one, edges)
-    again = itertools.repeat(batch)
-    return data_checks.measure_steps(execution, task.init, task.step, scales, again)
+    return data_checks.measure_steps(
+        execution, learner.init, learner.step, scales, itertools.repeat(batch)
+    )
 
 
 def estimate_minutes(
-    run: Prepared, step: float, look: float, head_step: float
+    plan: Plan, step: float, extraction: float, head_step: float
 ) -> dict[str, float]:
     """How long a run will take: networks with their evaluations, features, heads.
 
     Args:
-      run: with the rows of each network.
+      plan: with the rows of each network.
       step: seconds of a step of a network.
-      look: seconds to look at a row without training.
+      extraction: seconds to extract the features of a row.
       head_step: seconds of a step of the heads.
     """
-    config, settings, count = run.config, run.config.networks, len(run.networks)
+    config, settings, count = plan.config, plan.config.networks, len(plan.networks)
     evaluations = math.ceil(settings.steps / settings.eval_every)
-    rows = run.rows.values()
-    judged = sum(evaluations * len(x["validation"]) + len(x["test"]) for x in rows)
+    rows = plan.rows.values()
+    evaluated = sum(evaluations * len(x["validation"]) + len(x["test"]) for x in rows)
     heads = config.train.steps + config.warm_up.steps * config.warm_up.use
     seconds = {
-        f"{count} networks": count * settings.steps * step + judged * look,
-        "their features": count * len(run.photos) * look,
+        f"{count} networks": count * settings.steps * step + evaluated * extraction,
+        "their features": count * len(plan.photos) * extraction,
         "the heads": heads * head_step,
     }
     return {f"minutes for {name}": value / 60 for name, value in seconds.items()}

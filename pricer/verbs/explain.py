@@ -54,8 +54,8 @@ def cover(photo: np.ndarray, places: int = PLACES, width: int = WIDTH) -> np.nda
     return copies
 
 
-def _ends(place: int, places: int, width: int, length: int) -> tuple[int, int]:
-    middle, half = (place + 0.5) / places, width / 2 / places
+def _ends(index: int, places: int, width: int, length: int) -> tuple[int, int]:
+    middle, half = (index + 0.5) / places, width / 2 / places
     return (
         max(round((middle - half) * length), 0),
         min(round((middle + half) * length), length),
@@ -74,14 +74,16 @@ def draw_rows(
     Args:
       source: of the photos.
       rows: int [n] of the source.
-      model: that looks at them.
+      model: that prices them.
       context: of these rows.
       folder: for the figures.
     """
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         images = source[int(row)]["images"]
         photos, mask = cut_photos(images, model.config.photos, None)
-        log_price, logit, maps = look(model, photos, mask, context.rows([place]))
+        log_price, logit, maps = cover_each_place(
+            model, photos, mask, context.rows([index])
+        )
         accepted = model.trained.calibration.threshold.accepts(np.array([logit]))[0]
         figure = photo_figures.overlays(
             photos[0],
@@ -92,13 +94,13 @@ def draw_rows(
         figures.save(figure, folder / f"row_{row}.png")
 
 
-def look(
+def cover_each_place(
     model: "Model", photos: np.ndarray, mask: np.ndarray, context: Context
 ) -> tuple[float, float, Maps]:
     """What the first photo of a row tells, place by place.
 
     Args:
-      model: that looks.
+      model: that prices it.
       photos: uint8 [M, H, W, 3].
       mask: [M].
       context: of the row, n = 1.
@@ -109,11 +111,11 @@ def look(
     covered = np.repeat(photos[None], PLACES**2 + 1, axis=0)  # [1 + h*w, M, H, W, 3]
     covered[1:, 0] = cover(photos[0])
     count = len(covered)
-    said = model.see_photos(
+    outputs = model.outputs_of_photos(
         covered,
         np.repeat(mask[None], count, axis=0),
         context.rows(np.zeros(count, int)),
     )
-    price = (said.log_price[0] - said.log_price[1:]).reshape(PLACES, PLACES)
-    gate = (said.gate_logit[0] - said.gate_logit[1:]).reshape(PLACES, PLACES)
-    return float(said.log_price[0]), float(said.gate_logit[0]), Maps(price, gate)
+    log_price, logit = outputs.suggestion
+    maps = Maps(*((x[0] - x[1:]).reshape(PLACES, PLACES) for x in (log_price, logit)))
+    return float(log_price[0]), float(logit[0]), maps

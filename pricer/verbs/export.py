@@ -1,6 +1,7 @@
 """A trained pricer as a program that serves without this repository."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,29 +11,30 @@ import numpy as np
 from common.serving import export
 from common.tables.encoders import RESERVED, Encoders, Vocabulary
 from common.tables.schema import Attribute
+from pricer import networks
 from pricer.comparables import Comparables
-from pricer.saved_model import Trained
+from pricer.saved_model import SavedModel
 from pricer.step import Scales, State
 
 _KEYS = ("category", "seller")
 
 
-def encoders_of(trained: Trained) -> Encoders:
+def encoders_of(trained: SavedModel) -> Encoders:
     """Vocabularies of the keys of the price statistics, as far as there are any."""
     labels, history = trained.config.labels, trained.history
     names = {"category": labels.category, "seller": labels.seller}
     tables = {"category": history.categories, "seller": history.sellers}
     columns = {a.name: a.columns[0] for a in trained.schema.attributes}
-    found = []
+    vocabularies = []
     for key in _KEYS:
         table = tables[key]
         if trained.config.statistics.use and names[key] and table is not None:
             attribute = Attribute(key, "categorical", (columns[names[key]],))
-            found.append(Vocabulary(attribute, table.names))
-    return Encoders(tuple(found))
+            vocabularies.append(Vocabulary(attribute, table.names))
+    return Encoders(tuple(vocabularies))
 
 
-def statistics_tables(trained: Trained, encoders: Encoders) -> dict[str, np.ndarray]:
+def statistics_tables(trained: SavedModel, encoders: Encoders) -> dict[str, np.ndarray]:
     """Statistics by the ids of the encoders.
 
     The statistics of an item are base + sum over keys of table[key][id]: those of
@@ -59,7 +61,45 @@ def statistics_tables(trained: Trained, encoders: Encoders) -> dict[str, np.ndar
     return tables
 
 
-def write(trained: Trained, directory: pathlib.Path) -> None:
+def inputs_of(
+    trained: SavedModel, keys: Sequence[str]
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """What the program takes of one item: photos, and ids of the keys if any.
+
+    One photo a listing: "photo" uint8 [H, W, 3]. Several: "photos" uint8 [M, H, W, 3]
+    and "photo_mask" float32 [M], 1 for a photo and 0 for none.
+    """
+    count, side = trained.config.photos.count, trained.config.photos.crop
+    inputs = {}
+    if keys:
+        inputs["categorical"] = jax.ShapeDtypeStruct((len(keys),), jnp.int32)
+    if count == 1:
+        inputs["photo"] = jax.ShapeDtypeStruct((side, side, 3), jnp.uint8)
+    else:
+        inputs["photos"] = jax.ShapeDtypeStruct((count, side, side, 3), jnp.uint8)
+        inputs["photo_mask"] = jax.ShapeDtypeStruct((count,), jnp.float32)
+    return inputs
+
+
+def weights_of(trained: SavedModel, encoders: Encoders) -> dict[str, Any]:
+    """What the program computes with."""
+    # Numbered, since jax sorts the keys of a dict.
+    numbered = {
+        f"{number}_{task}": networks.in_network(variables)
+        for number, (task, variables) in enumerate(trained.networks.items())
+    }
+    return {
+        "networks": numbered,
+        "statistics": statistics_tables(trained, encoders),
+        "heads": {
+            "params": trained.state.params,
+            "scales": trained.state.scales._asdict(),
+        },
+        "comparables": trained.compared.items._asdict() if trained.compared else {},
+    }
+
+
+def write(trained: SavedModel, directory: pathlib.Path) -> None:
     """Writes program, weights, vocabularies and loader.
 
     The program takes photos and the columns of category and seller, and returns
@@ -72,10 +112,8 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
       directory: made where absent.
     """
     encoders, fitted = encoders_of(trained), trained.calibration
-    order = [vocabulary.attribute.name for vocabulary in encoders.attributes]
-    photos, transform = trained.config.photos, trained.config.prices.transform
-    side, count = photos.crop, photos.count
-    undo = jnp.exp if transform == "log" else jnp.expm1
+    keys = [vocabulary.attribute.name for vocabulary in encoders.attributes]
+    undo = jnp.exp if trained.config.prices.transform == "log" else jnp.expm1
 
     def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
         batch = dict(arrays)
@@ -87,56 +125,34 @@ def write(trained: Trained, directory: pathlib.Path) -> None:
         statistics = jnp.broadcast_to(
             tables["base"][None], (rows, *tables["base"].shape)
         )
-        for place, key in enumerate(order):
-            statistics = statistics + tables[key][batch["categorical"][:, place]]
+        for column, key in enumerate(keys):
+            statistics = statistics + tables[key][batch["categorical"][:, column]]
         head, items = weights["heads"], weights["comparables"]
-        state = State(head["params"], Scales(**head["scales"]), None, None)
-        said = trained.see(
+        outputs = trained.predict(
             {
                 "networks": tuple(weights["networks"].values()),
-                "heads": state,
+                "heads": State(head["params"], Scales(**head["scales"]), None, None),
                 "comparables": Comparables(**items) if items else None,
             },
             {**batch, "statistics": statistics},
-        ).said
-        point = said.log_price
+        )
+        point, logit = outputs.suggestion
         return {
             "price": undo(point),
             "price_low": undo(point - fitted.radius),
             "price_high": undo(point + fitted.radius),
-            "gate": jax.nn.sigmoid(said.gate_logit),
-            "accepted": (said.gate_logit >= fitted.threshold.logit).astype(jnp.int32),
+            "gate": jax.nn.sigmoid(logit),
+            "accepted": (logit >= fitted.threshold.logit).astype(jnp.int32),
         }
 
-    inputs: dict[str, jax.ShapeDtypeStruct] = {}
-    if order:
-        inputs["categorical"] = jax.ShapeDtypeStruct((len(order),), jnp.int32)
-    if count == 1:
-        inputs["photo"] = jax.ShapeDtypeStruct((side, side, 3), jnp.uint8)
-    else:
-        inputs["photos"] = jax.ShapeDtypeStruct((count, side, side, 3), jnp.uint8)
-        inputs["photo_mask"] = jax.ShapeDtypeStruct((count,), jnp.float32)
-    cut = photos.describe_cut()
+    cut = trained.config.photos.describe_cut()
     target = trained.schema.target
-    # Numbered, since jax sorts the keys of a dict.
-    numbered = {
-        f"{number}_{task}": variables
-        for number, (task, variables) in enumerate(trained.networks.items())
-    }
     export.export_program(
         predict,
-        {
-            "networks": numbered,
-            "statistics": statistics_tables(trained, encoders),
-            "heads": {
-                "params": trained.state.params,
-                "scales": trained.state.scales._asdict(),
-            },
-            "comparables": trained.compared.items._asdict() if trained.compared else {},
-        },
-        inputs,
+        weights_of(trained, encoders),
+        inputs_of(trained, keys),
         directory,
-        encoders=encoders.to_json() if order else None,
+        encoders=encoders.to_json() if keys else None,
         help={"photo": cut, "photos": cut},
         about={
             "currency": target.currency if target else "",

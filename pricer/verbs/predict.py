@@ -6,6 +6,7 @@ table = model.predict("new_rows.csv", images="photos/")
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ from pricer.config import Config
 from pricer.data import Context
 from pricer.inputs import photo_quality, trimming
 from pricer.model import Suggestion
-from pricer.saved_model import Seen
+from pricer.saved_model import Outputs
 
 Rows: TypeAlias = str | pathlib.Path | pd.DataFrame | Iterable[Mapping[str, Any]]
 
@@ -59,10 +60,9 @@ class Model:
         self.trained = saved_model.load(workdir, self.config)
         processes.start(self.config.parallel)
         execution = make_execution(self.config.parallel)
-        self._execution = execution
         self._weights = execution.replicate(self.trained.weights)
-        self._look = execution.compile_predict(
-            lambda weights, batch: self.trained.see(weights, batch, execution.devices)
+        self._predict = execution.predict_all(
+            functools.partial(self.trained.predict, devices=execution.devices)
         )
 
     def predict(self, rows: Rows, images: str | pathlib.Path = "") -> pd.DataFrame:
@@ -108,14 +108,14 @@ class Model:
             bad_image=self.config.data.bad_image,
         )
 
-    def see(
+    def outputs_of(
         self,
         frame: pd.DataFrame,
         source: Source,
         rows: np.ndarray,
         context: Context | None = None,
-    ) -> Seen:
-        """What is seen in some rows of typed cells and photos, in their order.
+    ) -> Outputs:
+        """Runs the networks over some rows of typed cells and photos, in their order.
 
         Args:
           frame: typed rows.
@@ -124,23 +124,23 @@ class Model:
           context: of these rows; None for new ones, see `context`.
         """
         known = self.context(frame.iloc[rows]) if context is None else context
-        place = {int(row): index for index, row in enumerate(rows)}
+        index_of = {int(row): index for index, row in enumerate(rows)}
         photos = self.config.photos
 
         def load(record: Record) -> dict[str, np.ndarray]:
-            own = known.rows(place[record["row"]])
-            return {**load_photos(photos, record), **own.arrays()}
+            of_row = known.rows(index_of[record["row"]])
+            return {**load_photos(photos, record), **of_row.arrays()}
 
         with pipeline.eval_batches(
             Subset(source, rows), load, batch_size=self.config.networks.batch_size
         ) as batches:
-            put = (self._execution.put(batch) for batch in batches)
-            return saved_model.see_rows(self._look, self._weights, put, len(rows))
+            outputs: Outputs = self._predict(self._weights, batches, len(rows))
+        return outputs
 
-    def see_photos(
+    def outputs_of_photos(
         self, photos: np.ndarray, mask: np.ndarray, context: Context
-    ) -> Suggestion:
-        """What is said of photos that are cut already.
+    ) -> Outputs:
+        """Runs the networks over photos that are cut already.
 
         Args:
           photos: uint8 [n, M, H, W, 3].
@@ -153,22 +153,19 @@ class Model:
             lambda rows: {name: array[rows] for name, array in arrays.items()},
             batch_size=self.config.networks.batch_size,
         )
-        put = (self._execution.put(batch) for batch in batches)
-        return saved_model.see_rows(self._look, self._weights, put, len(photos)).said
+        outputs: Outputs = self._predict(self._weights, batches, len(photos))
+        return outputs
 
     def price_of(self, log_price: float) -> float:
         """A price in the currency of the training table."""
-        return float(
-            trimming.from_log_prices(
-                np.array([log_price]), self.config.prices.transform
-            )[0]
-        )
+        transform = self.config.prices.transform
+        return float(trimming.from_log_prices([log_price], transform)[0])
 
     def _inputs(self) -> Schema:
         """The schema of what a prediction reads: photos, category, seller."""
-        wanted = {self.config.labels.category, self.config.labels.seller}
+        keys = {self.config.labels.category, self.config.labels.seller}
         schema = self.trained.schema
-        attributes = tuple(a for a in schema.attributes if a.name in wanted)
+        attributes = tuple(a for a in schema.attributes if a.name in keys)
         return dataclasses.replace(
             schema, attributes=attributes, group=None, split=None
         )
@@ -183,8 +180,8 @@ class Model:
         def cells(name: str) -> np.ndarray | None:
             if not name:
                 return None
-            found = frame[columns[name]]
-            return found.astype(object).where(found.notna(), None).to_numpy()
+            column = frame[columns[name]]
+            return column.astype(object).where(column.notna(), None).to_numpy()
 
         labels = self.config.labels
         statistics = self.trained.history.features(
@@ -203,32 +200,31 @@ class Model:
         columns |= {name: np.full(len(frame), None) for name in empty}
         columns |= {name: np.full(len(frame), "", object) for name in texts}
         if len(usable):
-            said, vectors, alike = self.see(frame, new.source, usable)
+            outputs = self.outputs_of(frame, new.source, usable)
             # The gate has seen no photo that shows nothing, and may think anything.
             shows = [self._shows_something(new.source[int(row)]) for row in usable]
-            accepted = self.trained.calibration.threshold.accepts(said.gate_logit)
-            accepted &= np.array(shows, bool)
-            for name, values in self._describe(said, accepted).items():
-                columns[name][usable] = values
-            refused = np.flatnonzero(~accepted)
-            for place in refused:
-                columns["reason"][usable[place]] = self._reason(
-                    new.source[int(usable[place])]
-                )
-            columns["like"][usable[refused]] = self.trained.examples.nearest(
-                vectors[refused]
+            accepted = self.trained.calibration.threshold.accepts(
+                outputs.suggestion.gate_logit
             )
+            accepted &= np.array(shows, bool)
+            for name, values in self._describe(outputs.suggestion, accepted).items():
+                columns[name][usable] = values
+            refused = usable[~accepted]
+            for row in refused:
+                columns["reason"][row] = self._reason(new.source[int(row)])
+            nearest = self.trained.accepted.nearest(outputs.vectors[~accepted])
+            columns["like"][refused] = nearest
             if self.trained.compared:
-                names = self.trained.compared.names(alike[:, :NAMED])
+                names = self.trained.compared.names(outputs.alike[:, :NAMED])
                 columns["comparables"][usable] = names
         table = pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
         return table.astype({name: float for name in empty[1:]})
 
     def _describe(
-        self, said: Suggestion, accepted: np.ndarray
+        self, suggestion: Suggestion, accepted: np.ndarray
     ) -> dict[str, np.ndarray]:
         fitted = self.trained.calibration
-        points = np.asarray(said.log_price, np.float64)
+        points = np.asarray(suggestion.log_price, np.float64)
         transform = self.config.prices.transform
         ends = (points, points - fitted.radius, points + fitted.radius)
         prices = [trimming.from_log_prices(end, transform) for end in ends]
@@ -238,7 +234,7 @@ class Model:
             "price": price,
             "price_low": low,
             "price_high": high,
-            "gate": 1 / (1 + np.exp(-np.asarray(said.gate_logit, np.float64))),
+            "gate": 1 / (1 + np.exp(-np.asarray(suggestion.gate_logit, np.float64))),
         }
 
     def _shows_something(self, record: Record) -> bool:
@@ -256,5 +252,5 @@ class Model:
         if not record["images"]:
             return "there is no photo"
         measured = photo_quality.measure(decode(record["images"][0]))
-        found = photo_quality.reasons(measured, self.trained.quality)
-        return "; ".join(found) or TOO_LITTLE
+        reasons = photo_quality.reasons(measured, self.trained.quality)
+        return "; ".join(reasons) or TOO_LITTLE

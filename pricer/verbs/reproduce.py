@@ -6,25 +6,33 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-
 from common.parallel import processes
-from common.reports import claims, result_tables
+from common.parallel.processes import is_first_process
+from common.reports import paper_rows, result_tables
+from common.reports.paper_rows import Results, Row, Runs, mean_cell
 from common.training import workdirs
+from common.training.workdirs import Record, Say
 from pricer import train
 from pricer.config import Config
 from pricer.evaluation import COVERAGES
 from pricer.paper import rivals, tables
-from pricer.paper.tables import Row
-from pricer.run import Prepared, Say, prepare
+from pricer.run import Run, prepare
+
+COLUMNS = {
+    "accepted": "test/acceptance",
+    "accepted at 0.5": "test/acceptance_at_half",
+    "MALE": "test/male",
+    "RMSLE": "test/rmsle",
+    "MALE of all": "test/male_all",
+    "area": "test/aurc",
+    "gate AUC": "test/gate_auc",  # where the truth is known
+}
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     """Runs the heads of every row with every seed, then writes tables/.
 
-    The networks are trained once, and their features extracted once, for all rows. A
-    run that has ended is not run again, and one that was cut off goes on: the whole is
-    started again with the same command.
+    The networks are trained once, and their features extracted once, for all rows.
 
     Args:
       config: of all runs; constraint, features, warm-up and seed are set by row and
@@ -41,66 +49,55 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     """
     processes.start(config.parallel)
     rows = tables.choose_rows(config.reproduce.rows, config)
-    prepared: dict[Any, Prepared] = {}
-    results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
-    # Seed by seed, so that a cut-off run leaves whole pairs behind.
-    for seed in range(config.reproduce.seeds):
-        for row in rows:
-            folder = workdir / "runs" / row.name / f"seed{seed}"
-            wanted = row.apply(config, seed)
-            workdirs.start_record(folder, "pricer", wanted, train.FREE)
-            if not (folder / workdirs.METRICS).exists():
-                say(f"{row.name}, seed {seed}")
-                key = wanted.model.features, wanted.labels, wanted.comparables
-                if key not in prepared:
-                    prepared[key] = prepare(wanted, workdir / "networks", say)
-                run = with_config(prepared[key], wanted)
-                if row.boosting:
-                    values = boost(run, seed, folder)
-                else:
-                    _, values, _ = train.train_heads(run, folder, say)
-                if jax.process_index() == 0:
-                    workdirs.write_metrics(folder / workdirs.METRICS, values)
-                processes.wait_for_all("figures written")
-            results[row.name].append(workdirs.read_metrics(folder))
-    return write_tables(workdir / "tables", config, rows, results)
+    prepared: dict[Any, Run] = {}
+
+    def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
+        return workdirs.recording(folder, "pricer", row.apply(config, seed), train.FREE)
+
+    def run(row: Row, seed: int, record: Record) -> dict[str, Any]:
+        changed = row.apply(config, seed)
+        key = changed.model.features, changed.labels, changed.comparables
+        if key not in prepared:
+            prepared[key] = prepare(changed, workdir / "networks", say)
+        opened = with_config(prepared[key], changed)
+        if row.rival:
+            return boost(opened, record)
+        _, values, _ = train.train_heads(opened, record, say)
+        return values
+
+    results = paper_rows.run_rows(
+        rows, config.reproduce.seeds, workdir, begin=begin, run=run, say=say
+    )
+    if is_first_process():
+        return write_tables(workdir / "tables", config, rows, results)
+    return []
 
 
-def with_config(run: Prepared, config: Config) -> Prepared:
+def with_config(run: Run, config: Config) -> Run:
     """A prepared run with other heads: the same rows, networks and features."""
     heads = dataclasses.replace(run.heads, config=config)
     return dataclasses.replace(run, config=config, heads=heads)
 
 
-def boost(run: Prepared, seed: int, folder: pathlib.Path) -> dict[str, Any]:
-    """Boosts with one seed; settings are searched with the first, for all.
-
-    Args:
-      run: with features and statistics.
-      seed: of boosting.
-      folder: of the run; the folder above it gets settings.json.
-
-    Returns:
-      The contents of metrics.json.
-    """
+def boost(run: Run, record: Record) -> dict[str, Any]:
+    """Metrics of gradient boosting; its settings are searched with the first seed."""
+    record.add_data(run.examples.listings.fingerprint)
     columns = rivals.columns_of(run.heads, run.examples.rows("test"))
-    found = folder.parent / "settings.json"
-    if not found.exists():
+    path = record.workdir.parent / "settings.json"
+    if not path.exists():
         settings = rivals.search(columns)
-        found.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     return rivals.evaluate(
         columns,
-        json.loads(found.read_text(encoding="utf-8")),
-        seed=seed,
+        json.loads(path.read_text(encoding="utf-8")),
+        seed=run.config.train.seed,
         share=run.config.gate.percentile,
         level=run.config.interval,
         band=run.config.loss.band,
     )
 
 
-def rival_row(
-    title: str, runs: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> dict[str, Any]:
+def rival_row(title: str, runs: Runs, names: Sequence[str]) -> dict[str, Any]:
     """Mean and standard error over seeds of the errors at equal coverage.
 
     Args:
@@ -110,14 +107,11 @@ def rival_row(
     """
     cells = {"row": title}
     for share, name in zip(COVERAGES, names, strict=True):
-        column = f"MALE at {share} %"
-        cells[column] = result_tables.format_mean([run[name] for run in runs])
+        cells[f"MALE at {share} %"] = mean_cell(runs, name)
     return cells
 
 
-def rivals_table(
-    rows: Sequence[Row], results: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> list[dict[str, Any]]:
+def rivals_table(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
     """One row for each rival, and one for what is accepted at random."""
     names = [f"test/male_at_{share}" for share in COVERAGES]
     table = [rival_row(row.title, results[row.name], names) for row in rows]
@@ -127,26 +121,12 @@ def rivals_table(
     return table
 
 
-def result_row(
-    row: Row, runs: Sequence[Mapping[str, Any]], *, paper: bool
-) -> dict[str, Any]:
+def result_row(row: Row, runs: Runs, *, paper: bool) -> dict[str, Any]:
     """Mean and standard error over seeds, beside the paper's figures if asked for."""
-
-    def mean(name: str) -> str:
-        values = [run[name] for run in runs]
-        return "" if None in values else result_tables.format_mean(values)
-
-    cells = {
-        "row": row.title,
-        "accepted": mean("test/acceptance"),
-        "accepted at 0.5": mean("test/acceptance_at_half"),
-        "MALE": mean("test/male"),
-        "RMSLE": mean("test/rmsle"),
-        "MALE of all": mean("test/male_all"),
-        "area": mean("test/aurc"),
-    }
-    if "test/gate_auc" in runs[0]:
-        cells["gate AUC"] = mean("test/gate_auc")
+    cells = {"row": row.title}
+    for column, name in COLUMNS.items():
+        if name in runs[0]:
+            cells[column] = mean_cell(runs, name)
     if not paper:
         return cells
     accepted, male, rmsle = row.paper
@@ -158,10 +138,7 @@ def result_row(
 
 
 def write_tables(
-    folder: pathlib.Path,
-    config: Config,
-    rows: Sequence[Row],
-    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    folder: pathlib.Path, config: Config, rows: Sequence[Row], results: Results
 ) -> list[str]:
     """Writes the tables and the claims, as Markdown and CSV; returns their names.
 
@@ -171,7 +148,7 @@ def write_tables(
       rows: of the tables.
       results: metrics of each seed by the row's name.
     """
-    first = next(row.name for row in rows if not row.boosting)
+    first = next(row.name for row in rows if not row.rival)
     notes = describe(config, results[first][0])
     written = []
     for name, title in tables.TITLES.items():
@@ -188,12 +165,12 @@ def write_tables(
             ]
         )
         result_tables.write_table(table, folder / name, title=title, notes=notes)
-    result_tables.write_table(
-        claims.rows_of(tables.verdicts(results)),
-        folder / "claims",
-        title="Claims of sections 4.3 to 4.6, and of ours",
-        notes="Differences in MALE on the accepted items, the worse minus the better."
-        f" Held: the paired 95 % interval over seeds lies above 0. {notes}",
+    paper_rows.write_claims(
+        folder,
+        paper_rows.verdicts(tables.CLAIMS, results),
+        "Claims of sections 4.3 to 4.6, and of ours",
+        "MALE on the accepted items, the worse minus the better",
+        notes,
     )
     return [*written, "claims"]
 
@@ -201,9 +178,7 @@ def write_tables(
 def describe(config: Config, values: Mapping[str, Any]) -> str:
     """What a table must say of the runs behind it."""
     networks = config.networks
-    found = sorted(
-        {name.split("/")[1] for name in values if name.startswith("network/")}
-    )
+    tasks = {name.split("/")[1] for name in values if name.startswith("network/")}
     return (
         f"{values['train/n']:,.0f} training, {values['validation/n']:,.0f} validation"
         f" and {values['test/n']:,.0f} test rows without outliers"
@@ -212,7 +187,7 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" {config.reproduce.seeds} seeds of the heads; the gate is cut at the"
         " threshold fitted on validation (Table 3: at 0.5). The paper's figures come"
         " from its own data. Networks:"
-        f" {', '.join(found)}; ResNet {networks.depth} from {networks.source},"
+        f" {', '.join(sorted(tasks))}; ResNet {networks.depth} from {networks.source},"
         f" {config.photos.summary()}, {networks.steps:,} steps of {networks.batch_size}."
         f" Comparables: {config.comparables.count or 'none'}."
         f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"

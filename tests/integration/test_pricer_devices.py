@@ -13,7 +13,6 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-import jax
 import numpy as np
 import pytest
 
@@ -86,11 +85,11 @@ def reference(shop, tmp_path_factory):
 def assert_same_arrays(folder, reference):
     """The best checkpoints agree."""
     arrays = checkpointing.load_arrays(folder)
-    wanted_arrays = checkpointing.load_arrays(reference)
-    assert arrays.keys() == wanted_arrays.keys()
-    for path, wanted in wanted_arrays.items():
+    expected_arrays = checkpointing.load_arrays(reference)
+    assert arrays.keys() == expected_arrays.keys()
+    for path, expected in expected_arrays.items():
         np.testing.assert_allclose(
-            arrays[path], wanted, rtol=1e-4, atol=1e-5, err_msg=path
+            arrays[path], expected, rtol=1e-4, atol=1e-5, err_msg=path
         )
 
 
@@ -103,25 +102,25 @@ def assert_same_networks(folder, reference):
 def assert_same_heads(folder, reference):
     """The features that they read, their parameters and all figures agree."""
     for task in TASKS:
-        (found,), (wanted,) = (
+        (found,), (expected,) = (
             where.glob(f"features/{task}-*/features.f16")
             for where in (folder, reference)
         )
         # A float16 may be rounded the other way: its last bit is 1/1024 of it.
         np.testing.assert_allclose(
-            np.fromfile(found, np.float16), np.fromfile(wanted, np.float16), rtol=1e-3
+            np.fromfile(found, np.float16), np.fromfile(expected, np.float16), rtol=1e-3
         )
     assert_same_arrays(folder, reference)
     values = workdirs.read_metrics(folder)
-    wanted_values = workdirs.read_metrics(reference)
-    assert values.keys() == wanted_values.keys()
+    expected_values = workdirs.read_metrics(reference)
+    assert values.keys() == expected_values.keys()
     # A gate that accepts nothing at 0.5 has no error there.
-    blank = {name for name, value in wanted_values.items() if value is None}
+    blank = {name for name, value in expected_values.items() if value is None}
     assert blank == {name for name, value in values.items() if value is None}
     assert all("_at_half" in name for name in blank)
     for name in values.keys() - blank:
-        wanted = pytest.approx(wanted_values[name], rel=1e-3, abs=1e-5)
-        assert values[name] == wanted, name
+        expected = pytest.approx(expected_values[name], rel=1e-3, abs=1e-5)
+        assert values[name] == expected, name
 
 
 @pytest.mark.parametrize(
@@ -153,9 +152,12 @@ def train_in_pair(folder, settings):
     with small_networks():
         # Training the networks once more would take most of the time.
         prepared = prepare(modes["pmap"], networks, print)
-        _, values, _ = train.train_heads(prepared, folder / "pmap", print)
-    if jax.process_index() == 0:
-        workdirs.write_metrics(folder / "pmap" / workdirs.METRICS, values)
+        opened = workdirs.recording(
+            folder / "pmap", "pricer", modes["pmap"], train.FREE
+        )
+        with opened as record:
+            _, values, _ = train.train_heads(prepared, record, print)
+            record.finish(values)
 
 
 def test_two_processes_do_not_matter(shop, reference, tmp_path):

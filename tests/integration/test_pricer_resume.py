@@ -34,8 +34,8 @@ def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
     doors = {}
     for name, store in (("whole", "elsewhere"), ("killed", "features")):
         flagfile = tmp_path / f"{name}.flags"
-        own = configs.replace(config, {"networks.cache": str(tmp_path / store)})
-        flagfile.write_text("\n".join(configs.flag_lines(own)))
+        changed = configs.replace(config, {"networks.cache": str(tmp_path / store)})
+        flagfile.write_text("\n".join(configs.flag_lines(changed)))
         doors[name] = [
             *(sys.executable, "-m", "experiments.pricer_main"),
             *(f"--flagfile={flagfile}", f"--workdir={tmp_path / name}"),
@@ -48,8 +48,8 @@ def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     tasks = ("category", "brand", "attribute", "specification")
     for part in (".", *(f"networks/{task}" for task in tasks)):
-        wanted = killing.fingerprint(whole / part)
-        assert wanted and killing.fingerprint(killed / part) == wanted, part
+        expected = killing.fingerprint(whole / part)
+        assert expected and killing.fingerprint(killed / part) == expected, part
     for name in ("metrics.json", "predictions_test.csv", "model.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     stores = sorted((tmp_path / "elsewhere").glob("*/features.f16"))

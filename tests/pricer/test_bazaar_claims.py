@@ -25,7 +25,7 @@ def advantage(better, worse):
 
 def seller_advantage(config):
     """What the seller's statistics add to a linear fit on all others."""
-    (train, known), (test, wanted) = sample(config, "train"), sample(config, "test")
+    (train, known), (test, expected) = sample(config, "train"), sample(config, "test")
     keys = train.listed_category, train.seller
     history, seen = PriceHistory.fit(known, *keys, train.day, counts=False)
     new = history.features(
@@ -33,7 +33,7 @@ def seller_advantage(config):
         test.seller,
         test.day,
         sales=Sales(known, *keys, train.day),
-        rows=len(wanted),
+        rows=len(expected),
     )
     errors = {}
     for name, columns in (("all", slice(0, 12)), ("without", slice(0, 8))):
@@ -41,15 +41,15 @@ def seller_advantage(config):
         fitted = np.isfinite(seen).all(1)
         inputs = np.c_[seen[fitted, columns], np.ones(fitted.sum())]
         weights = np.linalg.lstsq(inputs, known[fitted], rcond=None)[0]
-        errors[name] = wanted - np.c_[new[:, columns], np.ones(len(new))] @ weights
+        errors[name] = expected - np.c_[new[:, columns], np.ones(len(new))] @ weights
     return advantage(errors["all"], errors["without"])
 
 
 def recent_advantage(config):
     """What the mean of the last two weeks is better than that of all sales."""
-    (train, known), (_, wanted) = sample(config, "train"), sample(config, "test")
+    (train, known), (_, expected) = sample(config, "train"), sample(config, "test")
     recent = known[train.day > train.day.max() - RECENT].mean()
-    return advantage(wanted - recent, wanted - known.mean())
+    return advantage(expected - recent, expected - known.mean())
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,11 @@ def test_columns_by_hand():
     weights = np.exp([2.0, 1.0, 0.0]) / np.exp([2.0, 1.0, 0.0]).sum()
     mean = weights @ [4, 5, 7]
     deviation = np.sqrt(weights @ (np.array([4, 5, 7]) - mean) ** 2)
-    wanted = [4.5, 5, 6, 16 / 3, mean, deviation, 1, 0.5]
-    np.testing.assert_allclose(found, wanted, atol=1e-3)  # float16 places
+    expected = [4.5, 5, 6, 16 / 3, mean, deviation, 1, 0.5]
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # float16 places
     standard = items._replace(center=np.full(8, 2.0), scale=np.full(8, 4.0))
     (found,) = compare(standard, config, photo)
-    np.testing.assert_allclose(found, (np.array(wanted) - 2) / 4, atol=1e-3)
+    np.testing.assert_allclose(found, (np.array(expected) - 2) / 4, atol=1e-3)
     # In the group of the nearest item the next ones have 5, 7, 9 at 1/2, 0, -1.
     config = ComparablesConfig(count=3, sharpness=0.0)
     found = compare(items, config, jnp.tile(photo, (2, 1)), jnp.array([1, NO_GROUP]))
@@ -61,7 +61,7 @@ def test_columns_by_hand():
     np.testing.assert_allclose(
         found[0], [6, 7, 8, 7, 7, spread, 0.5, -1 / 6], atol=1e-3
     )
-    np.testing.assert_allclose(found[1, :4], wanted[:4], atol=1e-3)
+    np.testing.assert_allclose(found[1, :4], expected[:4], atol=1e-3)
 
 
 def make_features(folder, values):
@@ -125,8 +125,8 @@ def fit(folder, values, prices, train, groups, parallel=None, **config):
 
 
 def in_log_price(items, columns, name):
-    place = NAMES.index(name)
-    return columns[:, place] * items.scale[place] + items.center[place]
+    index = NAMES.index(name)
+    return columns[:, index] * items.scale[index] + items.center[index]
 
 
 def test_an_unseen_item_costs_what_its_line_costs(tmp_path):
@@ -156,29 +156,31 @@ def test_without_lines_the_most_alike_items_tell_nothing(tmp_path):
 def test_no_price_of_the_own_group_counts(tmp_path):
     """Prices of a group change; what its rows are compared with does not."""
     values, prices, train, _, groups = shop()
-    own = train[[3, 20, 50]]
-    groups[own] = groups[own[0]]
+    copies = train[[3, 20, 50]]
+    groups[copies] = groups[copies[0]]
     items, columns = fit(tmp_path, values, prices, train, groups)
     other = prices.copy()
-    other[own] += 3.0
+    other[copies] += 3.0
     changed, found = fit(tmp_path, values, other, train, groups)
     for name in NAMES:
         before, after = (
             in_log_price(*pair, name) for pair in ((items, columns), (changed, found))
         )
-        np.testing.assert_allclose(after[own], before[own], atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(
+            after[copies], before[copies], atol=1e-4, err_msg=name
+        )
     mean = NAMES.index("mean")
     assert (abs(found - columns)[:, mean] > 0.05).any()
 
 
 def test_devices_agree(tmp_path):
     values, prices, train, _, groups = shop()
-    wanted, columns = fit(tmp_path, values, prices, train, groups)
+    expected, columns = fit(tmp_path, values, prices, train, groups)
     for mode in ("jit", "pmap"):
         layout = ParallelConfig(mode=mode, devices=8)
         items, found = fit(tmp_path, values, prices, train, groups, layout)
         np.testing.assert_allclose(found, columns, atol=1e-4)
-        np.testing.assert_array_equal(items.places, wanted.places)
+        np.testing.assert_array_equal(items.places, expected.places)
 
 
 def test_too_few_items_are_refused():

@@ -42,16 +42,16 @@ def test_statistics_are_of_kept_training_rows_sold_before(examples, shop):
         cells = table[column].astype(object).where(table[column].notna(), None)
         return cells.to_numpy()[rows]
 
-    history, own = PriceHistory.fit(
+    history, of_train = PriceHistory.fit(
         logs[train], of("category", train), of("seller", train), times[train]
     )
-    np.testing.assert_allclose(examples.context.statistics[train], own, atol=1e-5)
+    np.testing.assert_allclose(examples.context.statistics[train], of_train, atol=1e-5)
     test = examples.rows("test")
     sales = Sales(logs[train], of("category", train), of("seller", train), times[train])
-    wanted = history.features(
+    expected = history.features(
         of("category", test), of("seller", test), times[test], sales=sales
     )
-    np.testing.assert_allclose(examples.context.statistics[test], wanted, atol=1e-5)
+    np.testing.assert_allclose(examples.context.statistics[test], expected, atol=1e-5)
     assert examples.context.statistics.shape == (149, 14)
 
 

@@ -10,9 +10,9 @@ from pricer.model import Suggestion
 def test_errors_at_equal_coverage_are_of_the_surest_items():
     """Ten items whose error is their rank: the surest 30 % err by 0.1, 0.2 and 0.3."""
     errors = np.arange(1, 11) / 10
-    said = Suggestion(np.zeros(10), -np.arange(10.0))
+    suggestion = Suggestion(np.zeros(10), -np.arange(10.0))
     fitted = Calibration(Threshold(-3.5), 0.25, 0.9)
-    values = evaluation.measure(said, errors, fitted, band=0.15)
+    values = evaluation.measure(suggestion, errors, fitted, band=0.15)
     assert values["male_at_30"] == pytest.approx(0.2)
     assert values["male_at_50"] == pytest.approx(0.3)
     assert values["male_at_70"] == pytest.approx(0.4)

@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.layers import resnet
 from common.parallel.execution import make_execution
 from pricer import data, features, networks
-from pricer.run import train_network, wanted_labels
+from pricer.run import train_networks
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -27,9 +27,9 @@ def make_features(folder, widths=(2, 3), rows=7):
 
 def test_rows_come_in_the_order_asked_for_side_by_side(tmp_path):
     found = make_features(tmp_path)
-    wanted = np.array([5, 0, 5, 3])
-    left, right = (store.rows(wanted) for store in found.stores)
-    np.testing.assert_array_equal(found.rows(wanted), np.hstack([left, right]))
+    expected = np.array([5, 0, 5, 3])
+    left, right = (store.rows(expected) for store in found.stores)
+    np.testing.assert_array_equal(found.rows(expected), np.hstack([left, right]))
     assert found.width == 5
 
 
@@ -55,23 +55,21 @@ def prepared(run):
     listings = data.load_listings(run.config)
     examples = data.make_examples(run.config, listings)
     execution = make_execution(run.config.parallel)
-    found = [
-        train_network(run.config, wanted, examples, execution, run.workdir / "networks")
-        for wanted in wanted_labels(run.config, examples)
-    ]
-    return listings, execution, found
+    folder = run.workdir / "networks"
+    trained = train_networks(run.config, examples, execution, folder, lambda text: None)
+    return listings, execution, trained
 
 
 def test_stored_features_are_the_mean_of_the_last_map(run):
-    listings, execution, found = prepared(run)
-    stored = features.extract(run.config, found, listings, execution)
+    listings, execution, trained = prepared(run)
+    stored = features.extract(run.config, trained, listings, execution)
     assert stored.width == 4 * 128 and len(stored.stores[0]) == 149
     assert all(store.complete for store in stored.stores)
     photo = decode(listings.source[11]["images"][0])
     assert photo.shape == (40, 40, 3)
     # Scaled to 36 pixels, of which the middle 32 are cut out.
     cut = cut_photos(listings.source[11]["images"], run.config.photos, None)[0]
-    variables = found[1].variables
+    variables = trained[1].variables
     maps = resnet.ResNet("tiny").apply(variables, resnet.normalise(jnp.asarray(cut)))
     np.testing.assert_allclose(
         stored.rows(np.array([11]))[0, 128:256],
@@ -82,8 +80,8 @@ def test_stored_features_are_the_mean_of_the_last_map(run):
 
 
 def test_a_store_that_was_cut_off_is_continued(run, tmp_path, monkeypatch):
-    listings, execution, found = prepared(run)
-    whole = features.extract(run.config, found[:1], listings, execution)
+    listings, execution, trained = prepared(run)
+    whole = features.extract(run.config, trained[:1], listings, execution)
     config = configs.replace(run.config, {"networks.cache": str(tmp_path)})
     seen = []
     append = FeatureCache.append
@@ -96,22 +94,22 @@ def test_a_store_that_was_cut_off_is_continued(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(FeatureCache, "append", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        features.extract(config, found[:1], listings, execution)
+        features.extract(config, trained[:1], listings, execution)
     seen.clear()
     monkeypatch.setattr(
         FeatureCache,
         "append",
         lambda self, rows: (seen.append(len(rows)), append(self, rows)),
     )
-    again = features.extract(config, found[:1], listings, execution)
+    again = features.extract(config, trained[:1], listings, execution)
     assert sum(seen) == 149 - 3 * run.config.networks.batch_size
     rows = np.arange(149)
     np.testing.assert_array_equal(again.rows(rows), whole.rows(rows))
 
 
 def test_other_weights_have_a_store_of_their_own_and_are_refused_in_another(run):
-    listings, execution, found = prepared(run)
-    stored = features.extract(run.config, found[:2], listings, execution)
+    listings, execution, trained = prepared(run)
+    stored = features.extract(run.config, trained[:2], listings, execution)
     first, second = stored.stores
     assert first.directory != second.directory
     with pytest.raises(UserError, match="features of another weights"):
@@ -122,9 +120,9 @@ def test_networks_are_not_trained_again(run, monkeypatch):
     def refuse(*args):
         raise AssertionError("a network was trained")
 
-    monkeypatch.setattr(networks.PhotoTask, "step", refuse)
-    _, _, found = prepared(run)
-    assert [network.task for network in found] == [
+    monkeypatch.setattr(networks.PhotoLearner, "step", refuse)
+    _, _, trained = prepared(run)
+    assert [network.task for network in trained] == [
         "category",
         "brand",
         "attribute",

@@ -15,7 +15,7 @@ import pytest
 from common.config import configs
 from pricer import gate as gates
 from pricer.config import Config
-from pricer.step import Scales, Task
+from pricer.step import Learner, Scales
 
 ITEMS = 16_384
 SEED = 0
@@ -50,25 +50,28 @@ def train(x, prices, changes):
         "log_price": jnp.asarray(prices),
     }
 
-    def run(task, state):
+    def run(learner, state):
         step = jax.jit(
             lambda state: jax.lax.fori_loop(
-                0, STEPS, lambda _, s: task.step(s, batch, jax.random.key(0))[0], state
+                0,
+                STEPS,
+                lambda _, s: learner.step(s, batch, jax.random.key(0))[0],
+                state,
             )
         )
         state = step(state)
-        return state, task.see(state, batch)
+        return state, learner.predict(state, batch)
 
-    warm, joint = (Task(config, 8, 0, warm_up=stage) for stage in (True, False))
+    warm, joint = (Learner(config, 8, 0, warm_up=stage) for stage in (True, False))
     scales = Scales(x.mean(0), x.std(0), prices.mean(), prices.std())
-    state, said = run(warm, jax.jit(warm.init)(scales))
-    squared = (prices - np.asarray(said.log_price)) ** 2
+    state, outputs = run(warm, jax.jit(warm.init)(scales))
+    squared = (prices - np.asarray(outputs.log_price)) ** 2
     at_quantile = gates.error_at_quantile(
-        np.asarray(said.gate_logit), squared, config.gate.share
+        np.asarray(outputs.gate_logit), squared, config.gate.share
     )
     beta = config.gate.beta or gates.SAFETY * at_quantile
-    _, said = run(joint, joint.go_on(state, beta))
-    return np.asarray(said.log_price), np.asarray(said.gate_logit), at_quantile
+    _, outputs = run(joint, joint.go_on(state, beta))
+    return np.asarray(outputs.log_price), np.asarray(outputs.gate_logit), at_quantile
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.15])

@@ -39,9 +39,8 @@ def make_heads(folder, parallel=None, **changes):
             Features([store]),
             rng.normal(size=(ROWS, 2)).astype(np.float32),
             prices,
+            {"train": np.arange(0, 43), "validation": np.arange(43, ROWS)},
         ),
-        np.arange(0, 43),
-        np.arange(43, ROWS),
         make_execution(parallel or config.parallel),
         {"data": "test"},
     )
@@ -59,17 +58,17 @@ def test_both_stages_run_and_beta_is_measured_between_them(tmp_path):
         for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     ]
     assert {line["phase"] for line in lines} == {"warm_up", "joint"}
-    warm = made.task(warm_up=True)
+    warm = made.learner(warm_up=True)
     best = checkpointing.load_best(
         tmp_path / "run",
         "warm_up",
         jax.eval_shape(warm.init, made.scales()),
         made.execution,
     )
-    said = made.see(best.state, made.train_rows)
-    errors = made.rows.log_prices[:43] - said.log_price
-    wanted = 2 * gate.error_at_quantile(said.gate_logit, errors**2, 0.5)
-    assert float(state.beta) == pytest.approx(wanted, rel=1e-6)
+    suggestion = made.predict(best.state, made.train_rows)
+    errors = made.rows.log_prices[:43] - suggestion.log_price
+    expected = 2 * gate.error_at_quantile(suggestion.gate_logit, errors**2, 0.5)
+    assert float(state.beta) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_run_that_is_started_again_ends_with_the_same_bits(tmp_path):
@@ -79,24 +78,20 @@ def test_a_run_that_is_started_again_ends_with_the_same_bits(tmp_path):
         # A rate that does not depend on how many steps are asked for.
         return make_heads(folder, optimizer__schedule="constant")
 
-    wanted = host(constant(tmp_path).train(tmp_path / "whole"))
+    expected = host(constant(tmp_path).train(tmp_path / "whole"))
     text = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
-    for place, (warm, joint) in enumerate([(2, None), (4, None), (4, 4)]):
-        workdir = tmp_path / f"cut{place}"
+    for number, (warm, joint) in enumerate([(2, None), (4, None), (4, 4)]):
+        workdir = tmp_path / f"cut{number}"
         part = constant(tmp_path)
         if joint is None:
-            first = part._phase(
-                heads.WARM_UP,
-                part.task(warm_up=True),
-                warm,
-                part.task(warm_up=True).init,
-            )
+            learner = part.learner(warm_up=True)
+            first = part._phase(heads.WARM_UP, learner, warm)
             part._run([first], workdir, part.scales())
         else:
             config = configs.replace(part.config, {"train.steps": joint})
             dataclasses.replace(part, config=config).train(workdir)
         found = host(constant(tmp_path).train(workdir))
-        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
         assert (workdir / "metrics.jsonl").read_bytes() == text
 
 
@@ -104,7 +99,7 @@ def test_a_run_that_is_started_again_ends_with_the_same_bits(tmp_path):
 def test_devices_agree(dropout, tmp_path):
     """43 training rows in batches of 16 over 1 and 8 devices, jit and pmap."""
     made = make_heads(tmp_path, model__dropout=dropout)
-    wanted = host(made.train(tmp_path / "one"))
+    expected = host(made.train(tmp_path / "one"))
     for mode in ("jit", "pmap"):
         layout = ParallelConfig(mode=mode, devices=8)
         made = make_heads(tmp_path, layout, model__dropout=dropout)
@@ -112,7 +107,7 @@ def test_devices_agree(dropout, tmp_path):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
             state.params,
-            wanted.params,
+            expected.params,
         )
 
 
@@ -125,7 +120,7 @@ def test_a_row_has_one_place_in_a_batch_on_any_number_of_processes(
     def draw(process, processes):
         monkeypatch.setattr(jax, "process_index", lambda: process)
         monkeypatch.setattr(jax, "process_count", lambda: processes)
-        batches = made.rows.train_batches(made.train_rows, made.config.train, 2)
+        batches = made.rows.train_batches(made.config.train, 2)
         with contextlib.closing(batches):
             return next(batches)["log_price"]
 
@@ -138,16 +133,16 @@ def test_a_row_has_one_place_in_a_batch_on_any_number_of_processes(
 def test_edges_are_quantiles_of_the_training_rows(tmp_path):
     made = make_heads(tmp_path, statistics__bins=4)
     edges = made.scales().statistic_edges
-    own = np.sort(made.rows.statistics[made.train_rows, 1])  # of 43
+    column = np.sort(made.rows.statistics[made.train_rows, 1])  # of 43
     assert edges.shape == (2, 5)
-    wanted = [
-        own[0],
-        (own[10] + own[11]) / 2,
-        own[21],
-        (own[31] + own[32]) / 2,
-        own[-1],
+    expected = [
+        column[0],
+        (column[10] + column[11]) / 2,
+        column[21],
+        (column[31] + column[32]) / 2,
+        column[-1],
     ]
-    np.testing.assert_allclose(edges[1], wanted, rtol=1e-6)
+    np.testing.assert_allclose(edges[1], expected, rtol=1e-6)
     assert make_heads(tmp_path, statistics__bins=0).scales().statistic_edges is None
 
 
@@ -170,10 +165,10 @@ def test_it_learns_and_says_so_for_rows_in_their_order(tmp_path):
     )
     state = made.train(tmp_path / "run")
     rows = np.array([50, 3, 44])
-    said = made.see(state, rows)
-    errors = np.abs(made.rows.log_prices[rows] - said.log_price)
+    suggestion = made.predict(state, rows)
+    errors = np.abs(made.rows.log_prices[rows] - suggestion.log_price)
     spread = np.abs(made.rows.log_prices - made.rows.log_prices.mean()).mean()
-    assert said.log_price.shape == (3,) and errors.mean() < 0.6 * spread
+    assert suggestion.log_price.shape == (3,) and errors.mean() < 0.6 * spread
 
 
 def test_steps_may_grow_but_the_gate_may_not_change():

@@ -38,16 +38,16 @@ def test_equation_1_by_hand():
 def test_soft_equation_1_by_hand():
     loss = mean_loss(ERRORS, LOGITS, GateTerms(beta=8.0, delta=0.75), form="soft")
     squared = np.asarray(ERRORS) ** 2
-    wanted = np.mean(SIGMOID * squared) + 8 * (0.75 - SIGMOID.mean())
-    np.testing.assert_allclose(loss, wanted, rtol=1e-6)
+    expected = np.mean(SIGMOID * squared) + 8 * (0.75 - SIGMOID.mean())
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_equation_3_by_hand():
     terms = GateTerms(beta=8.0, delta=0.75, gamma=2.0, epsilon=1.0)
     # |e| <= 1 for the first and the third.
     entropy = -np.log([SIGMOID[0], 1 - SIGMOID[1], SIGMOID[2], 1 - SIGMOID[3]])
-    wanted = 5 / 4 + 8 * 0.25 + 2 * entropy.mean()
-    np.testing.assert_allclose(mean_loss(ERRORS, LOGITS, terms), wanted, rtol=1e-6)
+    expected = 5 / 4 + 8 * 0.25 + 2 * entropy.mean()
+    np.testing.assert_allclose(mean_loss(ERRORS, LOGITS, terms), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["straight-through", "soft"])
@@ -111,10 +111,10 @@ def test_the_acceptance_is_that_of_all_devices():
         jax.value_and_grad(part, (0, 1)), axis_name="i"
     )  # as pmap: a psum over the axis
     loss, grads = spread(ERRORS.reshape(2, 2), LOGITS.reshape(2, 2))
-    whole, wanted = jax.value_and_grad(mean_loss, (0, 1))(ERRORS, LOGITS, terms)
+    whole, expected = jax.value_and_grad(mean_loss, (0, 1))(ERRORS, LOGITS, terms)
     np.testing.assert_allclose(loss, [whole, whole], rtol=1e-6)
     # Each device holds twice the gradient, which `Devices.mean` evens out.
-    for found, known in zip(grads, wanted, strict=True):
+    for found, known in zip(grads, expected, strict=True):
         np.testing.assert_allclose(found.reshape(-1) / 2, known, rtol=1e-5, atol=1e-7)
 
 
@@ -159,8 +159,8 @@ def test_predicted_variance_by_hand():
     by_error, by_logit = jax.grad(mean, (0, 1))(ERRORS, LOGITS)
     np.testing.assert_allclose(by_error, 2 * ERRORS / 4, rtol=1e-6)
     squared = np.array([1, 4, 0.25, 9])
-    wanted = (np.exp([2, 0, -1, -3]) * squared - 1) / 4
-    np.testing.assert_allclose(by_logit, wanted, rtol=1e-6)
+    expected = (np.exp([2, 0, -1, -3]) * squared - 1) / 4
+    np.testing.assert_allclose(by_logit, expected, rtol=1e-6)
     # Least where g is minus the log of the squared error.
     assert mean(ERRORS, -jnp.log(squared)) < mean(ERRORS, LOGITS)
     np.testing.assert_allclose(

@@ -149,8 +149,8 @@ def test_every_row_is_counted_once(faulty):
     assert values["network/category/n"] == 5
     assert workdirs.read_metrics(faulty.workdir)["rejected"] == 4
     logs = np.log(PRICES)
-    wanted = np.abs(logs[TEST] - np.median(logs[TRAIN])).mean()
-    assert values["test/median_male"] == pytest.approx(wanted)
+    expected = np.abs(logs[TEST] - np.median(logs[TRAIN])).mean()
+    assert values["test/median_male"] == pytest.approx(expected)
 
 
 def test_bad_prices_are_rejected_with_a_line_each(faulty, examples):
@@ -249,8 +249,8 @@ def test_what_nobody_sold_before_falls_back_to_all_sales(examples):
         ALONE: [*before, *before, *before, 0, 0],
     }
     history = examples.history
-    for row, wanted in raw.items():
-        standard = (np.array(wanted) - history.center) / history.scale
+    for row, expected in raw.items():
+        standard = (np.array(expected) - history.center) / history.scale
         np.testing.assert_allclose(
             examples.context.statistics[row],
             standard,
@@ -270,5 +270,5 @@ def test_a_category_that_is_not_learnt_takes_the_median_of_all(faulty):
         else np.median(logs[sold])
         for row in TEST
     ]
-    wanted = np.mean(np.abs(logs[list(TEST)] - guess))
-    assert faulty.values["test/category_median_male"] == pytest.approx(wanted)
+    expected = np.mean(np.abs(logs[list(TEST)] - guess))
+    assert faulty.values["test/category_median_male"] == pytest.approx(expected)

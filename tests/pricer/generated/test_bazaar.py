@@ -96,8 +96,8 @@ def test_rows_stream():
 
 
 def test_truth_is_found_by_number(tiny_rows):
-    wanted = np.array([int(row["item"]) for row, _ in tiny_rows])
-    truth = bazaar.truth(TINY, wanted)
+    numbers = np.array([int(row["item"]) for row, _ in tiny_rows])
+    truth = bazaar.truth(TINY, numbers)
     for name, values in truth.items():
         assert [row[f"truth_{name}"] for row, _ in tiny_rows] == values.tolist()
     prices = np.array([row["price"] for row, _ in tiny_rows])
@@ -122,9 +122,14 @@ def test_splits_follow_one_another_in_time(tiny_rows):
 def test_labels_are_missing_at_their_rates(name):
     items = latents.sample(BazaarConfig(), np.arange(5000))
     share = np.mean([cell is None for cell in bazaar._listing(items)[name]])
-    wanted = {"category": 0.05, "brand": 0.35, "attributes": 0.25, "specification": 0.4}
-    sigma = np.sqrt(wanted[name] * (1 - wanted[name]) / 5000)
-    assert share == pytest.approx(wanted[name], abs=4 * sigma)
+    expected = {
+        "category": 0.05,
+        "brand": 0.35,
+        "attributes": 0.25,
+        "specification": 0.4,
+    }
+    sigma = np.sqrt(expected[name] * (1 - expected[name]) / 5000)
+    assert share == pytest.approx(expected[name], abs=4 * sigma)
 
 
 def test_listings_say_what_holds():

@@ -127,10 +127,10 @@ def test_careless_sellers_take_worse_photos():
     platform = latents.sellers(CONFIG.seed, CONFIG.seller_count)
     careless = platform.carelessness[MANY.seller]
     assert np.mean(careless) == pytest.approx(1, abs=0.05)
-    wanted = 1 - 0.88 ** (4 * careless)  # four defects of share 0.12
+    expected = 1 - 0.88 ** (4 * careless)  # four defects of share 0.12
     for bad in (careless < 0.7, careless > 1.3):
         share = np.mean(~MANY.readable[bad])
-        assert share == pytest.approx(np.mean(wanted[bad]), abs=0.03)
+        assert share == pytest.approx(np.mean(expected[bad]), abs=0.03)
     # The price level of a seller says nothing of the photos.
     readable = np.corrcoef(platform.effects[MANY.seller], MANY.readable)[0, 1]
     assert abs(readable) < 0.1

@@ -107,8 +107,8 @@ def test_a_switch_takes_its_effects_and_nothing_else(switch, effects):
     items = latents.sample(config, np.arange(300))
     found = terms(config, items)
     for name, values in TERMS.items():
-        wanted = 0 * values[:300] if name in effects else values[:300]
-        np.testing.assert_array_equal(found[name], wanted)
+        expected = 0 * values[:300] if name in effects else values[:300]
+        np.testing.assert_array_equal(found[name], expected)
     assert set(effects) <= set(SHARES)
 
 
@@ -135,8 +135,8 @@ def test_expected_errors_are_those_that_the_expected_prices_make():
 def test_without_label_effects_only_wear_is_hidden():
     config = BazaarConfig(label_effects=False)
     squared = expected_squared_errors(config, MANY)
-    wanted = 1.15**2 * np.where(MANY.readable, 0.06, 0.06 + 0.06)
-    np.testing.assert_allclose(squared, wanted)
+    expected = 1.15**2 * np.where(MANY.readable, 0.06, 0.06 + 0.06)
+    np.testing.assert_allclose(squared, expected)
     errors = log_prices(config, MANY)
     errors = errors - expected_log_prices(config, MANY)
     bad = ~MANY.readable

@@ -75,9 +75,9 @@ def test_earlier_written_out():
 def test_others_against_numpy(rows):
     codes, _, prices, _ = columns(rows)
     statistics, counts = other_sales(codes, prices)
-    place = np.arange(len(codes))
-    for row in place:
-        seen = prices[(codes == codes[row]) & (codes >= 0) & (place != row)]
+    index = np.arange(len(codes))
+    for row in index:
+        seen = prices[(codes == codes[row]) & (codes >= 0) & (index != row)]
         np.testing.assert_allclose(statistics[row], by_hand(seen), atol=1e-9)
         assert counts[row] == len(seen)
 

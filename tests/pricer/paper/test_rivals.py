@@ -37,10 +37,10 @@ def test_boosting_sees_what_the_heads_see(inputs, tmp_path):
     made = make_heads(tmp_path, model__inputs=inputs)
     test = np.array([43, 60])
     found = rivals.columns_of(made, test)
-    wanted = made.rows.statistics[test]
+    expected = made.rows.statistics[test]
     if inputs == "all":
-        wanted = np.hstack([made.rows.features.rows(test), wanted])
-    np.testing.assert_array_equal(found.values[found.rows["test"]], wanted)
+        expected = np.hstack([made.rows.features.rows(test), expected])
+    np.testing.assert_array_equal(found.values[found.rows["test"]], expected)
     np.testing.assert_array_equal(
         found.log_prices[found.rows["test"]], made.rows.log_prices[test]
     )

@@ -3,6 +3,7 @@ import pytest
 
 from common.config import configs
 from common.errors import UserError
+from common.reports import paper_rows
 from pricer.config import Config
 from pricer.paper import tables
 
@@ -46,7 +47,7 @@ def test_rows_without_a_name_are_those_that_make_sense():
 
 
 def test_boosting_alone_is_refused():
-    with pytest.raises(UserError, match="hold boosting against"):
+    with pytest.raises(UserError, match="name a row to hold the rivals against"):
         tables.choose_rows(["boosting"], Config())
 
 
@@ -57,6 +58,10 @@ def test_an_unknown_row_is_refused():
         "p30",
         "e50",
     ]
+
+
+def verdicts(results):
+    return {v.claim: v for v in paper_rows.verdicts(tables.CLAIMS, results)}
 
 
 def runs(male, male_all=0.5):
@@ -71,15 +76,15 @@ def test_claims_are_judged_on_the_error_of_accepted_items():
         "p50_single": runs([0.59, 0.63, 0.58]),
         "p50_cold": runs([0.48, 0.54, 0.48]),
     }
-    judged = {verdict.claim: verdict for verdict in tables.verdicts(results)}
-    lower = judged["accepted items have a lower error than all (p30)"]
+    by_claim = verdicts(results)
+    lower = by_claim["accepted items have a lower error than all (p30)"]
     assert lower.held and lower.difference == pytest.approx(0.19)
-    assert not judged["accepted items have a lower error than all (p50)"].held
-    assert judged["a larger share has a larger error (p30 < p40)"].held
-    four = judged["four networks give better features than one (p50)"]
+    assert not by_claim["accepted items have a lower error than all (p50)"].held
+    assert by_claim["a larger share has a larger error (p30 < p40)"].held
+    four = by_claim["four networks give better features than one (p50)"]
     assert four.held and four.difference == pytest.approx(0.1)
-    assert not judged["the warm-up helps (p50)"].held
-    assert len(judged) == 3 + 2 + 1 + 1
+    assert not by_claim["the warm-up helps (p50)"].held
+    assert len(by_claim) == 3 + 2 + 1 + 1
 
 
 def test_the_gate_is_held_against_its_rivals_at_equal_coverage():
@@ -91,27 +96,36 @@ def test_the_gate_is_held_against_its_rivals_at_equal_coverage():
     for run in gate:
         run["test/male_all"] = 0.3
     results = {"p30": gate, "variance": variance, "boosting": boosting}
-    judged = {verdict.claim: verdict for verdict in tables.verdicts(results)}
-    random = judged["the gate beats a random choice at 30 %"]
+    by_claim = verdicts(results)
+    random = by_claim["the gate beats a random choice at 30 %"]
     assert random.held and random.difference == pytest.approx((0.25 + 0.25 + 0.26) / 3)
-    rival = judged["the gate beats predicted variance at 30 %"]
+    rival = by_claim["the gate beats predicted variance at 30 %"]
     assert rival.held and rival.difference == pytest.approx((0.05 + 0.05 + 0.06) / 3)
-    assert not judged["the gate beats boosting at 30 %"].held
+    assert not by_claim["the gate beats boosting at 30 %"].held
+
+
+def against_truth(results):
+    return [v for claim, v in verdicts(results).items() if "AUC" in claim]
 
 
 def test_the_gate_is_held_against_the_truth_where_it_is_known():
     known = [{"test/gate_auc": auc, **runs([0.3])[0]} for auc in (0.95, 0.96, 0.97)]
-    found = tables.verdicts({"p50": known})
-    (verdict,) = [v for v in found if "AUC" in v.claim]
+    (verdict,) = against_truth({"p50": known})
     assert verdict.held and verdict.difference == pytest.approx(0.06)
     without = [{**run, "test/gate_auc": None} for run in known]
-    (verdict,) = [v for v in tables.verdicts({"p50": without}) if "AUC" in v.claim]
+    (verdict,) = against_truth({"p50": without})
     assert not verdict.held
-    assert not [v for v in tables.verdicts({"p50": runs([0.3])}) if "AUC" in v.claim]
+    assert not against_truth({"p50": runs([0.3])})
 
 
 def test_an_error_that_is_not_known_is_not_held():
     results = {"p30": runs([0.3, None]), "p40": runs([0.5, 0.6])}
-    judged = {verdict.claim: verdict for verdict in tables.verdicts(results)}
-    verdict = judged["a larger share has a larger error (p30 < p40)"]
+    by_claim = verdicts(results)
+    verdict = by_claim["a larger share has a larger error (p30 < p40)"]
     assert not verdict.held and np.isnan(verdict.difference)
+
+
+def test_every_claim_names_rows_that_exist():
+    names = {row.name for row in tables.ROWS}
+    for claim in tables.CLAIMS:
+        assert set(claim.better + claim.worse) <= names

@@ -89,12 +89,12 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(small):
+def plan(small):
     return check.prepare(small.config(**CHANGES))
 
 
-def test_rows_are_counted_by_split_and_price_limit(run):
-    summary, section = check.count_rows(run)
+def test_rows_are_counted_by_split_and_price_limit(plan):
+    summary, section = check.count_rows(plan)
     names = ("rows", "without a photo", "below the limits", "above the limits")
     table = section.blocks[0].rows
     assert {row["split"]: [row[name] for name in names] for row in table} == {
@@ -115,8 +115,8 @@ def test_rows_are_counted_by_split_and_price_limit(run):
     }
 
 
-def test_the_limits_stand_in_the_histogram(run, small):
-    picture = check.draw_prices(run)
+def test_the_limits_stand_in_the_histogram(plan, small):
+    picture = check.draw_prices(plan)
     (axes,) = picture.figure.axes
     ends = [line.get_xdata()[0] for line in axes.get_lines()]
     np.testing.assert_allclose(ends, [100, 170])
@@ -128,8 +128,8 @@ def test_the_limits_stand_in_the_histogram(run, small):
     assert "No prices are left out" in picture.caption
 
 
-def test_networks_say_their_rows_and_what_is_rare(run):
-    summary, section = check.describe_networks(run)
+def test_networks_say_their_rows_and_what_is_rare(plan):
+    summary, section = check.describe_networks(plan)
     category, brand, attribute, specification = section.blocks[0].rows
     # Of train t0 and t9 are outliers, t7 has no photo and the hat t6 is rare.
     assert category == {
@@ -167,8 +167,8 @@ def test_networks_say_their_rows_and_what_is_rare(run):
 
 
 def test_one_network_for_the_price_uses_all_rows_with_a_photo(small):
-    run = check.prepare(small.config(**CHANGES, model__features="single"))
-    _, section = check.describe_networks(run)
+    plan = check.prepare(small.config(**CHANGES, model__features="single"))
+    _, section = check.describe_networks(plan)
     assert section.blocks[0].rows == [
         {
             "network": "price",
@@ -181,17 +181,17 @@ def test_one_network_for_the_price_uses_all_rows_with_a_photo(small):
     ]
 
 
-def test_many_rare_classes_are_cut_short(run, monkeypatch):
+def test_many_rare_classes_are_cut_short(plan, monkeypatch):
     names = [f"c{number}" for number in range(11)]
     monkeypatch.setattr(labels, "find_rare", lambda *_: names)
-    _, section = check.describe_networks(run)
+    _, section = check.describe_networks(plan)
     row = section.blocks[0].rows[0]
     assert row["rare"] == 11
     assert row["such as"] == "c0, c1, c2, c3, c4, c5, c6, c7, and 3 more"
 
 
-def test_rows_without_an_earlier_sale_are_counted(run):
-    summary, section = check.describe_statistics(run)
+def test_rows_without_an_earlier_sale_are_counted(plan):
+    summary, section = check.describe_statistics(plan)
     text, alike, table = section.blocks
     assert "3 most alike training photos" in alike.text
     found = {
@@ -228,23 +228,23 @@ def test_the_rows_counted_are_those_whose_statistics_stand_on_no_sale(shop):
     counts = np.expm1(
         examples.context.statistics[:, -2:] * history.scale[-2:] + history.center[-2:]
     )
-    run = types.SimpleNamespace(config=config, examples=examples)
-    for row in check.describe_statistics(run)[1].blocks[-1].rows:
+    plan = types.SimpleNamespace(config=config, examples=examples)
+    for row in check.describe_statistics(plan)[1].blocks[-1].rows:
         column = ["category", "seller"].index(row["of"])
         none = int((counts[examples.rows(row["split"]), column] < 0.5).sum())
         assert none == row["empty"] + row["not in training"] + row["none before"]
         assert row["take the prices of all"] == f"{none / row['rows']:.1%}"
 
 
-def test_without_times_and_seller_nothing_comes_too_early(run, small):
-    listings = run.examples.listings
+def test_without_times_and_seller_nothing_comes_too_early(plan, small):
+    listings = plan.examples.listings
     frame = listings.frame.assign(day=np.nan)
     config = small.config(**CHANGES, labels__seller="")
     examples = data.make_examples(
         config, type(listings)(**{**vars(listings), "frame": frame})
     )
-    found = types.SimpleNamespace(config=config, examples=examples)
-    summary, section = check.describe_statistics(found)
+    undated = types.SimpleNamespace(config=config, examples=examples)
+    summary, section = check.describe_statistics(undated)
     text, alike, table = section.blocks
     assert "3 most alike training photos" in alike.text
     assert "Without times" in text.text and "Keys: category." in text.text
@@ -253,8 +253,8 @@ def test_without_times_and_seller_nothing_comes_too_early(run, small):
     # Those of all, of the category, and the count of the category.
     assert summary["statistics of earlier prices"] == 9
     unused = small.config(**CHANGES, statistics__use=False)
-    found = types.SimpleNamespace(config=unused, examples=examples)
-    assert check.describe_statistics(found)[0] == {"statistics of earlier prices": 0}
+    without = types.SimpleNamespace(config=unused, examples=examples)
+    assert check.describe_statistics(without)[0] == {"statistics of earlier prices": 0}
 
 
 def test_what_has_no_time_stands_after_all_that_has():
@@ -270,8 +270,8 @@ def test_what_has_no_time_stands_after_all_that_has():
     assert sales.count_without_sales(cells, train, rows)["none before"] == 0
 
 
-def test_near_copies_of_training_rows_are_counted(run):
-    summary, section = check.count_leaks(run)
+def test_near_copies_of_training_rows_are_counted(plan):
+    summary, section = check.count_leaks(plan)
     assert section.blocks[0].rows == [
         {
             "split": "validation",
@@ -291,9 +291,9 @@ def test_near_copies_of_training_rows_are_counted(run):
     assert list(summary.values()) == [1, 1]
 
 
-def test_stores_are_rows_times_width_times_two_bytes(run, monkeypatch):
+def test_stores_are_rows_times_width_times_two_bytes(plan, monkeypatch):
     monkeypatch.setattr(data_checks, "free_bytes", lambda folder: 9000)
-    one, both, free = check.size_stores(run)
+    one, both, free = check.size_stores(plan)
     # 19 rows of 128 channels, two networks.
     assert one["bytes"] == 19 * 128 * 2 and both["bytes"] == 2 * 19 * 128 * 2
     assert both["width"] == 256 and free["bytes"] == 9000
@@ -302,8 +302,8 @@ def test_stores_are_rows_times_width_times_two_bytes(run, monkeypatch):
     assert data_checks.warn_of_disk(one["bytes"], "x") == []
 
 
-def test_minutes_are_steps_looks_and_rows_times_seconds(run):
-    found = check.estimate_minutes(run, step=3.0, look=0.5, head_step=0.1)
+def test_minutes_are_steps_looks_and_rows_times_seconds(plan):
+    found = check.estimate_minutes(plan, step=3.0, extraction=0.5, head_step=0.1)
     # 4 steps with 2 evaluations: 2 * 1 + 4 rows of the one, 2 * 3 + 4 of the other.
     assert found == pytest.approx(
         {
@@ -314,15 +314,15 @@ def test_minutes_are_steps_looks_and_rows_times_seconds(run):
     )
 
 
-def test_parameters_are_those_of_the_sizes(run):
+def test_parameters_are_those_of_the_sizes(plan):
     # A statistic, or what comparables tell, and its three pieces.
     inputs = 2 * 128 + (14 + 8) * (1 + 3)
-    assert check.measure_heads(run).parameters == 2 * (inputs * 8 + 8 + 8 + 1)
+    assert check.measure_heads(plan).parameters == 2 * (inputs * 8 + 8 + 8 + 1)
     # Convolutions without bias, two numbers a channel of each normalisation.
     backbone = 7 * 7 * 3 * 16 + 2 * 16 + 2 * (9 * 16 * 16 + 2 * 16)
     for old, new in ((16, 32), (32, 64), (64, 128)):
         backbone += 9 * old * new + 9 * new * new + old * new + 3 * 2 * new
-    assert check.measure_network(run).parameters == backbone + 128 * 2 + 2
+    assert check.measure_network(plan).parameters == backbone + 128 * 2 + 2
 
 
 def call(config, workdir, *flags):
@@ -332,7 +332,7 @@ def call(config, workdir, *flags):
     return ended.value.code
 
 
-def test_the_verb_writes_a_page_and_sums_it_up(small, run, tmp_path, capsys):
+def test_the_verb_writes_a_page_and_sums_it_up(small, plan, tmp_path, capsys):
     assert call(small.config(**CHANGES), tmp_path) == 0
     out = capsys.readouterr().out
     for line in (
@@ -341,8 +341,8 @@ def test_the_verb_writes_a_page_and_sums_it_up(small, run, tmp_path, capsys):
         "| networks | 2 |",
         "| test rows without a sale of their seller | 75.0% |",
         "| parameters of the heads | 5,538 |",
-        f"1 rejected rows: {run.examples.listings.directory / 'rejected.csv'}",
-        f"1 dropped photos: {run.examples.listings.directory / 'dropped_photos.csv'}",
+        f"1 rejected rows: {plan.examples.listings.directory / 'rejected.csv'}",
+        f"1 dropped photos: {plan.examples.listings.directory / 'dropped_photos.csv'}",
         f"report: {tmp_path / 'check.html'}",
     ):
         assert line in out.splitlines(), line
@@ -354,7 +354,7 @@ def test_the_verb_writes_a_page_and_sums_it_up(small, run, tmp_path, capsys):
 
 def test_a_full_disk_is_told(small, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(data_checks, "free_bytes", lambda folder: 9000)
-    monkeypatch.setattr(check, "measure", lambda run: ({}, check.Section("", [])))
+    monkeypatch.setattr(check, "measure", lambda plan: ({}, check.Section("", [])))
     assert call(small.config(**CHANGES), tmp_path) == 0
     assert "the features need 0 MiB, but 0 MiB are free" in capsys.readouterr().out
 

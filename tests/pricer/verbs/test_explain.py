@@ -5,6 +5,7 @@ import pytest
 
 from pricer.data import Context
 from pricer.model import Suggestion
+from pricer.saved_model import Outputs
 from pricer.verbs import explain
 
 
@@ -32,19 +33,19 @@ def test_wider_squares_end_at_the_edge():
 def test_what_is_covered_is_what_told():
     """A model whose price is the brightness of the upper left quarter."""
 
-    def see_photos(photos, mask, context):
+    def outputs_of_photos(photos, mask, context):
         assert (context.statistics == 7).all() and (context.groups == 5).all()
         assert context.statistics.shape == (len(photos), 3) and (mask == 1).all()
         quarter = photos[:, 0, :16, :16].astype(np.float64).mean((1, 2, 3))
         lower = photos[:, 0, 16:, 16:].astype(np.float64).mean((1, 2, 3))
-        return Suggestion(quarter, -lower)
+        return Outputs(Suggestion(quarter, -lower), None, None)
 
-    model = types.SimpleNamespace(see_photos=see_photos)
+    model = types.SimpleNamespace(outputs_of_photos=outputs_of_photos)
     photo = np.zeros((1, 32, 32, 3), np.uint8)
     photo[0, :16, :16] = 200
     photo[0, 16:, 16:] = 100
     known = Context(np.full((1, 3), 7.0), np.array([5], np.int32))
-    price, gate, maps = explain.look(model, photo, np.ones(1), known)
+    price, gate, maps = explain.cover_each_place(model, photo, np.ones(1), known)
     assert (price, gate) == (200, -100)
     assert maps.price.shape == (explain.PLACES, explain.PLACES)
     # Covering it with the darker mean lowers it: the place has raised the price.

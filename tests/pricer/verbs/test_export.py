@@ -44,6 +44,6 @@ def test_unknown_keys_have_the_overall_statistics(run):
     for key in ("category", "seller"):
         assert not tables[key][:2].any() and tables[key][2:].any(axis=1).all()
     category, seller = (v.categories for v in encoders.attributes)
-    (wanted,) = found.history.features([category[3]], [seller[1]])
+    (expected,) = found.history.features([category[3]], [seller[1]])
     sum_ = tables["base"] + tables["category"][2 + 3] + tables["seller"][2 + 1]
-    np.testing.assert_allclose(sum_, wanted, atol=1e-5)
+    np.testing.assert_allclose(sum_, expected, atol=1e-5)

@@ -29,17 +29,17 @@ def table(model, shop):
 
 
 def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
-    judged = pd.read_csv(run.workdir / "predictions_test.csv")
-    said = table.iloc[judged["row"]]
-    accepted = said["accepted"].to_numpy(bool)
-    np.testing.assert_array_equal(accepted, judged["accepted"])
+    stored = pd.read_csv(run.workdir / "predictions_test.csv")
+    found = table.iloc[stored["row"]]
+    accepted = found["accepted"].to_numpy(bool)
+    np.testing.assert_array_equal(accepted, stored["accepted"])
     assert 0 < accepted.sum() < len(accepted)
     np.testing.assert_allclose(
-        said["gate"], 1 / (1 + np.exp(-judged["gate"])), atol=2e-3
+        found["gate"], 1 / (1 + np.exp(-stored["gate"])), atol=2e-3
     )
     np.testing.assert_allclose(
-        np.log(said["price"][accepted]),
-        np.log(judged["suggested_price"][accepted]),
+        np.log(found["price"][accepted]),
+        np.log(stored["suggested_price"][accepted]),
         atol=5e-3,
     )
 
@@ -49,16 +49,17 @@ def test_training_rows_are_compared_with_others_only(model, run):
     stored = prepare(run.config, run.workdir / "networks", lambda text: None)
     examples, heads = stored.examples, stored.heads
     rows = examples.rows("train")[:20]
-    wanted = heads.see(stored.execution.replicate(model.trained.state), rows)
+    expected = heads.predict(stored.execution.replicate(model.trained.state), rows)
     listings, known = examples.listings, examples.context.rows(rows)
-    said = model.see(listings.frame, listings.source, rows, known).said
-    np.testing.assert_allclose(said.log_price, wanted.log_price, atol=5e-3)
+    outputs = model.outputs_of(listings.frame, listings.source, rows, known)
+    np.testing.assert_allclose(
+        outputs.suggestion.log_price, expected.log_price, atol=5e-3
+    )
     alone = known._replace(groups=np.full(20, NO_GROUP, np.int32))
-    seen = model.see(listings.frame, listings.source, rows, alone)
+    outputs = model.outputs_of(listings.frame, listings.source, rows, alone)
     # Else each is nearest to itself.
-    np.testing.assert_array_equal(seen.alike[:, 0], np.arange(20))
-    said = seen.said
-    assert abs(said.log_price - wanted.log_price).max() > 0.02
+    np.testing.assert_array_equal(outputs.alike[:, 0], np.arange(20))
+    assert abs(outputs.suggestion.log_price - expected.log_price).max() > 0.02
 
 
 def test_the_items_compared_with_are_named(table, run, shop):
@@ -87,8 +88,8 @@ def test_refused_photos_have_a_reason_and_no_price(table, shop):
     assert set(table.loc[refused, "like"]) <= set(train)
     assert (table.loc[~refused, ["reason", "like"]] == "").all(axis=None)
     known = {*photo_quality.TEXTS.values(), TOO_LITTLE}
-    said = {part for text in table.loc[refused, "reason"] for part in text.split("; ")}
-    assert said <= known
+    given = {part for text in table.loc[refused, "reason"] for part in text.split("; ")}
+    assert given <= known
 
 
 def test_accepted_prices_lie_in_their_interval(table, model):
