@@ -76,25 +76,25 @@ def measure_steps(
     return Cost(sum(jax.tree.leaves(sizes)), seconds)
 
 
-def measure_looks(
+def measure_prediction(
     execution: Execution,
-    look: Callable[[Any, Any], Any],
+    predict: Callable[[Any, Any], Any],
     variables: Any,
     source: Source,
     load: Callable[[Record], Batch],
     batch_size: int,
 ) -> float:
-    """Seconds to look at a row: a few batches, after one that compiles.
+    """Seconds to predict a row: a few batches, after one that compiles.
 
     Args:
       execution: what to run on.
-      look: (variables, batch) -> arrays [B, ...], as `feature_extraction` takes it.
+      predict: (variables, batch) -> arrays [B, ...].
       variables: of the network, in device form.
       source: records of the rows; taken again from the first where there are few.
       load: record -> arrays of an item.
       batch_size: rows at a time.
     """
-    compiled = execution.compile_predict(look)
+    compiled = execution.compile_predict(predict)
     rows = np.resize(np.arange(len(source)), (STEPS + 1) * batch_size)
     began = 0.0
     with pipeline.eval_batches(

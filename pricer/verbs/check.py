@@ -328,7 +328,7 @@ def measure_extraction(plan: Plan) -> float:
     network = networks.make_network(config, 1, plan.execution.devices)
     example = np.zeros((1, photos.crop, photos.crop, 3), np.uint8)
     variables = plan.execution.init(lambda: network.init(jax.random.key(0), example))
-    return data_checks.measure_looks(
+    return data_checks.measure_prediction(
         plan.execution,
         functools.partial(photo_vectors, network),
         variables,

@@ -62,10 +62,10 @@ def test_the_step_that_compiles_is_not_timed(monkeypatch):
     assert (cost.parameters, cost.seconds) == (11, 2.0)
 
 
-def test_a_look_is_timed_by_the_row(monkeypatch):
+def test_a_prediction_is_timed_by_the_row(monkeypatch):
     clock, seen = Clock(), []
     monkeypatch.setattr(data_checks, "time", clock)
-    seconds = data_checks.measure_looks(
+    seconds = data_checks.measure_prediction(
         clock,
         lambda variables, batch: seen.extend(batch["row"].tolist()),
         None,
