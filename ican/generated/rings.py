@@ -37,9 +37,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.data import generated
-from common.data.generated import SPLIT_START, Row
+from common.data.generated import Row
 from common.tables.schema import Attribute, Images, Schema, Target
-from ican.generated import catalogue, expectations, latents
+from ican.generated import catalogue, latents
 from ican.generated import drawing as ring_drawing
 from ican.generated.parameters import (
     ATTRIBUTES_PARTS,
@@ -52,9 +52,7 @@ from ican.generated.values import log_prices
 
 __all__ = [
     "GENERATOR_VERSION",
-    "PRICE_EDGES",
     "RingsConfig",
-    "ceilings",
     "draw",
     "fingerprint",
     "rows",
@@ -62,8 +60,6 @@ __all__ = [
     "truth",
 ]
 
-# Edges of the 18 price zones, dollars (Table 2).
-PRICE_EDGES = np.arange(180.0, 901.0, 45.0)
 _COLUMNS = {
     "size": ("size",),
     "weight": ("weight_ounce",),
@@ -232,43 +228,3 @@ def _listing(rings: latents.Rings) -> dict[str, list]:
 
 def _names(names: tuple[str, ...], indices: np.ndarray) -> np.ndarray:
     return np.array(names)[indices.astype(int)]
-
-
-def ceilings(config: RingsConfig, count: int = 20_000) -> dict[str, dict[str, float]]:
-    """What the best possible model reaches, by what it sees, by simulation.
-
-    Draws `count` test rings and takes the expected log price given the listing, the
-    photo or both (`ring_expectations.expected_log_prices`). A zone's probability is the share
-    of the errors of that expectation which, added to it, land in the zone; so it takes
-    the errors to be alike for all rings, and the best top-k may be a little higher.
-
-    Returns:
-      {"majority" | "photo" | "attributes" | "both": {"top3", "top5", "top7",
-      "r2" (of log price), "male" (mean absolute error of log price)}}.
-    """
-    chosen = SPLIT_START["test"] + np.arange(count)
-    rings = latents.sample(config, chosen)
-    logs = log_prices(config, rings)
-    views = {"photo": (False, True), "attributes": (True, False), "both": (True, True)}
-    found = {"majority": _scores(logs, np.full(count, np.mean(logs)))}
-    for name, (listing, photo) in views.items():
-        expected = expectations.expected_log_prices(
-            config, rings, listing=listing, photo=photo
-        )
-        found[name] = _scores(logs, expected)
-    return found
-
-
-def _scores(logs: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    errors = np.sort(logs - expected)
-    edges = np.log(PRICE_EDGES)
-    below = np.searchsorted(errors, edges - expected[:, None], side="left")  # [N, 17]
-    ends = np.zeros((len(logs), 1)), np.full((len(logs), 1), len(logs))
-    chances = np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1)
-    labels = np.searchsorted(edges, logs, side="right")
-    ranking = np.argsort(-chances, axis=1, kind="stable")  # [N, 18]
-    place = np.argmax(ranking == labels[:, None], axis=1)
-    scores = {f"top{k}": float(np.mean(place < k)) for k in (3, 5, 7)}
-    scores["r2"] = float(1 - np.mean(errors**2) / np.var(logs))
-    scores["male"] = float(np.mean(np.abs(errors)))
-    return scores

@@ -12,7 +12,7 @@ A photo shows the item's category by its shape, colour and material by colour an
 pattern, the brand by a mark, the specification by a label and a slip, and wear, which
 no column tells. A photo with a defect hides all of it that has a price of its own, but
 for the colour and the shape where the item can be seen. So the price of such an item
-is much less certain (`floors`), and a gate has something to learn; mild blur, shade and
+is much less certain, and a gate has something to learn; mild blur, shade and
 other things are in all photos, so that no pixel test does the gate's work.
 
 What is switched off, and the claim that must fail then:
@@ -38,7 +38,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.data import generated
-from common.data.generated import SPLIT_START, Row
+from common.data.generated import Row
 from common.tables.schema import Attribute, Images, Schema, Target
 from pricer.generated import catalogue, drawing, latents
 from pricer.generated.parameters import (
@@ -50,14 +50,13 @@ from pricer.generated.parameters import (
     SPECIFICATION_PARTS,
     BazaarConfig,
 )
-from pricer.generated.values import expected_errors, expected_log_prices, log_prices
+from pricer.generated.values import expected_errors, log_prices
 
 __all__ = [
     "GENERATOR_VERSION",
     "BazaarConfig",
     "draw",
     "fingerprint",
-    "floors",
     "rows",
     "schema",
     "truth",
@@ -206,35 +205,3 @@ def _specification(items: latents.Items, row: int) -> list[str]:
 def _time(day: float) -> str:
     moment = datetime.datetime.fromisoformat(FIRST_DAY) + datetime.timedelta(days=day)
     return moment.isoformat(timespec="seconds")
-
-
-def floors(config: BazaarConfig, count: int = 20_000) -> dict[str, dict[str, float]]:
-    """Errors that no model gets below, by simulation.
-
-    Draws `count` test items and takes the expected log price given the photo, the
-    category, the seller and the day (`bazaar_values.expected_log_prices`).
-
-    Returns:
-      {"readable" | "unreadable" | "all" | "half": {"share" of the items, "male" (mean
-      absolute error of log price), "rmsle" (root mean square of it)}}; "half" are the
-      items that a perfect gate keeps if it has to keep half of them. NaN for no items.
-    """
-    items = latents.sample(config, SPLIT_START["test"] + np.arange(count))
-    logs = log_prices(config, items)
-    errors = np.abs(logs - expected_log_prices(config, items))
-    surest = np.argsort(expected_errors(config, items), kind="stable")
-    half = np.isin(np.arange(count), surest[: count // 2])
-    groups = {
-        "readable": items.readable,
-        "unreadable": ~items.readable,
-        "all": np.ones(count, bool),
-        "half": half,
-    }
-    return {name: _scores(errors, chosen) for name, chosen in groups.items()}
-
-
-def _scores(errors: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
-    kept = errors[chosen]
-    male = float(np.mean(kept)) if len(kept) else float("nan")
-    rmsle = float(np.sqrt(np.mean(kept**2))) if len(kept) else float("nan")
-    return {"share": float(np.mean(chosen)), "male": male, "rmsle": rmsle}

@@ -37,8 +37,7 @@ below the 2nd level and in looks, which J1 sees as well, and all are equally act
 What J2 then still adds to a ranking is more training; whether it has found the branches
 is told by `branch_needs`.
 Uniform negatives give J1 the branches too, and J2 less to add; so does `hierarchy` off,
-where siblings share little. The ceilings "siblings" and "content" are without and with
-what J2 alone can learn.
+where siblings share little.
 
 Source: Yu et al., "Personalized Item Recommendation for Second-hand Trading Platform",
 ACM MM 2020.
@@ -52,8 +51,7 @@ import numpy as np
 
 from recsys.generated import choices, latents
 from recsys.generated import parameters as closet_parameters
-from recsys.generated.ceilings import affinities as truth
-from recsys.generated.ceilings import branch_needs, ceilings
+from recsys.generated.needs import branch_needs
 from recsys.generated.parameters import (
     FIRST_DAY,
     GENERATOR_VERSION,
@@ -68,13 +66,11 @@ __all__ = [
     "ClosetConfig",
     "Counts",
     "branch_needs",
-    "ceilings",
     "features",
     "fingerprint",
     "interactions",
     "leaves",
     "paths",
-    "truth",
 ]
 
 _DAY = 86_400.0

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ican.generated import latents, values
-from ican.generated.expectations import expected_log_prices
 from ican.generated.parameters import ATTRIBUTES_PARTS, RingsConfig
+from tests.ican.generated.expectations import expected_log_prices
 
 VIEWS = [(False, True), (True, False), (True, True)]
 

