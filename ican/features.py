@@ -60,9 +60,13 @@ def cache(
     backbone = resnet.ResNet(sizes, dtype, execution.devices)
 
     def feature_maps(state: Any, batch: Mapping[str, jax.Array]) -> jax.Array:
-        look: Any = functools.partial(backbone.apply, state)
+        backbone_fn: Any = functools.partial(backbone.apply, state)
         return model.pooled_feature_maps(
-            look, batch["photos"], batch["photo_mask"], config.backbone.pool, dtype
+            backbone_fn,
+            batch["photos"],
+            batch["photo_mask"],
+            config.backbone.pool,
+            dtype,
         )
 
     store = extraction.extract(

@@ -256,7 +256,7 @@ class Network(nn.Module):
         if "features" in batch:
             positions = jnp.asarray(batch["features"], self.dtype or jnp.float32)
         else:
-            positions = self._look(batch["photos"], batch["photo_mask"], train)
+            positions = self._feature_map(batch["photos"], batch["photo_mask"], train)
         missing = self.param(
             "missing_photo", nn.initializers.zeros, positions.shape[2:]
         )
@@ -265,7 +265,9 @@ class Network(nn.Module):
             has_photo, positions, missing.astype(positions.dtype)[None, None]
         )
 
-    def _look(self, photos: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
+    def _feature_map(
+        self, photos: jax.Array, mask: jax.Array, train: bool
+    ) -> jax.Array:
         """Mean feature map [B, P, C] over the photos of an item."""
         backbone = resnet.ResNet(self.depth, self.dtype, self.devices, name="backbone")
 

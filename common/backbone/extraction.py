@@ -34,7 +34,7 @@ def extract(
     folder: str | os.PathLike,
     key: Mapping[str, str],
     shape: Sequence[int],
-    look: Callable[[Any, Any], Any],
+    feature_fn: Callable[[Any, Any], Any],
     variables: Mapping[str, Any],
     source: Source,
     load: Callable[[Record], Batch],
@@ -51,7 +51,7 @@ def extract(
       folder: of all features; each key has a folder of its own in it.
       key: what the features depend on: weights, preprocessing, data.
       shape: (N, ...) of the features.
-      look: (variables, batch) -> features [B, ...], pure; it is compiled.
+      feature_fn: (variables, batch) -> features [B, ...], pure; it is compiled.
       variables: of the network, on the host.
       source: records of all N rows.
       load: record -> arrays of an item.
@@ -73,7 +73,7 @@ def extract(
     wait_for_all(f"{name} made")
     store = FeatureCache(*where)
     if not store.complete:
-        compiled = execution.compile_predict(look)
+        compiled = execution.compile_predict(feature_fn)
         state = execution.replicate(dict(variables))
         _fill(store, compiled, state, source, load, batch_size, execution, name)
         wait_for_all(f"{name} filled")
@@ -83,7 +83,7 @@ def extract(
 
 def _fill(
     store: FeatureCache,
-    look: Callable[[Any, Any], Any],
+    feature_fn: Callable[[Any, Any], Any],
     state: Any,
     source: Source,
     load: Callable[[Record], Batch],
@@ -101,7 +101,9 @@ def _fill(
     bar = tqdm.tqdm(total=len(left), desc=name, unit="row", disable=None)
     with rows as batches:
         for number, batch in enumerate(batches):
-            features = look(state, execution.put(batch))[: len(left) - number * size]
+            features = feature_fn(state, execution.put(batch))[
+                : len(left) - number * size
+            ]
             if jax.process_index() == 0:
                 store.append(features)
             bar.update(len(features))
