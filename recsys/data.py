@@ -3,21 +3,16 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from common.data import prepared
 from common.errors import UserError
-from common.tables.table import Rejection
+from common.tables.faults import Rejection, check_rejected, in_order
+from common.training.workdirs import Say
 from recsys.config import Config
-from recsys.corpus import (
-    feature_files,
-    interaction_files,
-    item_files,
-    row_faults,
-    splits,
-)
+from recsys.corpus import feature_files, interaction_files, item_files, splits
 from recsys.corpus.attribute_features import AttributeEncoder
 from recsys.corpus.corpus import Catalogue, Corpus
 from recsys.corpus.feature_files import (
@@ -29,10 +24,9 @@ from recsys.corpus.feature_files import (
 from recsys.corpus.interaction_files import Assembled
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable
+from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import CategoryTree
 from recsys.generated import closet
-
-Say = Callable[[str], None]
 
 _BLOCK = 4096  # items whose features are generated at a time
 
@@ -53,22 +47,22 @@ def load(
       UserError: whatever is wrong with the files or the split.
     """
     if config.data.interactions:
-        return _load_own(config, rejected_file)
+        return _load_tables(config, rejected_file)
     return _load_closet(config, say)
 
 
-def _load_own(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
-    own = config.data
-    if not own.items:
+def _load_tables(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
+    options = config.data
+    if not options.items:
         raise UserError("--data.interactions needs --data.items=TABLE beside it")
     items, features, encoder = read_catalogue(config)
     assembled = interaction_files.assemble(
         interaction_files.read_interactions(
-            own.interactions, own.user, own.item, own.time
+            options.interactions, options.user, options.item, options.time
         ),
         items,
-        own.uneven,
-        max_rejected_fraction=own.max_rejected_fraction,
+        options.uneven,
+        max_rejected_fraction=options.max_rejected_fraction,
         rejected_file=rejected_file,
     )
     return make_corpus(config, assembled, features, encoder)
@@ -90,35 +84,36 @@ def read_catalogue(
     Raises:
       UserError: the files can't be read, or there is nothing to make features of.
     """
-    own = config.data
-    category = own.category[0] if len(own.category) == 1 else own.category
-    if own.features:
-        stored = StoredFeatures(own.features)
+    options = config.data
+    levels = options.category
+    category = levels[0] if len(levels) == 1 else levels
+    if options.features:
+        stored = StoredFeatures(options.features)
         items = item_files.read_items(
-            own.items,
-            own.item,
+            options.items,
+            options.item,
             category,
-            own.features_row,
+            options.features_row,
             feature_count=stored.count,
         )
         return items, stored, None
-    if not own.attributes and not own.numbers:
+    if not options.attributes and not options.numbers:
         raise UserError(
             "the items have no features: give --data.features=FILE, or the columns of"
             " --data.attributes and --data.numbers"
         )
-    table = row_faults.open_table(own.items, [*own.attributes, *own.numbers])
-    items = item_files.read_items(table, own.item, category)
+    table = open_table(options.items, [*options.attributes, *options.numbers])
+    items = item_files.read_items(table, options.item, category)
     # One row for each of the frame, which lacks rows of the file that can't be read.
-    places = np.searchsorted(table.line, items.line)
+    rows = np.searchsorted(table.line, items.line)
     if encoder is None:
         encoder = AttributeEncoder.fit(
-            table.frame.iloc[places],
-            own.attributes,
-            own.numbers,
-            own.attribute_min_count,
+            table.frame.iloc[rows],
+            options.attributes,
+            options.numbers,
+            options.attribute_min_count,
         )
-    items = dataclasses.replace(items, feature_rows=places)
+    items = dataclasses.replace(items, feature_rows=rows)
     return items, ArrayFeatures(encoder.encode(table.frame)), encoder
 
 
@@ -133,9 +128,7 @@ def read_sound_catalogue(
     items, features, encoder = read_catalogue(config, encoder)
     if config.data.uneven == "repeat":
         items = item_files.reject_collisions(items)
-    row_faults.check_rejected(
-        items.rejected, len(items.ids), config.data.max_rejected_fraction
-    )
+    check_rejected(items.rejected, len(items.ids), config.data.max_rejected_fraction)
     return items, features, encoder
 
 
@@ -198,9 +191,10 @@ def load_catalogue(
     """
     if not config.data.interactions:
         count = config.closet.counts().items
-        leaves, _ = closet.paths(config.closet, np.arange(count))
+        leaf_of_item, _ = closet.paths(config.closet, np.arange(count))
         generated = closet_features(config, lambda text: None)
-        return Catalogue(np.arange(count), tree, leaves, generated, None, scaling), []
+        ids = np.arange(count)
+        return Catalogue(ids, tree, leaf_of_item, generated, None, scaling), []
     items, features, encoder = read_sound_catalogue(config, encoder)
     if features.width != scaling.width:
         raise UserError(
@@ -208,16 +202,16 @@ def load_catalogue(
             f" training {scaling.width}"
         )
     levels = tree.levels
-    places = {path: leaf for leaf, path in enumerate(tree.leaves)}
+    leaves = {path: leaf for leaf, path in enumerate(tree.leaves)}
     leaf_of_item = np.array(
         [
-            places.get(path + path[-1:] * (levels - len(path)), -1)
+            leaves.get(path + path[-1:] * (levels - len(path)), -1)
             for path in items.categories
         ]
     )
     kept = leaf_of_item >= 0
     ids = items.ids.to_numpy(object).astype(str)
-    strange = [
+    unknown = [
         Rejection(
             items.path,
             int(items.line[row]),
@@ -228,7 +222,7 @@ def load_catalogue(
     ]
     if not kept.any():
         raise UserError(f"{config.data.items}: training had no item of any category")
-    found = Catalogue(
+    catalogue = Catalogue(
         ids[kept],
         tree,
         leaf_of_item[kept].astype(np.int32),
@@ -237,7 +231,7 @@ def load_catalogue(
         scaling,
         encoder,
     )
-    return found, sorted([*items.rejected, *strange], key=lambda r: r.line)
+    return catalogue, in_order([*items.rejected, *unknown])
 
 
 def make_corpus(

@@ -1,6 +1,5 @@
 """From a user's table and photos to prepared listings, and to rows to predict."""
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -21,11 +20,11 @@ from common.data.prepared import load_prepared
 from common.data.sources import Record
 from common.errors import UserError
 from common.parallel.processes import is_first_process
-from common.tables import inference, splits
+from common.tables import faults, inference, splits
 from common.tables import schema as schemas
 from common.tables import table as tables
+from common.tables.faults import Rejection
 from common.tables.schema import Schema
-from common.tables.table import Rejection
 
 __all__ = ["load", "load_prepared", "prepare_generated", "read_rows"]
 
@@ -72,8 +71,9 @@ def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
     listings = load_prepared(directory)
     # A looser limit may have let it be prepared than is set now.
     file = directory / prepared.REJECTED_FILE
-    if _too_many(config, listings.rejected, len(listings.frame)):
-        raise _refuse(config, listings.rejected, len(listings.frame), file)
+    if listings.rejected:
+        limit, accepted = config.max_rejected_fraction, len(listings.frame)
+        faults.check_rejected(faults.read_rejected(file), accepted, limit, file)
     say(("prepared in " if made else "already prepared: ") + describe(listings))
     return listings
 
@@ -165,12 +165,14 @@ def _prepare(
         row_photos = photos.find_photos(frame, schema.images, store)
         lines = table.line[frame.index]
         keep, bad, dropped = _sort_out(config, schema, lines, row_photos)
-        rejected = sorted([*rejected, *bad], key=lambda r: r.line)
-        accepted = int(keep.sum())
-        if _too_many(config, len(rejected), accepted):
-            file = directory.with_name(f"{directory.name}.{prepared.REJECTED_FILE}")
-            tables.write_rejected(file, rejected)
-            raise _refuse(config, len(rejected), accepted, file)
+        rejected = faults.in_order([*rejected, *bad])
+        file = directory.with_name(f"{directory.name}.{prepared.REJECTED_FILE}")
+        limit, accepted = config.max_rejected_fraction, int(keep.sum())
+        try:
+            faults.check_rejected(rejected, accepted, limit, file)
+        except UserError:
+            faults.write_rejected(file, rejected)
+            raise
         frame = frame[keep].reset_index(drop=True)
         row_photos = [row for row, kept in zip(row_photos, keep, strict=True) if kept]
         digests = [row.digests for row in row_photos] if store else None
@@ -181,8 +183,8 @@ def _prepare(
     finally:
         if store is not None:
             store.close()
-    tables.write_rejected(partial / prepared.REJECTED_FILE, rejected)
-    tables.write_rejected(partial / prepared.DROPPED_FILE, dropped)
+    faults.write_rejected(partial / prepared.REJECTED_FILE, rejected)
+    faults.write_rejected(partial / prepared.DROPPED_FILE, dropped)
     facts = {
         "fingerprint": fingerprint,
         "rejected": len(rejected),
@@ -256,30 +258,6 @@ def _sort_out(
             keep[index] = False
             rejected.append(problems[0])
     return keep, rejected, dropped
-
-
-def _too_many(config: ListingsConfig, rejected: int, accepted: int) -> bool:
-    share = config.max_rejected_fraction
-    return not accepted or rejected > share * (accepted + rejected)
-
-
-def _refuse(
-    config: ListingsConfig, rejected: int, accepted: int, file: pathlib.Path
-) -> UserError:
-    """What is said of a table with too many unusable rows; `file` lists them."""
-    if not rejected:
-        return UserError(f"{config.path}: no rows")
-    limit = f"more than max_rejected_fraction={config.max_rejected_fraction}"
-    if not accepted:
-        limit = "none is left"
-    with open(file, newline="", encoding="utf-8") as lines:
-        first = next(csv.DictReader(lines))
-    column = f", column {first['column']}" if first["column"] else ""
-    return UserError(
-        f"{config.path}: {rejected} of {accepted + rejected} rows can't be used,"
-        f" {limit}; the first is line {first['line']}{column}: {first['reason']}; all"
-        f" are listed in {file}"
-    )
 
 
 def prepare_generated(

@@ -1,6 +1,5 @@
 """Tables of listings, read so that every row is either accepted or rejected."""
 
-import csv
 import dataclasses
 import itertools
 import pathlib
@@ -25,6 +24,7 @@ from common.tables.cells import (
     quoted,
 )
 from common.tables.csv_records import check_header, read_header, read_utf8, records
+from common.tables.faults import Faults, Rejection
 from common.tables.schema import Schema, did_you_mean
 
 # Names of the splits as tables spell them, in lower case.
@@ -41,23 +41,6 @@ SPLIT_NAMES = {
 
 _TEXT = pa.large_string()
 _CHUNK = 50_000  # rows that are held as Python objects at a time
-
-
-@dataclasses.dataclass(frozen=True)
-class Rejection:
-    """Why a row is left out.
-
-    Attributes:
-      file: path of the table.
-      line: where the row starts, counted from 1; the row's number in Parquet.
-      column: the column at fault; "" where it is the row itself.
-      reason: one line.
-    """
-
-    file: str
-    line: int
-    column: str
-    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,30 +190,23 @@ def check_rows(
                 " or the table"
             )
     typed = table.frame[list(columns)].copy()
-    faults: dict[int, Rejection] = {}
+    faults = Faults(table)
     for column, parse in _number_columns(schema, need_target).items():
         typed[column], wrong = parse_column(table.frame[column], parse)
-        _note(faults, table, column, wrong)
+        faults.note(column, list(wrong), wrong.values())
     for column in _json_columns(schema):
         if column in table.lists:
             texts = typed[column].map(_list_to_json, na_action="ignore")
             typed[column] = texts.astype(TEXT)
-        _note(faults, table, column, set_cells.find_faults(typed[column]))
+        wrong = set_cells.find_faults(typed[column])
+        faults.note(column, list(wrong), wrong.values())
     if need_target and schema.target:
-        _require(faults, table, typed, schema.target.column, "a price")
+        _require(faults, typed[schema.target.column], "a price")
     if need_target and schema.split:
         cells = table.frame[schema.split].str.lower()
         typed[schema.split] = cells.map(SPLIT_NAMES).astype(TEXT)
-        _require(faults, table, typed, schema.split, "train, validation or test")
-    return typed.drop(index=list(faults)), [faults[row] for row in sorted(faults)]
-
-
-def write_rejected(path: str | pathlib.Path, rejections: list[Rejection]) -> None:
-    """Writes rejections as CSV with the columns file, line, column, reason."""
-    with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.writer(file)
-        writer.writerow([field.name for field in dataclasses.fields(Rejection)])
-        writer.writerows(dataclasses.astuple(rejection) for rejection in rejections)
+        _require(faults, typed[schema.split], "train, validation or test")
+    return typed[faults.good], faults.noted()
 
 
 def _number_columns(
@@ -259,29 +235,15 @@ def _list_to_json(text: str) -> str:
     return set_cells.from_joined(text, LIST_SEPARATOR)
 
 
-def _require(
-    faults: dict[int, Rejection],
-    table: Table,
-    typed: pd.DataFrame,
-    column: str,
-    wanted: str,
-) -> None:
-    """Notes the rows whose cell gave no value."""
-    cells = table.frame[column]
-    wrong = {}
-    for row in np.flatnonzero(typed[column].isna()).tolist():
-        found = quoted(cells[row]) if isinstance(cells[row], str) else "an empty cell"
-        wrong[row] = f"{found} where {wanted} must stand"
-    _note(faults, table, column, wrong)
-
-
-def _note(
-    faults: dict[int, Rejection], table: Table, column: str, wrong: Mapping[int, str]
-) -> None:
-    """Keeps the first fault of each row."""
-    for row, reason in wrong.items():
-        line = int(table.line[row])
-        faults.setdefault(row, Rejection(table.path, line, column, reason))
+def _require(faults: Faults, typed: pd.Series, needed: str) -> None:
+    """Notes the rows of a column whose cell gave no value."""
+    cells, rows = faults.table.frame[typed.name], np.flatnonzero(typed.isna())
+    texts = [
+        quoted(cell) if isinstance(cell, str) else "an empty cell"
+        for cell in cells.iloc[rows]
+    ]
+    reasons = [f"{text} where {needed} must stand" for text in texts]
+    faults.note(str(typed.name), rows, reasons)
 
 
 def _read_csv(path: pathlib.Path) -> Table:

@@ -11,22 +11,19 @@ import pandas as pd
 
 from common.errors import UserError
 from common.tables.cells import parse_column, parse_time, quoted
-from common.tables.table import Rejection, Table
+from common.tables.faults import (
+    Faults,
+    Rejection,
+    check_rejected,
+    in_order,
+    write_rejected,
+)
+from common.tables.table import Table
 from recsys.config import Uneven
 from recsys.corpus.interactions import Interactions
-from recsys.corpus.item_files import ItemTable, read_items, reject_collisions
-from recsys.corpus.row_faults import Faults, check_rejected, open_table, write_rejected
+from recsys.corpus.item_files import ItemTable, reject_collisions
+from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import CategoryTree
-
-__all__ = [
-    "Assembled",
-    "InteractionTable",
-    "ItemTable",
-    "assemble",
-    "read_interactions",
-    "read_items",
-    "write_rejected",
-]
 
 # Times that need no closer look: ISO dates whose microseconds a float64 holds, and
 # seconds of the years 1973 to 5138.
@@ -153,10 +150,9 @@ def assemble(
     codes, distinct = interactions.items.factorize()
     item_ids = items.ids.to_numpy(object)
     number = pd.Index(item_ids, dtype=object).get_indexer(distinct.astype(object))
-    found = number[codes]
-    known = found >= 0
-    unfit = [*interactions.rejected, *_unknown(interactions, items, ~known)]
-    unfit.sort(key=lambda rejection: rejection.line)
+    item_numbers = number[codes]
+    known = item_numbers >= 0
+    unfit = in_order([*interactions.rejected, *_unknown(interactions, items, ~known)])
     rejected = [*items.rejected, *unfit]
     if rejected_file is not None:
         write_rejected(rejected_file, rejected)
@@ -167,7 +163,9 @@ def assemble(
     times = None if interactions.times is None else interactions.times[known]
     tree, leaf = _build_tree(items, uneven)
     return Assembled(
-        Interactions(users.astype(np.int32), found[known].astype(np.int32), times),
+        Interactions(
+            users.astype(np.int32), item_numbers[known].astype(np.int32), times
+        ),
         user_ids.to_numpy(object).astype(str),
         item_ids.astype(str),
         tree,

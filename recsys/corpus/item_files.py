@@ -11,8 +11,9 @@ import pandas as pd
 
 from common.errors import UserError
 from common.tables.cells import quoted
-from common.tables.table import Rejection, Table
-from recsys.corpus.row_faults import Faults, open_table
+from common.tables.faults import Faults, Rejection, in_order
+from common.tables.table import Table
+from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import Path
 
 CATEGORY = ("level1", "level2", "level3")
@@ -128,7 +129,7 @@ def reject_collisions(items: ItemTable) -> ItemTable:
         [path for path in items.categories if path not in met],
         items.feature_rows[keep],
         items.line[keep],
-        sorted([*items.rejected, *lost], key=lambda r: r.line),
+        in_order([*items.rejected, *lost]),
     )
 
 

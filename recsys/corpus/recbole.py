@@ -27,10 +27,10 @@ from pyarrow import csv
 from common.errors import UserError
 from common.tables.cells import TEXT, parse_column, parse_number, quoted
 from common.tables.csv_records import read_utf8
-from common.tables.table import Rejection, Table
+from common.tables.faults import Faults, Rejection, check_rejected, write_rejected
+from common.tables.table import Table
 from recsys.corpus.interaction_files import InteractionTable, read_interactions
 from recsys.corpus.item_files import ItemTable, read_items
-from recsys.corpus.row_faults import Faults, check_rejected, write_rejected
 
 INTERACTIONS_FILE = "interactions.parquet"
 ITEMS_FILE = "items.parquet"

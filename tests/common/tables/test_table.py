@@ -323,16 +323,6 @@ def test_check_rows_works_when_no_row_could_be_read(tmp_path):
     assert (len(frame), rejections, len(table.rejected)) == (0, [], 1)
 
 
-def test_write_rejected_is_a_csv(tmp_path):
-    rejections = [tables.Rejection("a,b.csv", 3, "price", "'\"x' is not a number")]
-    tables.write_rejected(tmp_path / "rejected.csv", rejections)
-    with open(tmp_path / "rejected.csv", newline="", encoding="utf-8") as file:
-        assert list(csv.reader(file)) == [
-            ["file", "line", "column", "reason"],
-            ["a,b.csv", "3", "price", "'\"x' is not a number"],
-        ]
-
-
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_table_or_a_user_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.csv"

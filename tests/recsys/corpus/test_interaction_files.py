@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from common.tables.cells import parse_time
 from common.tables.table import from_rows, read_table
-from recsys.corpus.interaction_files import assemble, read_interactions, read_items
+from recsys.corpus.interaction_files import assemble, read_interactions
+from recsys.corpus.item_files import read_items
 
 REAL = pathlib.Path(__file__).parents[4] / "shared" / "data" / "complete_journey"
 

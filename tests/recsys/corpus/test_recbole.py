@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from recsys.corpus.interaction_files import assemble, read_interactions, read_items
+from recsys.corpus.interaction_files import assemble, read_interactions
+from recsys.corpus.item_files import read_items
 from recsys.corpus.recbole import import_atomic
 
 INTER = (

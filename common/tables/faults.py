@@ -1,52 +1,54 @@
 """What is wrong with the rows of a table, and when that is too much."""
 
-from __future__ import annotations
-
+import csv
+import dataclasses
 import os
-import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
-from common.tables import table as tables
-from common.tables.cells import quoted
-from common.tables.schema import did_you_mean
-from common.tables.table import Rejection, Table
 
 _LONGEST_ID = 256  # characters; in an array each id takes the room of the longest
 
 
-def open_table(path: str | os.PathLike | Table, columns: Iterable[str]) -> Table:
-    """Reads a table, see `tables.read_table`, that has some columns.
+@dataclasses.dataclass(frozen=True)
+class Rejection:
+    """Why a row is left out.
 
-    Args:
-      path: of a file, or of a data set prepared by TFDS; or a table that was read.
-      columns: that it must have.
-
-    Raises:
-      UserError: the file can't be read as a whole, or a column is missing.
+    Attributes:
+      file: path of the table.
+      line: where the row starts, counted from 1; the row's number in Parquet.
+      column: the column at fault; "" where it is the row itself.
+      reason: one line.
     """
-    table = path if isinstance(path, Table) else _read(pathlib.Path(path))
-    for column in columns:
-        if column not in table.frame:
-            hint = did_you_mean(column, table.frame.columns)
-            names = ", ".join(map(quoted, table.frame.columns))
-            raise UserError(
-                f"{table.path}: no column {quoted(column)}{hint}: name one of {names}"
-            )
-    return table
+
+    file: str
+    line: int
+    column: str
+    reason: str
 
 
-def _read(path: pathlib.Path) -> Table:
-    if path.is_dir():
-        # TFDS takes seconds to import, and few tables come from it.
-        from common.data import prepared_tables
+class Rows(Protocol):
+    """What `Faults` needs of a `table.Table`."""
 
-        if prepared_tables.is_prepared(path):
-            return prepared_tables.read_prepared(path)
-        raise UserError(f"{path}: a folder, but not one that TFDS has prepared")
-    return tables.read_table(path)
+    @property
+    def path(self) -> str:
+        """Of the file."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Text."""
+
+    @property
+    def line(self) -> np.ndarray:
+        """Where each row of `frame` starts in the file, [N]."""
+
+    @property
+    def rejected(self) -> list[Rejection]:
+        """Rows that could not be read."""
 
 
 class Faults:
@@ -57,12 +59,17 @@ class Faults:
       good: bool [N], rows without a fault.
     """
 
-    def __init__(self, table: Table):
+    def __init__(self, table: Rows):
         self.table = table
         self.good = np.ones(len(table.frame), bool)
-        self._found: list[Rejection] = []
+        self._noted: list[Rejection] = []
 
-    def note(self, column: str, rows: np.ndarray, reasons: str | Iterable[str]) -> None:
+    def note(
+        self,
+        column: str,
+        rows: np.ndarray | Sequence[int],
+        reasons: str | Iterable[str],
+    ) -> None:
         """Notes that rows are faulty.
 
         Args:
@@ -71,28 +78,37 @@ class Faults:
           reasons: of all, or of each.
         """
         texts = [reasons] * len(rows) if isinstance(reasons, str) else reasons
-        for row, reason in zip(rows.tolist(), texts, strict=True):
+        for row, reason in zip(np.asarray(rows).tolist(), texts, strict=True):
             if self.good[row]:
                 self.good[row] = False
                 line = int(self.table.line[row])
-                self._found.append(Rejection(self.table.path, line, column, reason))
+                self._noted.append(Rejection(self.table.path, line, column, reason))
 
     def note_ids(self, column: str) -> None:
         """Notes rows whose id is empty, or nothing to keep in an array of texts."""
         cells = self.table.frame[column]
-        wrong = {
+        reasons = {
             "an empty cell where an id must stand": cells.isna(),
             f"an id of more than {_LONGEST_ID} characters": (
                 cells.str.len() > _LONGEST_ID
             ),
             "an id with a NUL character": cells.str.contains("\0", regex=False),
         }
-        for reason, rows in wrong.items():
+        for reason, rows in reasons.items():
             self.note(column, np.flatnonzero(rows.to_numpy(bool)), reason)
+
+    def noted(self) -> list[Rejection]:
+        """Of the rows with a fault, in order."""
+        return in_order(self._noted)
 
     def rejections(self) -> list[Rejection]:
         """Of all rows with a fault and those that could not be read, in order."""
-        return sorted([*self.table.rejected, *self._found], key=lambda r: r.line)
+        return in_order([*self.table.rejected, *self._noted])
+
+
+def in_order(rejected: Iterable[Rejection]) -> list[Rejection]:
+    """Rejected rows of one file, in the order of its lines."""
+    return sorted(rejected, key=lambda rejection: rejection.line)
 
 
 def check_rejected(
@@ -126,13 +142,25 @@ def check_rejected(
     )
 
 
-def write_rejected(path: str | os.PathLike, rejected: list[Rejection]) -> None:
+def write_rejected(path: str | os.PathLike, rejected: Iterable[Rejection]) -> None:
     """Writes rejected rows as CSV with the columns file, line, column, reason.
 
     Raises:
       UserError: it can't be written.
     """
     try:
-        tables.write_rejected(pathlib.Path(path), rejected)
+        with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
+            writer = csv.writer(file)
+            writer.writerow([field.name for field in dataclasses.fields(Rejection)])
+            writer.writerows(dataclasses.astuple(rejection) for rejection in rejected)
     except OSError as error:
         raise UserError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def read_rejected(path: str | os.PathLike) -> list[Rejection]:
+    """Reads what `write_rejected` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            Rejection(row["file"], int(row["line"]), row["column"], row["reason"])
+            for row in csv.DictReader(file)
+        ]
