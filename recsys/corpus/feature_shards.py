@@ -1,19 +1,20 @@
-"""Features of the items in a folder of shards, written so that it can go on later.
+"""Features of the items in a folder of shards.
 
 <folder>/
   features-00000.npy ...   float16 or int8 [n, F], the first items in the first
   scales-00000.npy ...     float32 [n], beside int8 alone
-  features.json            sizes and kind, and a hash of each shard that is done
+  features.json            sizes, kind and a hash of each shard; written last
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,7 +23,6 @@ from common.errors import UserError
 from common.training import workdirs
 
 Kind = Literal["float16", "int8"]
-Blocks = Iterable[np.ndarray]
 
 FACTS_FILE = "features.json"
 
@@ -50,37 +50,31 @@ class Shard:
 
 def write_features(
     folder: str | os.PathLike,
-    blocks: Blocks | Callable[[int], Blocks],
+    blocks: Iterable[np.ndarray],
     count: int,
     width: int,
     kind: Kind = "float16",
     shard_rows: int | None = None,
-    *,
-    made_from: str = "",
 ) -> None:
-    """Writes features in shards that `StoredFeatures` reads, or goes on with them.
+    """Writes features in shards that `StoredFeatures` reads.
 
     "float16" keeps values up to 65,504. "int8" keeps codes and a float32 scale for each
     row, value = scale * code; the scale is the row's largest magnitude / 127, and the
     error at most scale / 2.
 
-    Shards that are complete and unchanged are kept, all others are written. What an
-    interrupted call leaves is completed by the same call. One process at a time writes
-    to a folder.
+    What an interrupted call leaves is no folder of features; the next one starts anew.
 
     Args:
       folder: made where it is missing.
-      blocks: float [n, F] each, of all rows from the first to the last; or a function
-        of the first row that is needed, which returns the blocks from there on.
+      blocks: float [n, F] each, of all rows from the first to the last.
       count: I.
       width: F.
       kind: how values are kept.
-      shard_rows: rows of a file; None for 256 MiB. A folder keeps its own.
-      made_from: what the features depend on, such as a hash of a network's weights.
+      shard_rows: rows of a file; None for 256 MiB.
 
     Raises:
-      UserError: the folder holds features of another count, width, kind or origin, is
-        damaged or can't be written, or a value is not finite or too large.
+      UserError: the folder holds features already or can't be written, or a value is
+        not finite or too large.
       ValueError: blocks of another shape or type, or not `count` rows in all.
     """
     folder = pathlib.Path(folder)
@@ -90,31 +84,32 @@ def write_features(
         raise ValueError(
             f"{count} rows of {width}, {shard_rows} in a shard: give 1 or more"
         )
-    wanted = {"count": count, "width": width, "kind": kind, "made_from": made_from}
-    facts = _start(folder, wanted, shard_rows)
-    missing = [n for n, entry in enumerate(facts["shards"]) if entry is None]
-    if not missing:
-        return
-    step = facts["shard_rows"]
-    row = missing[0] * step if callable(blocks) else 0
-    last = min((missing[-1] + 1) * step, count)
-    shard = None
-    for block in blocks(row) if callable(blocks) else blocks:
+    if (folder / FACTS_FILE).exists():
+        raise UserError(
+            f"{folder}: holds features already: choose another folder or delete this one"
+        )
+    step = shard_rows or max(1, _SHARD_BYTES // (np.dtype(kind).itemsize * width))
+    facts: dict[str, Any] = {"format": _FORMAT, "count": count, "width": width}
+    facts |= {"kind": kind, "shard_rows": step, "shards": []}
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    row = 0
+    for block in blocks:
         _check_block(block, row, count, width)
         while len(block):
-            number, place = divmod(row, step)
-            part = block[: step - place]
-            if facts["shards"][number] is None:
-                shard = shard or _empty_shard(facts, number)
-                _encode(part, shard, place, row, str(folder))
+            number, start = divmod(row, step)
+            if not start:
+                shard = _empty_shard(facts, number)
+            part = block[: step - start]
+            _encode(part, shard, start, row, str(folder))
             row, block = row + len(part), block[len(part) :]
-            if shard and row == number * step + len(shard.values):
-                _save_shard(folder, facts, number, shard)
-                shard = None
-        if last <= row < count:
-            return  # what follows is there
+            if start + len(part) == len(shard.values):
+                _save_shard(folder, number, shard)
+                facts["shards"].append(_describe(shard))
     if row < count:
         raise ValueError(f"the blocks end at row {row} of {count}")
+    with _writing(folder):
+        workdirs.write_signed(folder / FACTS_FILE, facts)
 
 
 def open_folder(folder: pathlib.Path) -> tuple[list[Shard], str]:
@@ -128,12 +123,6 @@ def open_folder(folder: pathlib.Path) -> tuple[list[Shard], str]:
     """
     facts = _read_facts(folder)
     entries = facts["shards"]
-    done = sum(entry is not None for entry in entries)
-    if done < len(entries):
-        raise UserError(
-            f"{folder}: {done} of {len(entries)} shards are written: run what writes"
-            " them once more"
-        )
     shards = [_open_shard(folder, facts, number) for number in range(len(entries))]
     contents = [facts["count"], facts["width"], facts["kind"], entries]
     text = json.dumps(contents, sort_keys=True)
@@ -163,10 +152,10 @@ def open_array(path: pathlib.Path) -> np.ndarray:
 
 def hash_array(array: np.ndarray) -> str:
     """Hash of type, shape and values."""
-    found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     for _, rows in blocks_of(array):
-        found.update(np.ascontiguousarray(rows).data)
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(rows).data)
+    return digest.hexdigest()
 
 
 def blocks_of(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -199,32 +188,12 @@ def check_finite(
         )
 
 
-def _start(
-    folder: pathlib.Path, wanted: Mapping[str, Any], shard_rows: int | None
-) -> dict[str, Any]:
-    """Facts of the folder; None stands for each shard that is to be written."""
-    if (folder / FACTS_FILE).exists():
-        facts = _read_facts(folder)
-        for name, value in wanted.items():
-            if facts[name] != value:
-                raise UserError(
-                    f"{folder}: holds features of another {name} ({facts[name]!r},"
-                    f" wanted is {value!r}): choose another folder or delete this one"
-                )
-        for number in range(len(facts["shards"])):
-            if not _is_intact(folder, facts, number):
-                facts["shards"][number] = None
-        return facts
-    size = np.dtype(wanted["kind"]).itemsize * wanted["width"]
-    rows = shard_rows or max(1, _SHARD_BYTES // size)
-    facts = {"format": _FORMAT, **wanted, "shard_rows": rows}
-    facts["shards"] = [None] * -(-wanted["count"] // rows)
+@contextlib.contextmanager
+def _writing(path: pathlib.Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        workdirs.write_signed(folder / FACTS_FILE, facts)
+        yield
     except OSError as error:
-        raise UserError(f"{folder}: can't be written: {error.strerror}") from error
-    return facts
+        raise UserError(f"{path}: can't be written: {error.strerror}") from error
 
 
 def _read_facts(folder: pathlib.Path) -> dict[str, Any]:
@@ -236,10 +205,12 @@ def _read_facts(folder: pathlib.Path) -> dict[str, Any]:
         sizes = [facts["count"], facts["width"], facts["shard_rows"]]
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"sizes {sizes}")
-        if facts["kind"] not in get_args(Kind) or "made_from" not in facts:
+        if facts["kind"] not in get_args(Kind):
             raise ValueError(f"kind {facts['kind']!r}")
         if len(facts["shards"]) != -(-facts["count"] // facts["shard_rows"]):
             raise ValueError(f"{len(facts['shards'])} shards")
+        if None in facts["shards"]:  # as versions left them that could go on
+            raise ValueError("not all shards are written")
     except FileNotFoundError:
         raise UserError(
             f"{folder}: no {FACTS_FILE} in it: give a .npy file or a folder that"
@@ -270,80 +241,55 @@ def _empty_shard(facts: Mapping[str, Any], number: int) -> Shard:
     )
 
 
-def _encode(rows: np.ndarray, shard: Shard, place: int, first: int, where: str) -> None:
-    """Puts float rows [n, F], of items from `first` on, at a place in the shard."""
-    here, ids = slice(place, place + len(rows)), np.arange(first, first + len(rows))
+def _encode(rows: np.ndarray, shard: Shard, start: int, first: int, where: str) -> None:
+    """Puts float rows [n, F], of items from `first` on, into a shard from `start` on."""
+    part, ids = slice(start, start + len(rows)), np.arange(first, first + len(rows))
     if shard.scales is None:
         values = narrow(rows, shard.values.dtype)
         check_finite(values, ids, where, "float16 (65504)")
-        shard.values[here] = values
+        shard.values[part] = values
         return
     peak = np.abs(rows).max(axis=1).astype(np.float64)  # [n]
     check_finite(np.where(peak > _LARGEST, np.inf, peak), ids, where)
     scale = np.maximum(peak / _LARGEST_CODE, _SMALLEST_SCALE).astype(np.float32)
-    shard.scales[here] = np.where(peak > 0, scale, 0)
+    shard.scales[part] = np.where(peak > 0, scale, 0)
     # In float64: a quotient that is rounded twice may be off by more than a half.
-    shard.values[here] = np.rint(rows / scale.astype(np.float64)[:, None])
+    shard.values[part] = np.rint(rows / scale.astype(np.float64)[:, None])
 
 
-def _save_shard(
-    folder: pathlib.Path, facts: dict[str, Any], number: int, shard: Shard
-) -> None:
-    """Writes a shard, and only then that it is there."""
-    file, scale_file = _files(folder, number)
-    try:
-        if shard.scales is not None:
-            _save_array(scale_file, shard.scales)
-        _save_array(file, shard.values)
-        facts["shards"][number] = _describe(shard)
-        workdirs.write_signed(folder / FACTS_FILE, facts)
-    except OSError as error:
-        raise UserError(f"{file}: can't be written: {error.strerror}") from error
-
-
-def _save_array(path: pathlib.Path, array: np.ndarray) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _save_shard(folder: pathlib.Path, number: int, shard: Shard) -> None:
+    arrays = zip(_files(folder, number), (shard.values, shard.scales), strict=True)
+    for path, array in arrays:
+        if array is not None:
+            with _writing(path), open(path, "wb") as file:
+                np.save(file, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def _open_shard(folder: pathlib.Path, facts: Mapping[str, Any], number: int) -> Shard:
     rows = _length(facts, number)
-    wanted: list[tuple[tuple[int, ...], np.dtype]]
-    wanted = [((rows, facts["width"]), np.dtype(facts["kind"]))]
+    expected: list[tuple[tuple[int, ...], np.dtype]]
+    expected = [((rows, facts["width"]), np.dtype(facts["kind"]))]
     if facts["kind"] == "int8":
-        wanted.append(((rows,), np.dtype(np.float32)))
+        expected.append(((rows,), np.dtype(np.float32)))
     arrays = []
-    for path, (shape, kind) in zip(_files(folder, number), wanted, strict=False):
+    for path, (shape, kind) in zip(_files(folder, number), expected, strict=False):
         array = open_array(path)
         if array.shape != shape or array.dtype != kind:
             raise UserError(
-                f"{path}: {array.dtype} {array.shape}, not {kind} {shape}: run what"
-                " writes the features once more"
+                f"{path}: {array.dtype} {array.shape}, not {kind} {shape}: delete the"
+                " folder and write it again"
             )
         arrays.append(array)
     return Shard(*arrays)
 
 
-def _is_intact(folder: pathlib.Path, facts: Mapping[str, Any], number: int) -> bool:
-    entry = facts["shards"][number]
-    try:
-        return entry == _describe(_open_shard(folder, facts, number))
-    except UserError:
-        return False
-
-
 def _describe(shard: Shard) -> dict[str, Any]:
-    found = hashlib.sha256(hash_array(shard.values).encode())
+    digest = hashlib.sha256(hash_array(shard.values).encode())
     if shard.scales is not None:
-        found.update(np.ascontiguousarray(shard.scales).data)
-    return {"rows": len(shard.values), "sha256": found.hexdigest()}
+        digest.update(np.ascontiguousarray(shard.scales).data)
+    return {"rows": len(shard.values), "sha256": digest.hexdigest()}
 
 
 def _check_block(block: np.ndarray, row: int, count: int, width: int) -> None:
