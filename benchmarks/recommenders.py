@@ -25,7 +25,7 @@ from recsys.corpus.tree import CategoryTree
 from recsys.models.projection import project
 from recsys.ranking.item_index import ItemIndex
 from recsys.ranking.top_k import top_k
-from recsys.step import Task, model_for
+from recsys.step import Learner, model_for
 
 LEAVES = 1233
 _HALF = 64  # dimensions of factors, and of the visual part
@@ -110,13 +110,13 @@ def train_epoch(corpus: Corpus) -> Callable[[], Any]:
         },
     )
     model = model_for(config, corpus, "tiles")
-    own = Task(config, model)
+    learner = Learner(config, model)
     batches = Batches(config, corpus, model)
     execution = make_execution(ParallelConfig(devices=1))
-    step = execution.compile_step(own.step)
+    step = execution.compile_step(learner.step)
     key = jax.random.key(0)
     count = len(corpus.splits["train"]) // config.train.batch_size
-    state = execution.init(own.init, None)
+    state = execution.init(learner.init, None)
 
     def call() -> None:
         nonlocal state
@@ -239,12 +239,12 @@ def _implicit_ranking(
 def compare_leaves(quick: bool) -> Iterator[Comparison]:
     """A large catalogue: 33 columns of an item, and 129 of its leaf."""
     size = _QUICK if quick else Size()
-    own, shared = 33, 129
+    learner, shared = 33, 129
     rng = np.random.default_rng(2)
     leaf = np.sort(rng.integers(size.leaves, size=size.many_items)).astype(np.int32)
-    items = rng.standard_normal((size.many_items, own)).astype(np.float32)
+    items = rng.standard_normal((size.many_items, learner)).astype(np.float32)
     leaves = rng.standard_normal((size.leaves, shared)).astype(np.float32)
-    users = rng.standard_normal((100, own + shared)).astype(np.float32)
+    users = rng.standard_normal((100, learner + shared)).astype(np.float32)
     index = ItemIndex.build(items, leaf, leaves)
     whole = jnp.asarray(np.concatenate([items, leaves[leaf]], axis=1))
     search = jax.jit(lambda users, items: lax.top_k(users @ items.T, 20))

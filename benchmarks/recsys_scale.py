@@ -109,16 +109,16 @@ def train(options: argparse.Namespace, corpus: Any) -> tuple[Any, list[dict[str,
     from common.parallel.execution import ParallelConfig, make_execution
     from recsys.batches import Batches
     from recsys.config import Config
-    from recsys.step import Task, model_for
+    from recsys.step import Learner, model_for
 
     config = configs.replace(
         Config(), {"row_optimizer": "lazy", "train.steps": options.steps}
     )
     model = model_for(config, corpus, "tiles")
-    own = Task(config, model)
+    learner = Learner(config, model)
     execution = make_execution(ParallelConfig(devices=1))
-    step = execution.compile_step(own.step)
-    state = execution.init(own.init, None)
+    step = execution.compile_step(learner.step)
+    state = execution.init(learner.init, None)
     key, times = jax.random.key(0), []
     batches: Any = Batches(config, corpus, model).iterate(0)
     for batch in itertools.islice(batches, options.steps):
@@ -139,7 +139,7 @@ def train(options: argparse.Namespace, corpus: Any) -> tuple[Any, list[dict[str,
         "peak GiB": f"{peak():.1f}",
         "note": f"{numbers / 1e6:.0f} million parameters, loss {total / weight:.3f}",
     }
-    return (own, state.params, execution), [row]
+    return (learner, state.params, execution), [row]
 
 
 def rank(
@@ -152,7 +152,7 @@ def rank(
 
     from recsys.ranking.ranker import Ranker
 
-    own, params, execution = trained
+    learner, params, execution = trained
     users, rows = np.arange(min(1000, options.users)), []
     for count in options.items:
         catalogue = dataclasses.replace(
@@ -160,7 +160,7 @@ def rank(
             item_ids=corpus.catalogue.item_ids[:count],
             leaf_of_item=corpus.catalogue.leaf_of_item[:count],
         )
-        ranker = Ranker(own, catalogue, execution)
+        ranker = Ranker(learner, catalogue, execution)
         start = time.process_time()
         index = ranker.index_items(params)
         built = time.process_time()

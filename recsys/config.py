@@ -181,7 +181,7 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RankingConfig:
-    """How lists are made and judged."""
+    """How lists are made and evaluated."""
 
     lengths: tuple[int, ...] = knob((5, 10, 20), "list lengths K", low=1, high=1000)
     hide_training: bool = knob(True, "leave out what the user has in training")

@@ -14,7 +14,7 @@ from recsys.ranking.ranker import Ranker, select
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Judged:
+class EvaluatedLists:
     """Lists of users and what they are worth.
 
     Attributes:
@@ -40,8 +40,8 @@ def hidden_splits(config: Config, split: str) -> tuple[str, ...]:
     return tuple(hidden)
 
 
-def judged_users(config: Config, corpus: Corpus, split: str) -> np.ndarray:
-    """Users whose lists are judged on a split, ascending int64 [Q].
+def evaluated_users(config: Config, corpus: Corpus, split: str) -> np.ndarray:
+    """Users whose lists are evaluated on a split, ascending int64 [Q].
 
     Those with an item there, or all. Of validation it may be a random part, which is
     the same in every evaluation of a run.
@@ -56,9 +56,9 @@ def judged_users(config: Config, corpus: Corpus, split: str) -> np.ndarray:
     return users
 
 
-def judge(
+def evaluate(
     config: Config, corpus: Corpus, ranker: Ranker, params: Any, split: str
-) -> Judged:
+) -> EvaluatedLists:
     """Ranks all items for the users of a split.
 
     Args:
@@ -68,16 +68,16 @@ def judge(
       params: of the model, in device form.
       split: "validation" or "test".
     """
-    users = judged_users(config, corpus, split)
+    users = evaluated_users(config, corpus, split)
     hidden = hidden_splits(config, split)
     left_out = select(corpus.of_users(*hidden), users) if hidden else None
     index = ranker.index_items(params)
     length = max(config.ranking.lengths)
     vectors = ranker.user_vectors(params, users)
-    found = ranker.rank(index, vectors, length, left_out)
-    judged = judge_lists(config, corpus, users, found.items, split)
-    truth = planted(config, users, found.items)
-    return dataclasses.replace(judged, values=judged.values | truth)
+    lists = ranker.rank(index, vectors, length, left_out).items
+    evaluated = evaluate_lists(config, corpus, users, lists, split)
+    truth = planted(config, users, lists)
+    return dataclasses.replace(evaluated, values=evaluated.values | truth)
 
 
 def planted(config: Config, users: np.ndarray, lists: np.ndarray) -> dict[str, float]:
@@ -92,9 +92,9 @@ def planted(config: Config, users: np.ndarray, lists: np.ndarray) -> dict[str, f
     }
 
 
-def judge_lists(
+def evaluate_lists(
     config: Config, corpus: Corpus, users: np.ndarray, lists: np.ndarray, split: str
-) -> Judged:
+) -> EvaluatedLists:
     """What lists [Q, K] of users [Q] are worth on a split, whoever made them."""
     tests = select(corpus.of_users(split), users)
     values = metrics.ranking_metrics(
@@ -107,15 +107,17 @@ def judge_lists(
         count_without_test=config.ranking.count_without_test,
         all_hits_auc=config.ranking.all_hits_auc,
     )
-    return Judged(users, lists, tests, values)
+    return EvaluatedLists(users, lists, tests, values)
 
 
-def by_user(config: Config, corpus: Corpus, judged: Judged) -> dict[str, np.ndarray]:
+def by_user(
+    config: Config, corpus: Corpus, evaluated: EvaluatedLists
+) -> dict[str, np.ndarray]:
     """The metrics user by user; see `metrics.per_user`."""
     return metrics.per_user(
-        judged.lists,
-        judged.tests.starts,
-        judged.tests.items,
+        evaluated.lists,
+        evaluated.tests.starts,
+        evaluated.tests.items,
         seen=corpus.seen,
         ks=config.ranking.lengths,
         count_without_test=config.ranking.count_without_test,

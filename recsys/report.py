@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from common.config import configs
 from common.reports import figures, page
 from common.training import metric_writer
 from recsys import data, saved_model
-from recsys.evaluation import Judged
+from recsys.evaluation import EvaluatedLists
 from recsys.run import Run
 
 FILE = "report.html"
@@ -42,10 +41,12 @@ def short_table(
     """
 
     def row(title: str, prefix: str) -> dict[str, Any]:
-        names = {word: f"{prefix}{name}@{length}" for name, word in TITLES.items()}
         users = values.get(f"{prefix}users")
-        found = {word: values.get(name) for word, name in names.items()}
-        return {f"K = {length}": title, "users": int(users or 0), **found}
+        cells = {
+            word: values.get(f"{prefix}{name}@{length}")
+            for name, word in TITLES.items()
+        }
+        return {f"K = {length}": title, "users": int(users or 0), **cells}
 
     rows = [
         row("this model", f"{split}/"),
@@ -60,7 +61,7 @@ def short_table(
 def write(
     run: Run,
     workdir: pathlib.Path,
-    judged: Judged,
+    evaluated: EvaluatedLists,
     by_user: Mapping[str, np.ndarray],
     values: Mapping[str, Any],
 ) -> pathlib.Path:
@@ -69,7 +70,7 @@ def write(
     Args:
       run: the run.
       workdir: of the run.
-      judged: lists of the test users.
+      evaluated: lists of the test users.
       by_user: their metrics, one by one.
       values: contents of metrics.json.
 
@@ -77,11 +78,13 @@ def write(
       Path of the page.
     """
     lengths = run.config.ranking.lengths
-    curves = figures.learning_curves(_curves(workdir, lengths))
-    figures.save(curves, workdir / "figures" / "curves.png")
-    words = "Loss in training, and the lists of validation users"
+    curves = page.save_picture(
+        figures.learning_curves(_curves(workdir, lengths)),
+        workdir / "figures" / "curves.png",
+        "Loss in training, and the lists of validation users",
+    )
     activity = page.Table(
-        _by_activity(run, judged, by_user),
+        _by_activity(run, evaluated, by_user),
         caption=f"Lists of {max(lengths)}, by what a user has in training",
     )
     tables = [
@@ -89,22 +92,18 @@ def write(
         for length in lengths
     ]
     sections = [
-        page.Section("Training", [page.Picture(curves, words, words)]),
+        page.Section("Training", [curves]),
         page.Section("Test users", [*tables, activity]),
-        page.Section("Categories", [page.Table(_by_category(run, judged))]),
-        page.Section(
-            "Settings", [page.Code("\n".join(configs.flag_lines(run.config)))]
-        ),
+        page.Section("Categories", [page.Table(_by_category(run, evaluated))]),
     ]
-    html = page.render_page(
+    return page.write_page(
+        workdir / FILE,
         f"recsys: {run.config.model.name}",
         "; ".join(data.describe(run.config, run.corpus)) + ".",
         tables[0],
         sections,
+        run.config,
     )
-    path = workdir / FILE
-    path.write_text(html, encoding="utf-8")
-    return path
 
 
 def _curves(workdir: pathlib.Path, lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
@@ -121,34 +120,34 @@ def _curves(workdir: pathlib.Path, lengths: Sequence[int]) -> dict[str, dict[str
 
 
 def _by_activity(
-    run: Run, judged: Judged, by_user: Mapping[str, np.ndarray]
+    run: Run, evaluated: EvaluatedLists, by_user: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Means over users with about as many training interactions."""
     length = max(run.config.ranking.lengths)
-    kept = judged.users
+    kept = evaluated.users
     if not run.config.ranking.count_without_test:
-        kept = kept[judged.tests.counts > 0]
+        kept = kept[evaluated.tests.counts > 0]
     counts = run.corpus.train.counts[kept]
     group = np.digitize(counts, _ACTIVITY)
     rows = []
     for number in np.unique(group):
-        here = group == number
-        low, high = int(counts[here].min()), int(counts[here].max())
+        members = group == number
+        low, high = int(counts[members].min()), int(counts[members].max())
         means = {
-            TITLES[name]: float(by_user[f"{name}@{length}"][here].mean())
+            TITLES[name]: float(by_user[f"{name}@{length}"][members].mean())
             for name in ("accuracy", "auc", "ndcg", "recall", "mrr")
         }
         span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        users = int(here.sum())
+        users = int(members.sum())
         rows.append({"training interactions": span, "users": users, **means})
     return rows
 
 
-def _by_category(run: Run, judged: Judged) -> list[dict[str, Any]]:
+def _by_category(run: Run, evaluated: EvaluatedLists) -> list[dict[str, Any]]:
     """What is recommended and what is taken, by top category."""
     tree = run.corpus.catalogue.tree
     top = tree.ancestors[run.corpus.catalogue.leaf_of_item, 0]  # [I]
-    shown = judged.lists[judged.lists >= 0]
+    shown = evaluated.lists[evaluated.lists >= 0]
     nodes = tree.level_sizes[0]
     names = [""] * nodes
     for leaf, path in enumerate(tree.leaves):
@@ -159,14 +158,14 @@ def _by_category(run: Run, judged: Judged) -> list[dict[str, Any]]:
             top[run.corpus.splits["train"].items], minlength=nodes
         ),
         "of the lists": np.bincount(top[shown], minlength=nodes),
-        "of the test items": np.bincount(top[judged.tests.items], minlength=nodes),
+        "of the test items": np.bincount(top[evaluated.tests.items], minlength=nodes),
     }
     return [
         {
             "category": names[node],
             **{
-                title: f"{found[node] / max(found.sum(), 1):.1%}"
-                for title, found in counts.items()
+                title: f"{by_node[node] / max(by_node.sum(), 1):.1%}"
+                for title, by_node in counts.items()
             },
         }
         for node in np.argsort(-counts["of the items"], kind="stable")

@@ -1,7 +1,6 @@
 """What stands before the first step of a run: model, devices, ranker."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 
@@ -11,9 +10,7 @@ from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.models.projection import Form
 from recsys.ranking.ranker import Ranker
-from recsys.step import Task
-
-Say = Callable[[str], None]
+from recsys.step import Learner
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,23 +21,24 @@ class Run:
       config: of the run.
       corpus: users, items, interactions.
       execution: what it runs on.
-      task: the model and its step.
+      learner: the model and its step.
       ranker: makes lists.
     """
 
     config: Config
     corpus: Corpus
     execution: Execution
-    task: Task
+    learner: Learner
     ranker: Ranker
 
 
 def prepare(config: Config, corpus: Corpus) -> Run:
-    """A run over a corpus, ready to be trained or judged."""
+    """A run over a corpus, ready to be trained or evaluated."""
     execution = make_execution(config.parallel)
     model = step.model_for(config, corpus, choose_form(config, execution))
-    own = Task(config, model, execution.devices)
-    return Run(config, corpus, execution, own, Ranker(own, corpus.catalogue, execution))
+    learner = Learner(config, model, execution.devices)
+    ranker = Ranker(learner, corpus.catalogue, execution)
+    return Run(config, corpus, execution, learner, ranker)
 
 
 def choose_form(config: Config, execution: Execution) -> Form:

@@ -31,7 +31,7 @@ PHASE = "train"  # of the checkpoints
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
+class SavedModel:
     """A trained model with everything around it.
 
     Attributes:
@@ -110,7 +110,7 @@ def save(
     workdirs.write_signed(workdir / FILE, contents)
 
 
-def load(workdir: pathlib.Path, config: Config) -> Trained:
+def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     """Reads a trained model.
 
     Args:
@@ -122,7 +122,7 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         another version.
     """
     path = workdir / FILE
-    try:
+    with workdirs.reading(path):
         contents = workdirs.read_signed(path)
         tree = CategoryTree.from_json(contents["tree"])
         scaling = Scaling.from_json(contents["scaling"])
@@ -133,17 +133,11 @@ def load(workdir: pathlib.Path, config: Config) -> Trained:
         users, items = arrays["user_ids"], arrays["item_ids"]
         taken = UserItems(arrays["starts"], arrays["items"])
         params = workdirs.read_arrays(workdir / PARAMS)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename} is missing: run --mode=train there to its end first"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path} is damaged ({error}); train again") from None
-    found = Trained(config, params, tree, scaling, encoder, users, items, taken)
+    saved = SavedModel(config, params, tree, scaling, encoder, users, items, taken)
     shapes = {name: array.shape for name, array in params.items()}
-    if shapes != found.network("gather").shapes:
+    if shapes != saved.network("gather").shapes:
         raise UserError(
             f"{workdir / PARAMS} does not hold the parameters of this model: it is"
             " damaged, or an earlier version wrote it; train again"
         )
-    return found
+    return saved

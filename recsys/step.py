@@ -126,7 +126,7 @@ def row_kinds(config: Config) -> tuple[str, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Learner:
     """A model and how it is trained.
 
     Attributes:
@@ -229,7 +229,7 @@ class Task:
             apart = self._apply(variables, "item_differences", *items)  # [B, n, E]
         ahead = score_pairs(user, apart)  # [B, n]
         first = losses.pairwise_loss(ahead, devices=self.devices)
-        found = {"pairs": first} | ({} if second is None else {"users": second})
+        parts = {"pairs": first} | ({} if second is None else {"users": second})
         weights = config.item_weight, config.user_weight
         if second is None:
             loss = config.item_weight * losses.joint_loss(
@@ -243,13 +243,13 @@ class Task:
             loss = loss + config.penalty * losses.squared_norm({**rows, **dense})
         count = self.devices.sum(jnp.asarray(len(ahead), jnp.float32))
         right = (ahead > 0).astype(jnp.float32).mean(axis=1)  # [B]
-        found["ahead"] = metrics.weighted(right, None, self.devices)
-        return {"loss": (loss * count, count), **found}
+        parts["ahead"] = metrics.weighted(right, None, self.devices)
+        return {"loss": (loss * count, count), **parts}
 
     def _user_loss(
-        self, variables: Any, own: jax.Array, items: jax.Array, batch: Batch
+        self, variables: Any, users: jax.Array, items: jax.Array, batch: Batch
     ) -> metrics.Pair:
-        """J_2 of the positives [B, E], whose users have the vectors `own` [B, E]."""
+        """J_2 of the positives [B, E], whose users have the vectors `users` [B, E]."""
         config = self.config.loss
         others = batch.get("others")
         if config.softmax == "exact":
@@ -269,7 +269,7 @@ class Task:
         count = jnp.full(sampled.shape, self.model.user_count, jnp.float32)
         return losses.sampled_user_loss(
             items,
-            own,
+            users,
             self._apply(variables, "user_vectors", sampled),
             -jnp.log(count),
             left_out=left_out,

@@ -1,24 +1,21 @@
 """Training and evaluation of one model."""
 
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
 from typing import Any
 
-import jax
-
 from common.parallel import processes
-from common.parallel.execution import Execution
+from common.parallel.processes import is_first_process
 from common.training import loop_config, train_loop, workdirs
+from common.training.workdirs import Record, Say
 from recsys import data, evaluation, report, saved_model
-from recsys.batches import Batches, HostBatch
+from recsys.batches import Batches
 from recsys.config import Config
-from recsys.corpus.corpus import Corpus
-from recsys.evaluation import Judged
-from recsys.run import Run, Say, prepare
+from recsys.evaluation import EvaluatedLists
+from recsys.run import Run, prepare
 from recsys.step import State
 
 REJECTED = "rejected.csv"
-
 
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "fold_in.", "ranking.")
@@ -30,7 +27,7 @@ def train_and_evaluate(
     *,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
-    """Trains a model and judges its lists on test.
+    """Trains a model and evaluates its lists on test.
 
     Continues by itself where the workdir holds checkpoints.
 
@@ -47,37 +44,34 @@ def train_and_evaluate(
     """
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
-    if jax.process_index() == 0:
-        workdirs.start_record(workdir, "recsys", config, FREE)
-    corpus = data.load(config, say, workdir / REJECTED)
-    for line in data.describe(config, corpus):
-        say(line)
-    values = run_once(config, corpus, workdir)
-    if jax.process_index() == 0:
-        # Last: it says that the run has ended.
-        workdirs.write_metrics(workdir / workdirs.METRICS, values)
+    with workdirs.recording(workdir, "recsys", config, FREE) as record:
+        corpus = data.load(config, say, workdir / REJECTED)
+        for line in data.describe(config, corpus):
+            say(line)
+        values = train_prepared(prepare(config, corpus), record)
+        record.finish(values)
     return values
 
 
-def run_once(config: Config, corpus: Corpus, workdir: pathlib.Path) -> dict[str, Any]:
-    """Trains and judges one model over data that are there; saves it and its report.
+def train_prepared(run: Run, record: Record) -> dict[str, Any]:
+    """Trains and evaluates a run; saves its model and report.
 
     Args:
-      config: of the run.
-      corpus: users, items, interactions.
-      workdir: of the run; its record has been started.
+      run: before its first step.
+      record: of its workdir.
 
     Returns:
       The contents of metrics.json.
     """
-    run = prepare(config, corpus)
+    workdir = record.workdir
+    record.add_data(run.corpus.fingerprint)
     params = train(run, workdir)
-    values, judged = judge(run, params)
+    values, evaluated = evaluate(run, params)
     host = run.execution.to_host(params)
-    if jax.process_index() == 0:
-        saved_model.save(workdir, corpus, host)
-        figures = evaluation.by_user(config, corpus, judged["test"])
-        report.write(run, workdir, judged["test"], figures, values)
+    if is_first_process():
+        saved_model.save(workdir, run.corpus, host)
+        by_user = evaluation.by_user(run.config, run.corpus, evaluated["test"])
+        report.write(run, workdir, evaluated["test"], by_user, values)
     return values
 
 
@@ -85,33 +79,29 @@ def train(run: Run, workdir: pathlib.Path) -> Any:
     """Trains, going on from where an earlier process ended.
 
     Args:
-      run: prepared.
+      run: before its first step.
       workdir: gets checkpoints and metrics.jsonl.
 
     Returns:
       The best parameters on validation, in device form.
     """
-    batches = Batches(run.config, run.corpus, run.task.model)
 
-    def feed(first_step: int) -> Iterable[Any]:
-        return _put(run.execution, batches.iterate(first_step, *_process()))
+    def current_params(state: State) -> Any:
+        return run.execution.init(run.learner.current_params, state)
 
-    def current(state: State) -> Any:
-        return run.execution.init(run.task.current_params, state)
-
-    def evaluate(state: State) -> dict[str, float]:
-        params = current(state)
-        return evaluation.judge(
+    def validate(state: State) -> dict[str, float]:
+        params = current_params(state)
+        return evaluation.evaluate(
             run.config, run.corpus, run.ranker, params, "validation"
         ).values
 
     phase = train_loop.Phase(
         saved_model.PHASE,
         run.config.train.steps,
-        run.task.init,
-        run.task.step,
-        feed,
-        evaluate,
+        run.learner.init,
+        run.learner.step,
+        lambda first_step: device_batches(run, first_step),
+        validate,
     )
     result = train_loop.run(
         [phase],
@@ -120,11 +110,11 @@ def train(run: Run, workdir: pathlib.Path) -> Any:
         run.execution,
         identity={"data": run.corpus.fingerprint},
     )
-    return current(result.state)
+    return current_params(result.state)
 
 
-def judge(run: Run, params: Any) -> tuple[dict[str, Any], dict[str, Judged]]:
-    """Judges lists on validation and test, beside those of the most popular items.
+def evaluate(run: Run, params: Any) -> tuple[dict[str, Any], dict[str, EvaluatedLists]]:
+    """Evaluates lists on validation and test, beside those of the most popular items.
 
     Args:
       run: prepared.
@@ -135,30 +125,30 @@ def judge(run: Run, params: Any) -> tuple[dict[str, Any], dict[str, Judged]]:
     """
     config, corpus = run.config, run.corpus
     values: dict[str, Any] = {}
-    found = {}
+    by_split = {}
     for split in ("validation", "test"):
-        judged = evaluation.judge(config, corpus, run.ranker, params, split)
-        popular = evaluation.popular_lists(config, corpus, split, judged.users)
-        rival = evaluation.judge_lists(config, corpus, judged.users, popular, split)
-        values |= {f"{split}/{name}": value for name, value in judged.values.items()}
-        values |= {
-            f"popularity/{split}/{name}": value for name, value in rival.values.items()
-        }
-        found[split] = judged
+        lists = evaluation.evaluate(config, corpus, run.ranker, params, split)
+        popular = evaluation.evaluate_lists(
+            config,
+            corpus,
+            lists.users,
+            evaluation.popular_lists(config, corpus, split, lists.users),
+            split,
+        )
+        for prefix, evaluated in (("", lists), ("popularity/", popular)):
+            values |= {f"{prefix}{split}/{k}": v for k, v in evaluated.values.items()}
+        by_split[split] = lists
     values |= {f"{name}/n": len(part) for name, part in corpus.splits.items()}
-    return values, found
+    return values, by_split
 
 
-def _process() -> tuple[int, int]:
-    return jax.process_index(), jax.process_count()
-
-
-def _put(execution: Execution, batches: Iterator[HostBatch]) -> Iterator[Any]:
-    """Batches in device form."""
+def device_batches(run: Run, first_step: int) -> Generator[Any, None, None]:
+    """Training batches in device form, from the one of a step on; close it."""
+    host = Batches(run.config, run.corpus, run.learner.model)
+    batches = host.iterate(first_step, *processes.this_process())
     try:
         for batch in batches:
-            rows = execution.put(batch.rows)
-            shared = execution.replicate(batch.shared)
-            yield {**rows, **shared}
+            rows = run.execution.put(batch.rows)
+            yield {**rows, **run.execution.replicate(batch.shared)}
     finally:
         batches.close()  # type: ignore[attr-defined]

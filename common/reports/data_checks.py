@@ -213,12 +213,13 @@ def _typical(cells: pd.Series) -> str:
 
 def rejected_blocks(listings: Listings) -> list[page.Block]:
     """Why rows were rejected, with counts, and where the list is."""
-    return _reasons(listings, REJECTED_FILE, listings.rejected, "rows")
+    return count_reasons(listings.directory / REJECTED_FILE, listings.rejected, "rows")
 
 
 def dropped_blocks(listings: Listings) -> list[page.Block]:
     """Why photos were left out of rows that were kept, and where the list is."""
-    return _reasons(listings, DROPPED_FILE, listings.dropped_photos, "photos")
+    file = listings.directory / DROPPED_FILE
+    return count_reasons(file, listings.dropped_photos, "photos")
 
 
 def list_files(listings: Listings) -> list[str]:
@@ -233,11 +234,16 @@ def list_files(listings: Listings) -> list[str]:
     ]
 
 
-def _reasons(listings: Listings, file: str, count: int, unit: str) -> list[page.Block]:
-    """The reasons in a list with their counts, and where it is."""
+def count_reasons(path: pathlib.Path, count: int, unit: str) -> list[page.Block]:
+    """The reasons in a list of rejections with their counts, and where it is.
+
+    Args:
+      path: of the list, see `faults.write_rejected`.
+      count: entries; for 0 the list need not be there.
+      unit: what was rejected: "rows".
+    """
     if not count:
         return [page.Text("None.")]
-    path = listings.directory / file
     reasons = pd.read_csv(path).groupby(["column", "reason"], dropna=False).size()
     commonest = reasons.sort_values(ascending=False)[:20]
     rows = [

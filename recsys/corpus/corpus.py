@@ -3,13 +3,16 @@
 import dataclasses
 import functools
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.corpus.attribute_features import AttributeEncoder
 from recsys.corpus.feature_files import Features, Scaling
 from recsys.corpus.interactions import Interactions, UserItems
 from recsys.corpus.tree import CategoryTree
+
+if TYPE_CHECKING:  # steps run without pandas
+    from recsys.corpus.attribute_features import AttributeEncoder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,19 +35,23 @@ class Catalogue:
     features: Features
     feature_rows: np.ndarray | None
     scaling: Scaling
-    encoder: AttributeEncoder | None = None
+    encoder: "AttributeEncoder | None" = None
 
     @property
     def item_count(self) -> int:
         """I."""
         return len(self.leaf_of_item)
 
+    def take_stored(self, items: np.ndarray) -> np.ndarray:
+        """Features [n, F] of items [n], not scaled."""
+        return self.features.take(
+            items if self.feature_rows is None else self.feature_rows[items]
+        )
+
     def take_features(self, items: np.ndarray) -> np.ndarray:
         """Scaled features float32 [..., F] of items [...]."""
-        flat = np.asarray(items).reshape(-1)
-        rows = flat if self.feature_rows is None else self.feature_rows[flat]
-        found = self.scaling.apply(self.features.take(rows))
-        return found.reshape(*np.shape(items), -1)
+        scaled = self.scaling.apply(self.take_stored(np.asarray(items).reshape(-1)))
+        return scaled.reshape(*np.shape(items), -1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,9 +85,9 @@ class Corpus:
     @functools.cached_property
     def seen(self) -> np.ndarray:
         """Whether training has the item, bool [I]."""
-        found = np.zeros(self.catalogue.item_count, bool)
-        found[self.splits["train"].items] = True
-        return found
+        seen = np.zeros(self.catalogue.item_count, bool)
+        seen[self.splits["train"].items] = True
+        return seen
 
     def of_users(self, *names: str) -> UserItems:
         """The items of each user in some splits together."""

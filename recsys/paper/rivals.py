@@ -1,7 +1,7 @@
 """Rivals of another kind: neighbours and factors of items, by the library implicit.
 
 They know who took what and nothing else, so an item that training has not seen is never
-in their lists. All are ranked over all items, with the same items left out, and judged
+in their lists. All are ranked over all items, with the same items left out, and evaluated
 by the same metrics as the models here.
 """
 
@@ -48,8 +48,8 @@ RIVALS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def judge(config: Config, corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
-    """Fits a rival on training and judges its lists on test.
+def evaluate(config: Config, corpus: Corpus, name: str, seed: int) -> dict[str, Any]:
+    """Fits a rival on training and evaluates its lists on test.
 
     Args:
       config: of the runs beside it.
@@ -76,10 +76,10 @@ def judge(config: Config, corpus: Corpus, name: str, seed: int) -> dict[str, Any
     shape = corpus.user_count, corpus.catalogue.item_count
     matrix = sparse.csr_matrix((ones, train.items, train.starts), shape=shape)
     model.fit(matrix, show_progress=False)
-    users = evaluation.judged_users(config, corpus, "test")
+    users = evaluation.evaluated_users(config, corpus, "test")
     lists = _rank(config, corpus, model, matrix, users)
-    judged = evaluation.judge_lists(config, corpus, users, lists, "test")
-    return {f"test/{name}": value for name, value in judged.values.items()}
+    evaluated = evaluation.evaluate_lists(config, corpus, users, lists, "test")
+    return {f"test/{name}": value for name, value in evaluated.values.items()}
 
 
 def _rank(

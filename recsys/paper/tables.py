@@ -4,55 +4,43 @@ Which switch of the built-in closet must undo which claim is told in `recsys.gen
 """
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from common.config import configs
-from common.errors import UserError
-from common.reports import claims, result_tables
+from common.reports import paper_rows
+from common.reports.paper_rows import Claim, Results, mean_cell
 from recsys.config import OURS, Config
 from recsys.paper import figures
 
+# J1 alone, as large as it is beside the other.
+FIRST_TASK = {"loss.user_weight": 0.0, "loss.item_weight": 1.0}
+
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One row of the tables.
+class Row(paper_rows.Row):
+    """One row of the tables; `rival` is one of `recsys.paper.rivals`."""
 
-    Attributes:
-      name: short, for flags and folders: "vbpr-ii".
-      title: as the paper prints it.
-      model: of `ModelConfig.name`.
-      both_tasks: whether it is trained on both tasks.
-      rival: whether it is one of `recsys.paper.rivals`, which train in another library.
-    """
-
-    name: str
-    title: str
-    model: str
-    both_tasks: bool
-    rival: bool = False
-
-    def apply(self, config: Config, seed: int) -> Config:
-        """The config of one run of this row."""
-        changes: dict[str, Any] = {"train.seed": seed}
-        if not self.rival:
-            changes["model.name"] = self.model
-        if not self.rival and not self.both_tasks:
-            # J1 alone, as large as it is beside the other.
-            changes |= {"loss.user_weight": 0.0, "loss.item_weight": 1.0}
-        if not self.rival and self.model != config.model.name:
+    def apply(self, config: Any, seed: int) -> Any:
+        """The config of one run: model, tasks and seed, and its own split if asked."""
+        changes: dict[str, Any] = {}
+        if self.changes.get("model.name", config.model.name) != config.model.name:
             changes["model.level_widths"] = ()
         if config.reproduce.resplit:
             changes["data.split_seed"] = seed
-        return configs.replace(config, changes)
+        return configs.replace(super().apply(config, seed), changes)
+
+
+def _row(name: str, title: str, model: str, both_tasks: bool = False) -> Row:
+    tasks = {} if both_tasks else FIRST_TASK
+    return Row(name, title, {"model.name": model, **tasks})
 
 
 def _baseline(name: str, title: str) -> tuple[Row, ...]:
     return (
-        Row(name, title, name, False),
-        Row(f"{name}-i", f"{title}-I", f"{name}-i", False),
-        Row(f"{name}-ii", f"{title}-II", f"{name}-i", True),
+        _row(name, title, name),
+        _row(f"{name}-i", f"{title}-I", f"{name}-i"),
+        _row(f"{name}-ii", f"{title}-II", f"{name}-i", both_tasks=True),
     )
 
 
@@ -62,11 +50,11 @@ ROWS = (
     *_baseline("vbpr", "VBPR"),
     *_baseline("sherlock", "Sherlock"),
     *_baseline("deepstyle", "DeepStyle"),
-    Row(SINGLE, "OurModel-S", OURS, False),
-    Row(OURS, "OurModel", OURS, True),
-    Row("item-knn", "ItemKNN", "", False, rival=True),
-    Row("als", "ALS", "", False, rival=True),
-    Row("bpr", "BPR", "", False, rival=True),
+    _row(SINGLE, "OurModel-S", OURS),
+    _row(OURS, "OurModel", OURS, both_tasks=True),
+    Row("item-knn", "ItemKNN", rival="item-knn"),
+    Row("als", "ALS", rival="als"),
+    Row("bpr", "BPR", rival="bpr"),
 )
 POPULARITY = "popularity"
 # Table of the paper by metric.
@@ -74,29 +62,21 @@ METRICS = {"accuracy": "table2", "auc": "table3", "ndcg": "table4", "f1": "table
 TITLES = {"accuracy": "Accuracy", "auc": "AUC", "ndcg": "NDCG", "f1": "F1"}
 # What models are compared by; on the closet also by what is planted there, for the
 # pairs of which one has the second task and the other not.
-JUDGED = "ndcg@10"
+METRIC = "ndcg@10"
 PLANTED = "branch_need@10"
 
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
-
-def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
-    """Rows by name, in the order of the tables; those of the paper for ().
-
-    Raises:
-      UserError: for a name that no row has.
-    """
-    result_tables.check_rows(names, [row.name for row in ROWS])
-    if names:
-        chosen = tuple(row for row in ROWS if row.name in names)
-        if all(row.rival for row in chosen):
-            raise UserError("--reproduce.rows: name a row to hold the rivals against")
-        return chosen
-    return tuple(row for row in ROWS if not row.rival)
+def choose_rows(names: Sequence[str]) -> tuple[paper_rows.Row, ...]:
+    """Rows by name; those of the paper for (). See `paper_rows.choose_rows`."""
+    return paper_rows.choose_rows(ROWS, names, lambda row: not row.rival)
 
 
 def metric_table(
-    metric: str, group: str, rows: Sequence[Row], results: Results, config: Config
+    metric: str,
+    group: str,
+    rows: Sequence[paper_rows.Row],
+    results: Results,
+    config: Config,
 ) -> list[dict[str, Any]]:
     """One of Tables 2 to 5, with the most popular items as its last row.
 
@@ -112,9 +92,8 @@ def metric_table(
     for row in rows:
         cells: dict[str, Any] = {"row": row.title}
         for length in lengths:
-            cells[f"@{length}"] = _mean(
-                results[row.name], f"test/{group}{metric}@{length}"
-            )
+            name = f"test/{group}{metric}@{length}"
+            cells[f"@{length}"] = mean_cell(results[row.name], name)
         if not group and not config.data.interactions:
             for length in lengths:
                 printed = figures.figure(metric, row.name, config.closet.subset, length)
@@ -124,56 +103,37 @@ def metric_table(
     runs = results[next(row.name for row in rows if not row.rival)]
     cells = {"row": "most popular items"}
     for length in lengths:
-        cells[f"@{length}"] = _mean(runs, f"{POPULARITY}/test/{group}{metric}@{length}")
+        name = f"{POPULARITY}/test/{group}{metric}@{length}"
+        cells[f"@{length}"] = mean_cell(runs, name)
     return [*table, cells]
 
 
-def verdicts(results: Results) -> list[claims.Verdict]:
-    """Judges every claim of section 4.4 whose rows are all there.
-
-    Args:
-      results: {name of a row: metrics of each seed, in one order}.
-    """
-    titles = {row.name: row.title for row in ROWS}
-    second_task = [(f"{name}-ii", f"{name}-i") for name in BASELINES]
-    second_task.append((OURS, SINGLE))
-    pairs: list[tuple[str, str]] = []
+def _pairs() -> Iterator[tuple[str, str]]:
+    """(better, worse) of section 4.4, and our model against the rivals."""
     for name in BASELINES:
-        pairs += [(f"{name}-i", name), (f"{name}-ii", f"{name}-i")]
-        pairs.append((OURS, f"{name}-ii"))
-    pairs += [(SINGLE, f"{name}-i") for name in BASELINES]
-    pairs.append((OURS, SINGLE))
-    pairs += [(OURS, row.name) for row in ROWS if row.rival]
-    judged = []
-    for metric, where, compared in (
-        (JUDGED, "all items", pairs),
-        (f"unseen/{JUDGED}", "unseen items", pairs),
-        (PLANTED, "needs of branches", second_task),
-    ):
-        for better, worse in compared:
-            found = [results.get(better, ()), results.get(worse, ())]
-            if not all(runs and f"test/{metric}" in runs[0] for runs in found):
-                continue
-            first, second = (_figures(runs, f"test/{metric}") for runs in found)
-            claim = f"{titles[better]} > {titles[worse]}, {where}"
-            judged.append(claims.verdict_on(claim, first, second))
-    if OURS in results:
-        ours = results[OURS]
-        judged.append(
-            claims.verdict_on(
-                "OurModel > most popular items, all items",
-                _figures(ours, f"test/{JUDGED}"),
-                _figures(ours, f"{POPULARITY}/test/{JUDGED}"),
-            )
-        )
-    return judged
+        yield from ((f"{name}-i", name), (f"{name}-ii", f"{name}-i"))
+        yield OURS, f"{name}-ii"
+    yield from ((SINGLE, f"{name}-i") for name in BASELINES)
+    yield OURS, SINGLE
+    yield from ((OURS, row.name) for row in ROWS if row.rival)
 
 
-def _figures(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    """A metric of each seed; NaN where it is not finite."""
-    return [math.nan if run[name] is None else float(run[name]) for run in runs]
+def _claim(better: str, worse: str, metric: str, about: str) -> Claim:
+    titles = {row.name: row.title for row in ROWS}
+    text = f"{titles[better]} > {titles[worse]}, {about}"
+    return Claim(text, (better,), (worse,), f"test/{metric}")
 
 
-def _mean(runs: Sequence[Mapping[str, Any]], name: str) -> str:
-    values = [run.get(name) for run in runs]
-    return "" if None in values else result_tables.format_mean(values)  # type: ignore[arg-type]
+_SECOND_TASK = (*((f"{name}-ii", f"{name}-i") for name in BASELINES), (OURS, SINGLE))
+CLAIMS = (
+    *(_claim(*pair, METRIC, "all items") for pair in _pairs()),
+    *(_claim(*pair, f"unseen/{METRIC}", "unseen items") for pair in _pairs()),
+    *(_claim(*pair, PLANTED, "needs of branches") for pair in _SECOND_TASK),
+    Claim(
+        "OurModel > most popular items, all items",
+        (OURS,),
+        (OURS,),
+        f"test/{METRIC}",
+        of_worse=f"{POPULARITY}/test/{METRIC}",
+    ),
+)

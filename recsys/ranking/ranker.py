@@ -11,39 +11,39 @@ from recsys.corpus.corpus import Catalogue
 from recsys.corpus.interactions import UserItems
 from recsys.ranking.item_index import ItemIndex
 from recsys.ranking.top_k import TopK, top_k
-from recsys.step import Task
+from recsys.step import Learner
 
 # (parameters, host batch) -> host rows; of `compile_predict`.
 PredictFn = Callable[[Any, Any], np.ndarray]
-# places int64 [n] -> {name: [n, ...]}
+# rows int64 [n] -> {name: [n, ...]}
 Read = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Ranker:
     """Computes vectors and lists; its programs are compiled once."""
 
-    def __init__(self, task: Task, catalogue: Catalogue, execution: Execution):
+    def __init__(self, learner: Learner, catalogue: Catalogue, execution: Execution):
         """Prepares the programs.
 
         Args:
-          task: of the model.
+          learner: of the model.
           catalogue: the items to rank; they may be others than the model was trained
             with, see `known_items`.
           execution: what to run on.
         """
-        self._task, self._catalogue, self._execution = task, catalogue, execution
-        self._batch = task.config.ranking.rows_at_once * execution.data_size
-        self._by_user = execution.compile_predict(task.user_vectors)
-        self._by_item = execution.compile_predict(task.item_vectors)
-        self._by_leaf = execution.compile_predict(task.leaf_vectors)
+        self._learner, self._catalogue, self._execution = learner, catalogue, execution
+        self._batch = learner.config.ranking.rows_at_once * execution.data_size
+        self._by_user = execution.compile_predict(learner.user_vectors)
+        self._by_item = execution.compile_predict(learner.item_vectors)
+        self._by_leaf = execution.compile_predict(learner.leaf_vectors)
 
     def index_items(
         self, params: Any, known_items: np.ndarray | None = None
     ) -> ItemIndex:
         """All items, ready to be ranked; arguments as of `item_columns`."""
-        own, leaves = self.item_columns(params, known_items)
+        items, leaves = self.item_columns(params, known_items)
         return ItemIndex.build(
-            own,
+            items,
             self._catalogue.leaf_of_item,
             leaves,
             mesh=self._execution.line("items"),
@@ -68,30 +68,30 @@ class Ranker:
         # By leaf, so that a batch needs few of the leaves' matrices.
         order = np.argsort(leaf_of_item, kind="stable")
 
-        def read(places: np.ndarray) -> dict[str, np.ndarray]:
-            items = order[places]
+        def read(rows: np.ndarray) -> dict[str, np.ndarray]:
+            items = order[rows]
             return {
                 "items": numbers[items].astype(np.int32),
                 "leaves": leaf_of_item[items],
                 "features": catalogue.take_features(items),
             }
 
-        own = np.empty((count, self._task.model.item_width), np.float32)
-        for places, vectors in self._predict(self._by_item, params, count, read):
-            own[order[places]] = vectors
+        columns = np.empty((count, self._learner.model.item_width), np.float32)
+        for rows, vectors in self._predict(self._by_item, params, count, read):
+            columns[order[rows]] = vectors
         leaves = self._predict_all(
             self._by_leaf,
             params,
             catalogue.tree.leaf_count,
-            lambda places: {"leaves": places.astype(np.int32)},
+            lambda rows: {"leaves": rows.astype(np.int32)},
         )
-        return own, leaves
+        return columns, leaves
 
     def user_vectors(self, params: Any, users: np.ndarray) -> np.ndarray:
         """float32 [Q, E] of users; -1 for one who is unknown."""
         users = np.asarray(users, np.int32)
         return self._predict_all(
-            self._by_user, params, len(users), lambda places: {"users": users[places]}
+            self._by_user, params, len(users), lambda rows: {"users": users[rows]}
         )
 
     def rank(
@@ -123,15 +123,15 @@ class Ranker:
           read: reads some rows; each process asks for its own alone.
 
         Yields:
-          (places int64 [n], result [n, ...]) of all rows, in order.
+          (rows int64 [n], result [n, ...]) of all rows, in order.
         """
         size = self._batch // jax.process_count()
-        own = jax.process_index() * size + np.arange(size)
+        part = jax.process_index() * size + np.arange(size)
         for first in range(0, count, self._batch):
-            places = np.arange(first, min(first + self._batch, count))
+            rows = np.arange(first, min(first + self._batch, count))
             # The last batch is filled up with its last row.
-            found = predict_fn(params, read(np.minimum(first + own, count - 1)))
-            yield places, found[: len(places)]
+            outputs = predict_fn(params, read(np.minimum(first + part, count - 1)))
+            yield rows, outputs[: len(rows)]
 
     def _predict_all(
         self, predict_fn: PredictFn, params: Any, count: int, read: Read
@@ -146,5 +146,5 @@ def select(items: UserItems, users: np.ndarray) -> UserItems:
     known = np.maximum(users, 0)
     counts = np.where(users >= 0, items.counts[known], 0)
     starts = np.concatenate([[0], np.cumsum(counts)])
-    places = np.repeat(items.starts[known] - starts[:-1], counts)
-    return UserItems(starts, items.items[places + np.arange(starts[-1])])
+    shifts = np.repeat(items.starts[known] - starts[:-1], counts)
+    return UserItems(starts, items.items[shifts + np.arange(starts[-1])])

@@ -60,8 +60,8 @@ def explain(model: Model, user: str) -> Explained:
     number = model.number_of(user)
     taken = model.taken(number)
     vectors = model.user_vectors(np.array([number]))
-    found = model.rank_without(vectors, LISTED, taken)
-    items = found.items[0][found.items[0] >= 0]
+    best = model.rank_without(vectors, LISTED, taken)
+    items = best.items[0][best.items[0] >= 0]
     parts = model.score_parts(number, items)
     rng = np.random.default_rng(0)
     count = model.catalogue.item_count
@@ -71,7 +71,7 @@ def explain(model: Model, user: str) -> Explained:
     return Explained(
         user,
         items,
-        found.scores[0][: len(items)],
+        best.scores[0][: len(items)],
         {name: values - usual[name].mean() for name, values in parts.items()},
         near,
         cosines,
@@ -86,8 +86,8 @@ def _nearest(
     cosines = np.full((len(items), NEAR), np.nan)
     if not len(taken) or not len(items):
         return near, cosines
-    own, past = model.visual_vectors(items), model.visual_vectors(taken)
-    similar = _unit(own) @ _unit(past).T  # [K, n]
+    listed, past = model.visual_vectors(items), model.visual_vectors(taken)
+    similar = _unit(listed) @ _unit(past).T  # [K, n]
     some = min(NEAR, len(taken))
     order = np.argsort(-similar, axis=1, kind="stable")[:, :some]
     near[:, :some] = taken[order]
@@ -122,10 +122,11 @@ def write(
     with contextlib.ExitStack() as stack:
         photos = Photos(model, images)
         stack.callback(photos.close)
-        for place, user in enumerate(users):
-            found = explain(model, user)
-            rows += _rows(model, found)
-            figures.save(draw(model, found, photos), folder / f"user_{place:03d}.png")
+        for number, user in enumerate(users):
+            explained = explain(model, user)
+            rows += _rows(model, explained)
+            figure = draw(model, explained, photos)
+            figures.save(figure, folder / f"user_{number:03d}.png")
     if rows:
         with open(folder / "parts.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -133,19 +134,19 @@ def write(
             writer.writerows(rows)
 
 
-def _rows(model: Model, found: Explained) -> list[dict[str, Any]]:
+def _rows(model: Model, explained: Explained) -> list[dict[str, Any]]:
     ids = model.catalogue.item_ids
     return [
         {
-            "user": found.user,
+            "user": explained.user,
             "rank": k + 1,
             "item": ids[item],
             "category": " > ".join(model.category_of(item)),
-            "score": f"{found.scores[k]:.6g}",
-            **{name: f"{values[k]:.6g}" for name, values in found.parts.items()},
-            "near": "|".join(str(ids[n]) for n in found.near[k] if n >= 0),
+            "score": f"{explained.scores[k]:.6g}",
+            **{name: f"{values[k]:.6g}" for name, values in explained.parts.items()},
+            "near": "|".join(str(ids[n]) for n in explained.near[k] if n >= 0),
         }
-        for k, item in enumerate(found.items)
+        for k, item in enumerate(explained.items)
     ]
 
 
@@ -155,8 +156,9 @@ class Photos:
     def __init__(self, model: Model, images: pathlib.Path | None):
         """Opens the photos; the column of their names is `data.photo`."""
         self._names = model.photo_names
-        there = images is not None and self._names is not None
-        self._store = image_files.open_images(images) if there and images else None
+        self._store = None
+        if images is not None and self._names is not None:
+            self._store = image_files.open_images(images)
 
     def find(self, item: int) -> np.ndarray | None:
         """uint8 [H, W, 3]; None where there is no photo, or one that can't be read."""
@@ -173,16 +175,16 @@ class Photos:
             self._store.close()
 
 
-def draw(model: Model, found: Explained, photos: Photos) -> Figure:
+def draw(model: Model, explained: Explained, photos: Photos) -> Figure:
     """Draws one user's list: each item, the parts of its score, what is near it."""
-    rows = max(len(found.items), 1)
+    rows = max(len(explained.items), 1)
     figure = figures.new_figure(9.6, 0.7 + 1.5 * rows)
-    figure.suptitle(plain(f"user {found.user}"), fontsize=10, x=0.01, ha="left")
+    figure.suptitle(plain(f"user {explained.user}"), fontsize=10, x=0.01, ha="left")
     grid = figure.add_gridspec(rows, 2 + NEAR, width_ratios=[1, 2.2, *[1] * NEAR])
-    names = list(found.parts)
-    values = np.stack([found.parts[name] for name in names])  # [parts, K]
+    names = list(explained.parts)
+    values = np.stack([explained.parts[name] for name in names])  # [parts, K]
     reach = 1.1 * float(np.abs(values).max(initial=1e-9))
-    for k, item in enumerate(found.items):
+    for k, item in enumerate(explained.items):
         _show(
             figure.add_subplot(grid[k, 0]),
             model,
@@ -199,12 +201,12 @@ def draw(model: Model, found: Explained, photos: Photos) -> Figure:
         axes.tick_params(labelsize=7, labelbottom=k == rows - 1)
         if k == 0:
             axes.set_title("score, beside the mean item", fontsize=9, color=INK)
-        for n, near in enumerate(found.near[k]):
+        for n, near in enumerate(explained.near[k]):
             if near >= 0:
                 title = f"has taken {model.catalogue.item_ids[near]}"
                 axes = figure.add_subplot(grid[k, 2 + n])
                 _show(axes, model, int(near), photos, title)
-                axes.set_xlabel(f"cosine {found.cosines[k, n]:.2f}", fontsize=7)
+                axes.set_xlabel(f"cosine {explained.cosines[k, n]:.2f}", fontsize=7)
     return figure
 
 

@@ -106,13 +106,13 @@ def recall(
     some = np.sort(rng.permutation(len(users))[:count])
     exact = model.rank(users[some], length)
     queries = np.pad(users[some], ((0, 0), (0, 1)))
-    found = search(queries, min(4 * length, len(items)))  # [Q, n]
+    approximate = search(queries, min(4 * length, len(items)))  # [Q, n]
     shares = []
-    for row, query, candidates in zip(exact, users[some], found, strict=True):
+    for row, query, candidates in zip(exact, users[some], approximate, strict=True):
         candidates = candidates[candidates >= 0]
         best = candidates[np.argsort(-(items[candidates] @ query), kind="stable")]
-        wanted = row[row >= 0]
-        shares.append(np.isin(wanted, best[:length]).mean())
+        listed = row[row >= 0]
+        shares.append(np.isin(listed, best[:length]).mean())
     return float(np.mean(shares))
 
 

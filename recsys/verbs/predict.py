@@ -4,6 +4,7 @@ model = recsys.load("runs/closet")
 table = model.recommend(["17", "23"], length=20)
 """
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -14,20 +15,23 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
+from common.tables.faults import Faults, write_rejected
 from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
-from recsys.corpus import row_faults
 from recsys.corpus.interactions import Interactions, UserItems
+from recsys.corpus.table_files import open_table
 from recsys.negatives import NegativeSampler
 from recsys.ranking.item_index import ItemIndex
 from recsys.ranking.ranker import Ranker, select
 from recsys.ranking.top_k import TopK
 from recsys.run import choose_form
-from recsys.step import Task
+from recsys.step import Learner
 
 COLUMNS = ("user", "rank", "item", "score", "user_is", "error")
 
@@ -67,10 +71,10 @@ class Model:
         ids = pd.Index(self.trained.item_ids)
         # Number of each item of the catalogue in training, and the other way round.
         self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)
-        self._place = pd.Index(self.catalogue.item_ids).get_indexer(ids)
+        self._number_of_known = pd.Index(self.catalogue.item_ids).get_indexer(ids)
         self.network = self.trained.network(choose_form(self.config, execution))
-        self._task = Task(self.config, self.network, execution.devices)
-        self._ranker = Ranker(self._task, self.catalogue, execution)
+        self._learner = Learner(self.config, self.network, execution.devices)
+        self._ranker = Ranker(self._learner, self.catalogue, execution)
         self._params = execution.replicate(dict(self.trained.params))
         self._plain_params = {
             name: jnp.asarray(value) for name, value in self.trained.params.items()
@@ -105,22 +109,20 @@ class Model:
             error: "" or why there is no list; item and score are empty then.
         """
         pairs = [(str(user), str(item)) for user, item in new_interactions]
-        named = self.trained.user_ids if users is None else users
-        asked = list(dict.fromkeys(str(user) for user in named))
-        if not asked:
+        asked = self.trained.user_ids if users is None else users
+        distinct = list(dict.fromkeys(str(user) for user in asked))
+        if not distinct:
             return pd.DataFrame(columns=list(COLUMNS))
-        number = self._user_ids.get_indexer(asked)
-        given = self._number_pairs(pairs, asked)
+        number = self._user_ids.get_indexer(distinct)
+        new = self._number_pairs(pairs, distinct)
         vectors = np.array(self._ranker.user_vectors(self._params, number), np.float32)
-        folded = np.flatnonzero((number < 0) & (given.counts > 0))
+        folded = np.flatnonzero((number < 0) & (new.counts > 0))
         if len(folded):
-            vectors[folded] = self._fold_in(select(given, folded))
-        found = self._ranker.rank(
-            self.index, vectors, length, self._hidden(number, given)
-        )
+            vectors[folded] = self._fold_in(select(new, folded))
+        best = self._ranker.rank(self.index, vectors, length, self._hidden(number, new))
         kinds = np.where(number >= 0, "known", "unknown").astype(object)
         kinds[folded] = "folded in"
-        return self._table(asked, found.items, found.scores, kinds)
+        return self._table(distinct, best.items, best.scores, kinds)
 
     @property
     def index(self) -> ItemIndex:
@@ -157,8 +159,8 @@ class Model:
 
     def taken(self, number: int) -> np.ndarray:
         """What a user of training has taken, in numbers of the catalogue."""
-        places = self._place[self.trained.taken.items_of(number)]
-        return places[places >= 0]
+        items = self._number_of_known[self.trained.taken.items_of(number)]
+        return items[items >= 0]
 
     def category_of(self, item: int) -> tuple[str, ...]:
         """Category path of an item of the catalogue, from the top."""
@@ -167,17 +169,22 @@ class Model:
     @functools.cached_property
     def photo_names(self) -> np.ndarray | None:
         """Name of each item's photo [I], "" for none; None where no column has any."""
-        own = self.config.data
-        if not own.photo or not own.items:
+        columns = self.config.data
+        if not columns.photo or not columns.items:
             return None
-        frame = row_faults.open_table(own.items, [own.item, own.photo]).frame
-        named = frame.drop_duplicates(own.item).set_index(own.item)[own.photo]
-        return named.reindex(self.catalogue.item_ids).fillna("").to_numpy(object)
+        frame = open_table(columns.items, [columns.item, columns.photo]).frame
+        by_item = frame.drop_duplicates(columns.item).set_index(columns.item)
+        return (
+            by_item[columns.photo]
+            .reindex(self.catalogue.item_ids)
+            .fillna("")
+            .to_numpy(object)
+        )
 
     def score_parts(self, number: int, items: np.ndarray) -> dict[str, np.ndarray]:
         """What a user's scores of items add up from: {part: [n]}."""
         catalogue = self.catalogue
-        found: Any = self.network.apply(
+        parts: Any = self.network.apply(
             {"params": self._plain_params},
             jnp.full(len(items), number, jnp.int32),
             jnp.asarray(self._known_items[items]),
@@ -185,18 +192,18 @@ class Model:
             jnp.asarray(catalogue.take_features(items)),
             method="score_parts",
         )
-        return {name: np.asarray(values) for name, values in found.items()}
+        return {name: np.asarray(values) for name, values in parts.items()}
 
     def visual_vectors(self, items: np.ndarray) -> np.ndarray:
         """What the model sees of items of the catalogue: [n, d]."""
         catalogue = self.catalogue
-        found: Any = self.network.apply(
+        vectors: Any = self.network.apply(
             {"params": self._plain_params},
             jnp.asarray(catalogue.leaf_of_item[items]),
             jnp.asarray(catalogue.take_features(items)),
             method="visual_vectors",
         )
-        return np.asarray(found)
+        return np.asarray(vectors)
 
     def user_vectors(self, users: np.ndarray | None = None) -> np.ndarray:
         """float32 [Q, E] of users of training by number; None for all."""
@@ -206,14 +213,14 @@ class Model:
 
     def item_vectors(self) -> np.ndarray:
         """float32 [I, E] of the catalogue; inner products with users are scores."""
-        own, leaves = self._ranker.item_columns(self._params, self._known_items)
-        return np.concatenate([own, leaves[self.catalogue.leaf_of_item]], axis=1)
+        items, leaves = self._ranker.item_columns(self._params, self._known_items)
+        return np.concatenate([items, leaves[self.catalogue.leaf_of_item]], axis=1)
 
     def _number_pairs(
-        self, pairs: Sequence[tuple[str, str]], asked: Sequence[str]
+        self, pairs: Sequence[tuple[str, str]], user_ids: Sequence[str]
     ) -> UserItems:
         """Items of the catalogue, by row of the users asked for."""
-        users = pd.Index(asked).get_indexer([user for user, _ in pairs])
+        users = pd.Index(user_ids).get_indexer([user for user, _ in pairs])
         items = pd.Index(self.catalogue.item_ids.astype(str)).get_indexer(
             [item for _, item in pairs]
         )
@@ -221,42 +228,42 @@ class Model:
         distinct, _ = Interactions(
             users[known].astype(np.int32), items[known].astype(np.int32)
         ).deduplicate()
-        return distinct.by_user(len(asked))
+        return distinct.by_user(len(user_ids))
 
-    def _hidden(self, number: np.ndarray, given: UserItems) -> UserItems:
+    def _hidden(self, number: np.ndarray, new: UserItems) -> UserItems:
         """What each user has taken, in numbers of the catalogue."""
         taken = select(self.trained.taken, number)
         rows = np.repeat(np.arange(len(number)), taken.counts)
-        places = self._place[taken.items]
-        kept = places >= 0
+        items = self._number_of_known[taken.items]
+        kept = items >= 0
         users = np.concatenate(
-            [rows[kept], np.repeat(np.arange(len(number)), given.counts)]
+            [rows[kept], np.repeat(np.arange(len(number)), new.counts)]
         )
-        items = np.concatenate([places[kept], given.items])
+        items = np.concatenate([items[kept], new.items])
         distinct, _ = Interactions(
             users.astype(np.int32), items.astype(np.int32)
         ).deduplicate()
         return distinct.by_user(len(number))
 
-    def _fold_in(self, given: UserItems) -> np.ndarray:
+    def _fold_in(self, new: UserItems) -> np.ndarray:
         """Vectors [Q, E] of new users from their items."""
         catalogue, config = self.catalogue, self.config.fold_in
-        users = np.repeat(np.arange(given.user_count), given.counts)
+        users = np.repeat(np.arange(new.user_count), new.counts)
         sampler = NegativeSampler(
-            catalogue.tree, catalogue.leaf_of_item, given, "uniform"
+            catalogue.tree, catalogue.leaf_of_item, new, "uniform"
         )
         # One by one, so that nobody's list depends on who else is asked for.
         drawn = [
             sampler.sample(
-                np.full(given.counts[user], user),
-                given.items_of(user),
+                np.full(new.counts[user], user),
+                new.items_of(user),
                 config.negatives,
                 seed=self.config.train.seed,
                 step=0,
             ).items
-            for user in range(given.user_count)
+            for user in range(new.user_count)
         ]
-        items = np.concatenate([given.items[:, None], np.concatenate(drawn)], axis=1)
+        items = np.concatenate([new.items[:, None], np.concatenate(drawn)], axis=1)
         params = self._plain_params
         rows = fold_in.fold_in(
             self.network,
@@ -266,18 +273,18 @@ class Model:
             jnp.asarray(self._known_items[items]),
             jnp.asarray(catalogue.leaf_of_item[items]),
             jnp.asarray(catalogue.take_features(items)),
-            given.user_count,
+            new.user_count,
         )
         vectors: Any = self.network.apply(
             {"params": {**params, **rows}},
-            np.arange(given.user_count),
+            np.arange(new.user_count),
             method="user_vectors",
         )
         return np.asarray(jax.device_get(vectors))
 
     def _table(
         self,
-        asked: Sequence[str],
+        users: Sequence[str],
         items: np.ndarray,
         scores: np.ndarray,
         kinds: np.ndarray,
@@ -287,17 +294,91 @@ class Model:
         kept = listed.copy()
         kept[:, 0] = True
         rows, ranks = np.nonzero(kept)
-        there = listed[rows, ranks]
+        is_item = listed[rows, ranks]
         ids = self.catalogue.item_ids.astype(str).astype(object)
-        chosen = np.where(there, ids[np.maximum(items[rows, ranks], 0)], "")
+        chosen = np.where(is_item, ids[np.maximum(items[rows, ranks], 0)], "")
         return pd.DataFrame(
             {
-                "user": np.asarray(asked, object)[rows],
+                "user": np.asarray(users, object)[rows],
                 "rank": ranks + 1,
                 "item": chosen,
-                "score": np.where(there, scores[rows, ranks], np.nan),
+                "score": np.where(is_item, scores[rows, ranks], np.nan),
                 "user_is": kinds[rows],
-                "error": np.where(there, "", "there is no item left for this user"),
+                "error": np.where(is_item, "", "there is no item left for this user"),
             },
             columns=list(COLUMNS),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UserTable:
+    """The table of `--mode=predict`.
+
+    Attributes:
+      users: in the order of their first row.
+      pairs: (user, item), where the table has a column of items.
+      failed: rows of the output for what could not be read.
+    """
+
+    users: list[str]
+    pairs: list[tuple[str, str]]
+    failed: pd.DataFrame
+
+
+def read_users(path: pathlib.Path, config: Config) -> UserTable:
+    """Reads a table with a column of users, and maybe one of items."""
+    columns = config.data
+    table = open_table(path, [columns.user])
+    faults = Faults(table)
+    faults.note_ids(columns.user)
+    good = table.frame[faults.good]
+    users = good[columns.user].astype(str)
+    pairs: list[tuple[str, str]] = []
+    if columns.item in good:
+        items = good[columns.item].dropna().astype(str)
+        pairs = list(zip(users[items.index], items, strict=True))
+    errors = [
+        {"user": "", "error": f"line {fault.line}: {fault.reason}"}
+        for fault in faults.rejections()
+    ]
+    failed = pd.DataFrame(errors, columns=list(COLUMNS))
+    return UserTable(list(dict.fromkeys(users)), pairs, failed)
+
+
+def run(config: Config, command: Command) -> None:
+    """Writes the lists of the users of --input, as CSV or Parquet.
+
+    The table has a column of users and may have one of items: interactions that are
+    newer than training. They are left out of the lists, and fold new users in.
+    """
+    output = verbs.table_output(command)
+    asked = read_users(command.need("input"), config)
+    model = Model(command.workdir, config)
+    left_out = output.with_name(f"{output.stem}_left_out_items.csv")
+    list_left_out(model, left_out, command)
+    items = set(model.catalogue.item_ids.astype(str))
+    if unknown := [item for _, item in asked.pairs if item not in items]:
+        names = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        command.say(
+            f"note: {len(unknown):,} interactions do not count, for their items are not"
+            f" there to be recommended: {names}"
+        )
+    length = max(config.ranking.lengths)
+    table = model.recommend(asked.users, length, new_interactions=asked.pairs)
+    verbs.write_table(pd.concat([table, asked.failed], ignore_index=True), output)
+    kinds = table.drop_duplicates("user")["user_is"].value_counts()
+    command.show(
+        f"lists of {length} for {len(asked.users):,} users"
+        f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
+        f" {len(asked.failed):,} errors: {output}"
+    )
+
+
+def list_left_out(model: Model, path: pathlib.Path, command: Command) -> None:
+    """Accounts for the items of the table that can't be recommended."""
+    if count := len(model.left_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rejected(path, model.left_out)
+        command.say(
+            f"note: {count:,} rows of items are left out, each with its reason: {path}"
         )

@@ -1,28 +1,27 @@
 """`--mode=reproduce`: Tables 2 to 5, several seeds, and what becomes of the claims."""
 
+import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-
+from common.config import configs
 from common.errors import UserError
 from common.parallel import processes
-from common.reports import claims, result_tables
+from common.parallel.processes import is_first_process
+from common.reports import paper_rows, result_tables
+from common.reports.paper_rows import Results, Row
 from common.training import workdirs
+from common.training.workdirs import Record, Say
 from recsys import data, train
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.paper import rivals, tables
-from recsys.paper.tables import Results, Row
-from recsys.run import Say
+from recsys.run import prepare
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
-    """Runs every row with every seed, then writes tables/.
-
-    A run that has ended is not run again, and one that was cut off goes on: the whole
-    is started again with the same command.
+    """Runs every row with every seed, then writes tables/; see `paper_rows.run_rows`.
 
     Args:
       config: of all runs; model, tasks, seed and the seed of the split are set by row
@@ -37,39 +36,36 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
       UserError: whatever the user can mend.
     """
     processes.start(config.parallel)
-    if tables.JUDGED not in {f"ndcg@{length}" for length in config.ranking.lengths}:
-        raise UserError(f"--ranking.lengths: claims are judged by {tables.JUDGED}")
+    if tables.METRIC not in {f"ndcg@{length}" for length in config.ranking.lengths}:
+        raise UserError(f"--ranking.lengths: claims are about {tables.METRIC}")
     rows = tables.choose_rows(config.reproduce.rows)
-    results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
-    corpus: Corpus | None = None
-    split_seed = -1
-    # Seed by seed, so that a cut-off run leaves whole pairs behind.
-    for seed in range(config.reproduce.seeds):
-        for row in rows:
-            folder = workdir / "runs" / row.name / f"seed{seed}"
-            wanted = row.apply(config, seed)
-            if jax.process_index() == 0:
-                workdirs.start_record(folder, "recsys", wanted, train.FREE)
-            processes.wait_for_all("record started")
-            if not (folder / workdirs.METRICS).exists():
-                say(f"{row.name}, seed {seed}")
-                if corpus is None or split_seed != wanted.data.split_seed:
-                    corpus, split_seed = data.load(wanted, say), wanted.data.split_seed
-                if row.rival:
-                    values = rivals.judge(wanted, corpus, row.name, seed)
-                else:
-                    values = train.run_once(wanted, corpus, folder)
-                if jax.process_index() == 0:
-                    workdirs.write_metrics(folder / workdirs.METRICS, values)
-                processes.wait_for_all("figures written")
-            results[row.name].append(workdirs.read_metrics(folder))
-    if jax.process_index() == 0:
+
+    @functools.lru_cache(maxsize=1)  # of the last split: all rows of a seed share it
+    def load(split_seed: int) -> Corpus:
+        split = configs.replace(config, {"data.split_seed": split_seed})
+        return data.load(split, say)
+
+    def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
+        return workdirs.recording(folder, "recsys", row.apply(config, seed), train.FREE)
+
+    def run(row: Row, seed: int, record: Record) -> dict[str, Any]:
+        changed = row.apply(config, seed)
+        corpus = load(changed.data.split_seed)
+        if row.rival:
+            record.add_data(corpus.fingerprint)
+            return rivals.evaluate(changed, corpus, row.rival, seed)
+        return train.train_prepared(prepare(changed, corpus), record)
+
+    results = paper_rows.run_rows(
+        rows, config.reproduce.seeds, workdir, begin=begin, run=run, say=say
+    )
+    if is_first_process():
         return write_tables(workdir / "tables", config, rows, results)
     return []
 
 
 def write_tables(
-    folder: pathlib.Path, config: Config, rows: tuple[Row, ...], results: Results
+    folder: pathlib.Path, config: Config, rows: Sequence[Row], results: Results
 ) -> list[str]:
     """Writes the tables and the claims, as Markdown and CSV; returns their names.
 
@@ -82,23 +78,19 @@ def write_tables(
     first = next(row.name for row in rows if not row.rival)
     notes = describe(config, results[first][0])
     written = []
-    for metric, table in tables.METRICS.items():
+    for metric, number in tables.METRICS.items():
         for group, words in (("", ""), ("unseen/", ", items never seen in training")):
-            name = table + ("_unseen" if group else "")
-            title = f"{tables.TITLES[metric]} (Table {table[-1]}){words}"
-            found = tables.metric_table(metric, group, rows, results, config)
-            result_tables.write_table(found, folder / name, title=title, notes=notes)
+            name = number + ("_unseen" if group else "")
+            title = f"{tables.TITLES[metric]} (Table {number[-1]}){words}"
+            table = tables.metric_table(metric, group, rows, results, config)
+            result_tables.write_table(table, folder / name, title=title, notes=notes)
             written.append(name)
-    verdicts = tables.verdicts(results)
-    planted = "" if config.data.interactions else f", of needs in {tables.PLANTED}"
+    verdicts = paper_rows.verdicts(tables.CLAIMS, results)
     if verdicts:
-        result_tables.write_table(
-            claims.rows_of(verdicts),
-            folder / "claims",
-            title="Claims of section 4.4",
-            notes=f"Differences in {tables.JUDGED}{planted}. Held: the paired 95 %"
-            f" interval over seeds lies above 0. {notes}",
-        )
+        planted = "" if config.data.interactions else f", of needs in {tables.PLANTED}"
+        difference = f"{tables.METRIC}{planted}"
+        title = "Claims of section 4.4"
+        paper_rows.write_claims(folder, verdicts, title, difference, notes)
         written.append("claims")
     return written
 

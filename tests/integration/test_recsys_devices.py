@@ -89,9 +89,9 @@ def run(config, folder):
     processes.start(config.parallel)
     ready = prepare(config, data.load(config))
     params = train.train(ready, folder)
-    values, judged = train.judge(ready, params)
+    values, evaluated = train.evaluate(ready, params)
     host = ready.execution.to_host(params)
-    lists = {split: found.lists for split, found in judged.items()}
+    lists = {split: found.lists for split, found in evaluated.items()}
     _, losses = metric_writer.read_curves(folder, "train")["train/loss"]
     return Outcome(lists, values, host, losses)
 
@@ -154,7 +154,7 @@ def test_tables_cut_over_devices_do_not_matter(
     monkeypatch.setattr(execution, "MIN_SHARDED_SIZE", 64)
     config = make_config(cache, "sampled", devices=8, model_axis=2)
     ready = prepare(config, data.load(config))
-    params = jax.eval_shape(ready.task.init).params
+    params = jax.eval_shape(ready.learner.init).params
     specs = {n: ready.execution.saved_structs(p).sharding for n, p in params.items()}
     cut = {name for name, spec in specs.items() if not spec.is_fully_replicated}
     assert cut >= {"user_preference", "leaf_matrix", "category_transition2"}
@@ -166,7 +166,7 @@ def test_training_moved_everything_that_is_compared(cache, references):
     for kind, wanted in references.items():
         config = make_config(cache, kind, devices=1)
         ready = prepare(config, data.load(config))
-        first = ready.execution.init(ready.task.init, None).params
+        first = ready.execution.init(ready.learner.init, None).params
         host = ready.execution.to_host(first)
         for name, array in wanted.params.items():
             assert np.abs(array - host[name]).max() > 0.01, name

@@ -7,15 +7,14 @@ import pytest
 from common.config import configs
 from common.parallel.execution import make_execution
 from common.parallel.processes import ParallelConfig
-from recsys import evaluation, metrics
-from recsys import step as tasks
+from recsys import evaluation, metrics, step
 from recsys.config import Config
 from recsys.corpus.corpus import Catalogue, Corpus
 from recsys.corpus.feature_files import ArrayFeatures, fit_normalisation
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.tree import CategoryTree
 from recsys.ranking.ranker import Ranker, select
-from recsys.step import Task
+from recsys.step import Learner
 from tests.quick_compilation import compiling_quickly
 
 # One user for each way in which a list can come out; items 0 to 9 score 9 to 0 for
@@ -95,8 +94,8 @@ def make_config(**changes):
 
 def make_ranker(config, corpus):
     execution = make_execution(ParallelConfig(devices=1, compilation_cache=""))
-    model = tasks.make_model(config, TREE, USERS, ITEMS, 2, 1.0, "gather")
-    return Ranker(Task(config, model), corpus.catalogue, execution), execution
+    model = step.make_model(config, TREE, USERS, ITEMS, 2, 1.0, "gather")
+    return Ranker(Learner(config, model), corpus.catalogue, execution), execution
 
 
 @pytest.fixture(scope="module")
@@ -105,15 +104,15 @@ def ranker():
     return make_ranker(make_config(), make_corpus())
 
 
-def judge(ranker, split="test", corpus=None, **changes):
+def evaluate(ranker, split="test", corpus=None, **changes):
     programs, execution = ranker
     params = execution.replicate(PARAMS)
     config = make_config(**changes)
-    return evaluation.judge(config, corpus or make_corpus(), programs, params, split)
+    return evaluation.evaluate(config, corpus or make_corpus(), programs, params, split)
 
 
-def lists_of(judged):
-    return dict(zip(judged.users.tolist(), judged.lists.tolist(), strict=True))
+def lists_of(evaluated):
+    return dict(zip(evaluated.users.tolist(), evaluated.lists.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -146,25 +145,27 @@ def test_what_lists_leave_out(split, changes, hidden):
     ],
 )
 @pytest.mark.parametrize("everybody", [False, True])
-def test_lists_by_hand(split, changes, wanted, everybody, ranker):
+def test_lists_by_hand(split, changes, expected, everybody, ranker):
     """Of those with an item in the split, or of all."""
-    judged = judge(ranker, split, ranking__count_without_test=everybody, **changes)
+    evaluated = evaluate(
+        ranker, split, ranking__count_without_test=everybody, **changes
+    )
     users = {"test": [0, 1, 3, 4], "validation": [0, 1, 3, 5]}[split]
     users = list(range(USERS)) if everybody else users
-    assert lists_of(judged) == {user: wanted[user] for user in users}
-    assert judged.users.tolist() == users
+    assert lists_of(evaluated) == {user: expected[user] for user in users}
+    assert evaluated.users.tolist() == users
     tests = {"test": TEST, "validation": VALIDATION}[split]
     for row, user in enumerate(users):
-        assert judged.tests.items_of(row).tolist() == tests.get(user, [])
+        assert evaluated.tests.items_of(row).tolist() == tests.get(user, [])
 
 
 def test_metrics_by_hand(ranker):
     """Hits by rank: user 0 at 1 of 2, user 1 at 2, user 3 at 1 and 2, user 4 at 1."""
-    values = judge(ranker).values
+    values = evaluate(ranker).values
     second = 1 / np.log2(3)
     ndcg = {2: [1 / (1 + second), second, 1, 1], 5: [1 / (1 + second), second, 1, 1]}
-    for k, wanted in ndcg.items():
-        assert values[f"ndcg@{k}"] == pytest.approx(np.mean(wanted))
+    for k, expected in ndcg.items():
+        assert values[f"ndcg@{k}"] == pytest.approx(np.mean(expected))
     assert values["users"] == 4
     assert values["accuracy@2"] == 1
     assert values["mrr@2"] == pytest.approx((1 + 1 / 2 + 1 + 1) / 4)
@@ -182,7 +183,7 @@ def test_metrics_by_hand(ranker):
 def test_users_without_a_test_item_count_as_zero_where_asked(ranker):
     """Users 2 and 5 beside the four."""
     few, all_of_them = (
-        judge(ranker, ranking__count_without_test=everybody).values
+        evaluate(ranker, ranking__count_without_test=everybody).values
         for everybody in (False, True)
     )
     assert (few["users"], all_of_them["users"]) == (4, 6)
@@ -193,7 +194,7 @@ def test_users_without_a_test_item_count_as_zero_where_asked(ranker):
 def test_the_auc_of_a_list_of_hits_is_what_the_config_says(ranker):
     """That of user 3 at 2; the others have one hit: above the miss, or below it."""
     for all_hits in (1.0, 0.25):
-        values = judge(ranker, ranking__all_hits_auc=all_hits).values
+        values = evaluate(ranker, ranking__all_hits_auc=all_hits).values
         assert values["auc@2"] == pytest.approx((1 + 0 + all_hits + 1) / 4)
 
 
@@ -201,45 +202,45 @@ def test_the_auc_of_a_list_of_hits_is_what_the_config_says(ranker):
 def test_metrics_are_means_of_those_user_by_user(everybody, ranker):
     config = make_config(ranking__count_without_test=everybody)
     corpus = make_corpus()
-    judged = judge(ranker, ranking__count_without_test=everybody)
-    found = evaluation.by_user(config, corpus, judged)
-    tests = [judged.tests.items_of(row) for row in range(len(judged.users))]
-    wanted = metrics.per_user(
-        judged.lists,
+    evaluated = evaluate(ranker, ranking__count_without_test=everybody)
+    found = evaluation.by_user(config, corpus, evaluated)
+    tests = [evaluated.tests.items_of(row) for row in range(len(evaluated.users))]
+    expected = metrics.per_user(
+        evaluated.lists,
         np.cumsum([0, *map(len, tests)]),
         np.concatenate(tests),
         seen=np.isin(np.arange(ITEMS), [0, 1, 2, 4, 8, 9]),
         ks=(2, 5),
         count_without_test=everybody,
     )
-    assert found.keys() == wanted.keys()
-    for name, by_user in wanted.items():
+    assert found.keys() == expected.keys()
+    for name, by_user in expected.items():
         np.testing.assert_array_equal(found[name], by_user)
-        assert judged.values[name] == pytest.approx(by_user.mean()), name
+        assert evaluated.values[name] == pytest.approx(by_user.mean()), name
 
 
 def test_a_user_who_has_nearly_everything_gets_a_shorter_list(ranker):
     """User 0 has all items but 6 and 3 in training, which are then the list."""
     train = TRAIN | {0: [0, 1, 4, 5, 7, 8, 9]}
     corpus = make_corpus((train, VALIDATION, TEST | {0: [6]}))
-    judged = judge(ranker, corpus=corpus)
-    assert lists_of(judged)[0] == [3, 6, -1, -1, -1]
-    popular = evaluation.popular_lists(make_config(), corpus, "test", judged.users)
+    evaluated = evaluate(ranker, corpus=corpus)
+    assert lists_of(evaluated)[0] == [3, 6, -1, -1, -1]
+    popular = evaluation.popular_lists(make_config(), corpus, "test", evaluated.users)
     assert popular[0].tolist() == [3, 6, -1, -1, -1]
 
 
 def test_validation_is_over_the_same_users_each_time():
     config, corpus = make_config(ranking__validation_users=2), make_corpus()
     everyone = {0, 1, 3, 5}
-    chosen = evaluation.judged_users(config, corpus, "validation")
+    chosen = evaluation.evaluated_users(config, corpus, "validation")
     assert len(chosen) == 2 and set(chosen) <= everyone
     assert (np.diff(chosen) > 0).all()
     for _ in range(3):
-        again = evaluation.judged_users(config, corpus, "validation")
+        again = evaluation.evaluated_users(config, corpus, "validation")
         np.testing.assert_array_equal(again, chosen)
     drawn = {
         tuple(
-            evaluation.judged_users(
+            evaluation.evaluated_users(
                 make_config(ranking__validation_users=2, train__seed=seed),
                 corpus,
                 "validation",
@@ -249,11 +250,11 @@ def test_validation_is_over_the_same_users_each_time():
     }
     # By the seed of training: all pairs of the four come up.
     assert len(drawn) == 6
-    test = evaluation.judged_users(config, corpus, "test")
+    test = evaluation.evaluated_users(config, corpus, "test")
     assert test.tolist() == [0, 1, 3, 4]
     for many in (0, 4, 9):
         config = make_config(ranking__validation_users=many)
-        found = evaluation.judged_users(config, corpus, "validation")
+        found = evaluation.evaluated_users(config, corpus, "validation")
         assert set(found) == everyone
 
 
@@ -329,30 +330,30 @@ def test_lists_of_the_most_popular_items(split, changes, hidden):
 
 
 def test_a_list_is_worth_the_same_whoever_made_it(ranker):
-    judged = judge(ranker)
-    again = evaluation.judge_lists(
-        make_config(), make_corpus(), judged.users, judged.lists, "test"
+    evaluated = evaluate(ranker)
+    again = evaluation.evaluate_lists(
+        make_config(), make_corpus(), evaluated.users, evaluated.lists, "test"
     )
     # All but what is known of the closet, from whose users these are taken to be.
-    beside = evaluation.planted(make_config(), judged.users, judged.lists)
-    assert {**again.values, **beside} == judged.values
+    beside = evaluation.planted(make_config(), evaluated.users, evaluated.lists)
+    assert {**again.values, **beside} == evaluated.values
     own_tables = make_config(data__interactions="some.csv")
-    assert evaluation.planted(own_tables, judged.users, judged.lists) == {}
-    turned = evaluation.judge_lists(
-        make_config(), make_corpus(), judged.users, judged.lists[:, ::-1], "test"
+    assert evaluation.planted(own_tables, evaluated.users, evaluated.lists) == {}
+    turned = evaluation.evaluate_lists(
+        make_config(), make_corpus(), evaluated.users, evaluated.lists[:, ::-1], "test"
     )
-    assert turned.values["recall@5"] == judged.values["recall@5"]
-    assert turned.values["mrr@5"] < judged.values["mrr@5"]
+    assert turned.values["recall@5"] == evaluated.values["recall@5"]
+    assert turned.values["mrr@5"] < evaluated.values["mrr@5"]
 
 
 def test_vectors_come_in_batches_of_any_size(ranker):
     """Ten items and three leaves, four or 64 at a time."""
     whole, execution = make_ranker(make_config(ranking__rows_at_once=64), make_corpus())
     params = execution.replicate(PARAMS)
-    for found, wanted in zip(
+    for found, expected in zip(
         ranker[0].item_columns(params), whole.item_columns(params), strict=True
     ):
-        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(found, expected)
     own, _ = whole.item_columns(params)
     numbers = np.arange(ITEMS)
     np.testing.assert_array_equal(own, np.stack([9 - numbers, numbers], axis=1))

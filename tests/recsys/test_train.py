@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from common.config import configs
-from common.training import metric_writer
+from common.training import metric_writer, workdirs
 from recsys import data, evaluation, train
 from recsys.config import Config
 from recsys.run import prepare
@@ -127,6 +127,8 @@ def test_the_workdir_holds_report_figures_curves_and_model(smoke):
     assert "Lists of 20, by what a user has in training" in page
     curves = smoke.workdir / "figures" / "curves.png"
     assert curves.read_bytes()[:4] == b"\x89PNG"
+    facts = workdirs.read_record(smoke.workdir)["facts"]
+    assert len(facts["data"]) == 16  # the hash of the data
     with np.load(smoke.workdir / "params.npz") as params:
         assert params["user_preference"].shape == (60, 16)
     curves = metric_writer.read_curves(smoke.workdir, "train")
@@ -342,13 +344,13 @@ def test_training_ranks_better_than_chance_and_than_no_training(tmp_path):
     corpus = data.load(config)
     run = prepare(config, corpus)
     programs = corpus, run.ranker
-    first = run.execution.init(run.task.init, None).params
-    before = evaluation.judge(config, *programs, first, "test")
+    first = run.execution.init(run.learner.init, None).params
+    before = evaluation.evaluate(config, *programs, first, "test")
     params = train.train(run, tmp_path / "run")
-    after = evaluation.judge(config, *programs, params, "test")
+    after = evaluation.evaluate(config, *programs, params, "test")
     draws = np.random.default_rng(0)
     chance = [
-        evaluation.judge_lists(
+        evaluation.evaluate_lists(
             config,
             corpus,
             before.users,

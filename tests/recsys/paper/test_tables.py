@@ -7,6 +7,8 @@ import pytest
 
 from common.config import configs
 from common.errors import UserError
+from common.reports import paper_rows
+from common.training import workdirs
 from recsys import data, report, train
 from recsys.config import Config
 from recsys.paper import figures, tables
@@ -117,13 +119,14 @@ def runs(values, unseen=(0.1, 0.1, 0.1), popular=0.05):
     ]
 
 
-def judge(results):
-    return {verdict.claim: verdict for verdict in tables.verdicts(results)}
+def verdicts_of(results):
+    verdicts = paper_rows.verdicts(tables.CLAIMS, results)
+    return {verdict.claim: verdict for verdict in verdicts}
 
 
 def test_claims_by_hand():
     """With three seeds the quantile of Student's t is 4.3027."""
-    found = judge(
+    found = verdicts_of(
         {
             "coarse-fine": runs([0.30, 0.32, 0.31], unseen=[0.2, 0.3, 0.2]),
             "coarse-fine-s": runs([0.20, 0.20, 0.20], unseen=[0.2, 0.1, 0.1]),
@@ -163,16 +166,16 @@ def test_every_claim_of_the_paper_is_judged():
         f"{claim}, {where} items"
         for claim, where in itertools.product(order, ("all", "unseen"))
     }
-    found = judge(results)
+    found = verdicts_of(results)
     assert wanted <= set(found)
     # Equal figures bear no claim out.
     assert not any(found[claim].held for claim in wanted)
-    assert len(judge({"vbpr": results["vbpr"], "vbpr-i": results["vbpr-i"]})) == 2
+    assert len(verdicts_of({"vbpr": results["vbpr"], "vbpr-i": results["vbpr-i"]})) == 2
 
 
 def test_a_figure_that_is_not_known_bears_no_claim_out():
     """Where training has all items of the test, none of these are unseen."""
-    found = judge(
+    found = verdicts_of(
         {
             "vbpr": runs([0.1, 0.1, 0.1], unseen=[None, None, None]),
             "vbpr-i": runs([0.3, 0.31, 0.32], unseen=[None, 0.2, 0.3]),
@@ -300,10 +303,21 @@ def test_each_run_has_the_config_of_its_row_and_seed(finished):
     _, workdir, _ = finished
     for row, seed in itertools.product(ROWS, range(2)):
         folder = workdir / "runs" / row / f"seed{seed}"
-        found = json.loads((folder / "config.json").read_text())["config"]
+        record = workdirs.read_record(folder)
+        found = record["config"]
         assert (found["model"]["name"], found["train"]["seed"]) == ("vbpr-i", seed)
         assert found["data"]["split_seed"] == seed
         assert found["loss"]["user_weight"] == (0.25 if row == "vbpr-ii" else 0)
+    # The data of a seed are those of all rows, and others than those of another seed.
+    hashes = [
+        [
+            workdirs.read_record(workdir / "runs" / row / f"seed{seed}")["facts"]
+            for row in ROWS
+        ]
+        for seed in range(2)
+    ]
+    assert all(one == two and len(one["data"]) == 16 for one, two in hashes)
+    assert hashes[0] != hashes[1]
     for one, two in zip(*(metrics_of(workdir, row) for row in ROWS), strict=True):
         for name, value in one.items():
             if name.startswith("popularity/") or name.endswith("/n"):
@@ -319,7 +333,7 @@ def test_what_has_ended_is_not_run_again(finished, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("something was run again")
 
-    monkeypatch.setattr(train, "run_once", refuse)
+    monkeypatch.setattr(train, "train_prepared", refuse)
     with monkeypatch.context() as patch:
         patch.setattr(data, "load", refuse)
         assert reproduce.reproduce(config, workdir, lambda text: None) == names
@@ -327,12 +341,13 @@ def test_what_has_ended_is_not_run_again(finished, monkeypatch):
     # One more seed: it alone is run, over a split of its own.
     asked = []
 
-    def give(config, corpus, folder):
-        asked.append((folder.parent.name, folder.name, config.data.split_seed))
+    def give(run, record):
+        folder = record.workdir
+        asked.append((folder.parent.name, folder.name, run.config.data.split_seed))
         known = metrics_of(workdir, folder.parent.name)[0]
         return {k: np.nan if v is None else v for k, v in known.items()}
 
-    monkeypatch.setattr(train, "run_once", give)
+    monkeypatch.setattr(train, "train_prepared", give)
     more = configs.replace(config, {"reproduce.seeds": 3})
     reproduce.reproduce(more, workdir, lambda text: None)
     assert asked == [("vbpr-i", "seed2", 2), ("vbpr-ii", "seed2", 2)]

@@ -1,0 +1,158 @@
+"""`--mode=check`: what to know of the data and the model before training."""
+
+import contextlib
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from common.parallel import processes
+from common.reports import data_checks, figures, page, result_tables
+from common.reports.page import Picture, Section
+from common.tables.faults import read_rejected
+from common.tables.splits import SPLITS
+from common.training import workdirs
+from common.training.workdirs import Say
+from recsys import data, train
+from recsys.config import Config
+from recsys.corpus.corpus import Catalogue, Corpus
+from recsys.corpus.interactions import Interactions
+from recsys.run import Run, prepare
+
+FILE = "check.html"
+MIB = 2**20
+_BLOCK = 4096  # items whose features are in memory at a time
+
+
+def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
+    """Opens the data, runs a few steps, writes check.html.
+
+    Args:
+      config: of the run to come.
+      workdir: gets the page, and rejected.csv.
+      say: prints a line of progress.
+
+    Returns:
+      (path of the page, the summary as Markdown).
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    processes.start(config.parallel)
+    workdirs.make_folder(workdir)
+    rejected_file = workdir / train.REJECTED
+    corpus = data.load(config, say, rejected_file)
+    run = prepare(config, corpus)
+    say("measuring a few steps")
+    facts = {
+        **count_rows(config, corpus, rejected_file),
+        **count_interactions(corpus),
+        **count_shared(corpus),
+        **measure(run),
+    }
+    summary = [{"": name, "found": value} for name, value in facts.items()]
+    rejected = data_checks.count_reasons(rejected_file, corpus.rejected, "rows")
+    path = page.write_page(
+        workdir / FILE,
+        "recsys: before training",
+        "; ".join(data.describe(config, corpus)) + ".",
+        page.Table(summary),
+        [
+            Section("Interactions", draw_counts(corpus)),
+            Section("Rejected rows", rejected),
+        ],
+    )
+    return path, result_tables.to_markdown(summary)
+
+
+def count_rows(
+    config: Config, corpus: Corpus, rejected_file: pathlib.Path
+) -> dict[str, int]:
+    """Rows that were read, rejected and repeated; users, items and categories."""
+    rejected_items = 0
+    if corpus.rejected:
+        items = str(pathlib.Path(config.data.items))
+        rejected_items = sum(row.file == items for row in read_rejected(rejected_file))
+    rejected = corpus.rejected - rejected_items
+    distinct = sum(map(len, corpus.splits.values()))
+    return {
+        "interactions read": distinct + corpus.duplicates + rejected,
+        "rejected interactions": rejected,
+        "repeated interactions": corpus.duplicates,
+        "users": corpus.user_count,
+        "items": corpus.catalogue.item_count,
+        "rejected items": rejected_items,
+        "categories": corpus.catalogue.tree.leaf_count,
+    }
+
+
+def count_by_item(corpus: Corpus) -> np.ndarray:
+    """Interactions of each item in all splits, int64 [I]."""
+    items = np.concatenate([part.items for part in corpus.splits.values()])
+    return np.bincount(items, minlength=corpus.catalogue.item_count)
+
+
+def count_interactions(corpus: Corpus) -> dict[str, float]:
+    """Who and what has many interactions, and who has none."""
+    by_user, by_item = corpus.of_users(*SPLITS).counts, count_by_item(corpus)
+    return {
+        "interactions of a user, median": float(np.median(by_user)),
+        "interactions of an item, median": float(np.median(by_item)),
+        "items without interactions": int((by_item == 0).sum()),
+        "items without features": count_featureless(corpus.catalogue),
+        "users without a test item": int((corpus.of_users("test").counts == 0).sum()),
+    }
+
+
+def count_featureless(catalogue: Catalogue) -> int:
+    """Items whose features are all 0."""
+    blocks = range(0, catalogue.item_count, _BLOCK)
+    items = (np.arange(n, min(n + _BLOCK, catalogue.item_count)) for n in blocks)
+    return sum(int((~catalogue.take_stored(block).any(1)).sum()) for block in items)
+
+
+def count_shared(corpus: Corpus) -> dict[str, Any]:
+    """What the splits have in common."""
+    parts = corpus.splits.values()
+    users, items = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("users", "items")
+    )
+    _, shared = Interactions(users, items).deduplicate()
+    seen = corpus.seen[corpus.splits["test"].items]
+    return {
+        "pairs in more than one split (must be 0)": shared,
+        "test interactions": len(seen),
+        "of these, with an item that training has": f"{seen.mean():.1%}",
+    }
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """Parameters, time of a step, memory and bytes, by running a few steps."""
+    with contextlib.closing(train.device_batches(run, 0)) as batches:
+        cost = data_checks.measure_steps(
+            run.execution, run.learner.init, run.learner.step, None, batches
+        )
+    catalogue = run.corpus.catalogue
+    row = catalogue.take_stored(np.array([0]))
+    return {
+        "parameters": cost.parameters,
+        "seconds a step, data included": cost.seconds,
+        "minutes for all steps": cost.seconds * run.config.train.steps / 60,
+        "peak memory, GiB": data_checks.peak_memory(),
+        "features, MiB": row.nbytes * catalogue.item_count / MIB,
+    }
+
+
+def draw_counts(corpus: Corpus) -> list[page.Block]:
+    """Histograms of the interactions of a user and of an item."""
+    counts = {"user": corpus.of_users(*SPLITS).counts, "item": count_by_item(corpus)}
+    pictures: list[page.Block] = []
+    for name, values in counts.items():
+        figure = figures.histogram(
+            values[values > 0].tolist(), xlabel=f"interactions of one {name}", log=True
+        )
+        figure.axes[0].set_ylabel(f"{name}s")
+        text = f"Interactions of one {name}, logarithmic; without those that have none"
+        pictures.append(Picture(figure, text, text))
+    return pictures

@@ -1,0 +1,43 @@
+"""`--mode=simulate`: a table of interactions for a catalogue that has none."""
+
+import numpy as np
+import pandas as pd
+
+from common.cli import verbs
+from common.cli.app import Command
+from common.errors import UserError
+from recsys import data
+from recsys.config import Config
+from recsys.corpus.tree import CategoryTree
+from recsys.generated import simulated_users
+
+
+def run(config: Config, command: Command) -> None:
+    """Writes interactions of made-up users with the items of --data.items."""
+    output = verbs.table_output(command)
+    columns = config.data
+    if not columns.items:
+        raise UserError("--mode=simulate needs --data.items=TABLE")
+    items, features, _ = data.read_sound_catalogue(config)
+    tree, leaf_of_item = CategoryTree.from_paths(
+        items.categories, uneven=columns.uneven
+    )
+    users, taken, times = simulated_users.simulate(
+        tree.ancestors[leaf_of_item],
+        features.take(items.feature_rows),
+        config.simulation,
+    )
+    table = pd.DataFrame(
+        {
+            columns.user: users,
+            columns.item: items.ids.to_numpy()[taken],
+            columns.time or "time": pd.to_datetime(times, unit="s", utc=True),
+        }
+    )
+    verbs.write_table(table, output)
+    for row in items.rejected:
+        command.say(f"line {row.line}: {row.reason}")
+    command.show(
+        f"{len(table):,} interactions of {len(np.unique(users)):,} users with"
+        f" {len(items.ids):,} items ({len(items.rejected):,} rejected): {output}"
+    )
