@@ -70,7 +70,7 @@ class Batches:
         """Iterates for ever over `HostBatch`es, from the one of a step on; close it."""
         loop = self._config.train
         part = loop.batch_size // process_count
-        own = slice(process_index * part, (process_index + 1) * part)
+        local = slice(process_index * part, (process_index + 1) * part)
         order = shuffled_rows(
             len(self._corpus.splits["train"]),
             batch_size=loop.batch_size,
@@ -78,15 +78,15 @@ class Batches:
             start_step=first_step,
         )
         steps = enumerate(order, start=first_step)
-        return read_ahead(steps, lambda wanted: self.make(*wanted, own))  # type: ignore[arg-type,return-value]
+        return read_ahead(steps, lambda numbered: self.make(*numbered, local))  # type: ignore[arg-type,return-value]
 
-    def make(self, step: int, positions: np.ndarray, own: slice) -> HostBatch:
+    def make(self, step: int, positions: np.ndarray, local: slice) -> HostBatch:
         """One batch.
 
         Args:
           step: its number.
           positions: int64 [B] in the training split.
-          own: this process' rows of it.
+          local: this process' rows of it.
         """
         train, config = self._corpus.splits["train"], self._config
         users, positives = train.users[positions], train.items[positions]
@@ -100,15 +100,15 @@ class Batches:
         items = np.concatenate([positives[:, None], drawn.items], axis=1)  # [B, 1 + n]
         leaves = self._corpus.catalogue.leaf_of_item[items]
         rows: dict[str, np.ndarray] = {
-            "users": users[own],
-            "items": items[own],
-            "leaves": leaves[own],
-            "features": self._corpus.catalogue.take_features(items[own]),
+            "users": users[local],
+            "items": items[local],
+            "leaves": leaves[local],
+            "features": self._corpus.catalogue.take_features(items[local]),
         }
         if config.loss.user_weight and config.loss.mask_other_users:
-            rows["others"] = self._others(positives[own])
+            rows["others"] = self._others(positives[local])
         return HostBatch(
-            rows, self._shared(step, users, items, leaves), drawn.fallback[own]
+            rows, self._shared(step, users, items, leaves), drawn.fallback[local]
         )
 
     def _shared(
@@ -143,9 +143,9 @@ class Batches:
     def _others(self, positives: np.ndarray) -> np.ndarray:
         """The training users of each item [b, X], filled up with -1."""
         low, high = self._takers.rows(positives)
-        places = low[:, None] + np.arange(self._most_takers)  # [b, X]
-        users = self._takers.items.take(places, mode="clip")
-        return np.where(places < high[:, None], users, -1).astype(np.int32)
+        positions = low[:, None] + np.arange(self._most_takers)  # [b, X]
+        users = self._takers.items.take(positions, mode="clip")
+        return np.where(positions < high[:, None], users, -1).astype(np.int32)
 
 
 def samples_users(config: Config) -> bool:

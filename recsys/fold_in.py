@@ -66,10 +66,10 @@ def fold_in(
     weights = 1.0 / (numbers[users] * (items.shape[1] - 1))  # [N]
 
     def loss(rows: dict[str, jax.Array]) -> jax.Array:
-        own: Any = model.apply(
+        user_vectors: Any = model.apply(
             {"params": {**fixed, **rows}}, users, method="user_vectors"
         )  # [N, E]
-        scores = score_pairs(own, vectors)  # [N, 1 + n]
+        scores = score_pairs(user_vectors, vectors)  # [N, 1 + n]
         pairs = jax.nn.softplus(scores[:, 1:] - scores[:, :1]).sum(axis=1)
         moved = sum(
             jnp.sum(

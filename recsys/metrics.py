@@ -96,8 +96,10 @@ def per_user(
     values: dict[str, np.ndarray] = {}
     for group, hits, sizes in _groups(lists, starts, items, seen):
         kept = np.full(len(lists), True) if count_without_test else sizes > 0
-        own = _user_values(hits[kept], lengths[kept], sizes[kept], ks, all_hits_auc)
-        values |= {group + name: value for name, value in own.items()}
+        group_values = _user_values(
+            hits[kept], lengths[kept], sizes[kept], ks, all_hits_auc
+        )
+        values |= {group + name: value for name, value in group_values.items()}
     return values
 
 
@@ -173,7 +175,7 @@ def _user_values(
     discounts = 1 / np.log2(ranks + 2)
     # Running sums add rank by rank, so a perfect list has exactly the ideal's value.
     counts = np.cumsum(hits, axis=1, dtype=np.int64)  # [U, Kmax]
-    places = np.cumsum(hits * ranks, axis=1)  # [U, Kmax]
+    rank_sums = np.cumsum(hits * ranks, axis=1)  # [U, Kmax]
     gains = np.cumsum(hits * discounts, axis=1)  # [U, Kmax]
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])  # of 0, 1, ... hits
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), hits.shape[1])
@@ -182,7 +184,7 @@ def _user_values(
         h, n = counts[:, k - 1], np.minimum(lengths, k)
         # Below the hit at 0-based place p stand n - 1 - p items. Summed over hits this
         # also counts the h (h - 1) / 2 pairs of two hits.
-        pairs = h * (n - 1) - places[:, k - 1] - h * (h - 1) // 2
+        pairs = h * (n - 1) - rank_sums[:, k - 1] - h * (h - 1) // 2
         auc = np.where((h > 0) & (h == n), float(all_hits_auc), 0.0)
         values |= {
             f"accuracy@{k}": (h > 0).astype(np.float64),

@@ -88,10 +88,10 @@ class NegativeSampler:
         self.kind = kind
         self._leaf_of_item = leaf_of_item
         self._item_at = np.argsort(leaf_of_item, kind="stable").astype(np.int32)
-        place_of = np.empty(count, np.int32)
-        place_of[self._item_at] = np.arange(count, dtype=np.int32)
+        position_of = np.empty(count, np.int32)
+        position_of[self._item_at] = np.arange(count, dtype=np.int32)
         users = np.repeat(np.arange(train.user_count, dtype=np.int32), train.counts)
-        distinct, _ = Interactions(users, place_of[train.items]).deduplicate()
+        distinct, _ = Interactions(users, position_of[train.items]).deduplicate()
         self._taken = distinct.by_user(train.user_count)  # places, not items
         sizes = np.bincount(leaf_of_item, minlength=tree.leaf_count)
         first = np.concatenate([[0], np.cumsum(sizes)])  # place of each leaf
@@ -147,8 +147,8 @@ class NegativeSampler:
             fallback = np.zeros(rank.shape, np.int8)
         else:
             rank, fallback = self._rank_nearby(items, low, high, draws, n_neg)
-        place = self._find_free(rank, low[:, None], high[:, None])
-        return Negatives(self._item_at[place], fallback)
+        positions = self._find_free(rank, low[:, None], high[:, None])
+        return Negatives(self._item_at[positions], fallback)
 
     def _rank_nearby(
         self,
@@ -159,14 +159,16 @@ class NegativeSampler:
         n_neg: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ranks among all free places, int64 [B, n_neg], and the `fallback`."""
-        starts, sizes, own = self._count_free(items, low, high)
-        wanted = _choose_wanted(draws, n_neg)
-        pool = _fall_back(sizes, wanted)
+        starts, sizes, in_leaf_alone = self._count_free(items, low, high)
+        preferred = _choose_pools(draws, n_neg)
+        pool = _fall_back(sizes, preferred)
         rank = (draws[:, :n_neg] * np.take_along_axis(sizes, pool, 1)).astype(np.int64)
         rank += np.take_along_axis(starts, pool, 1)
-        behind = (pool == _SIBLINGS) & (rank >= own[:, :1])
-        rank += np.where(behind, own[:, 1:], 0)  # siblings lie on both sides of it
-        return rank, np.where(pool == wanted, 0, pool).astype(np.int8)
+        behind = (pool == _SIBLINGS) & (rank >= in_leaf_alone[:, :1])
+        rank += np.where(
+            behind, in_leaf_alone[:, 1:], 0
+        )  # siblings lie on both sides of it
+        return rank, np.where(pool == preferred, 0, pool).astype(np.int8)
 
     def _count_free(
         self, items: np.ndarray, low: np.ndarray, high: np.ndarray
@@ -208,21 +210,21 @@ class NegativeSampler:
         return rank + (partition_points(low, high, lies_before) - low)
 
 
-def _choose_wanted(draws: np.ndarray, n_neg: int) -> np.ndarray:
+def _choose_pools(draws: np.ndarray, n_neg: int) -> np.ndarray:
     """Pool that each negative should come from, int64 [B, n_neg]."""
     half = n_neg // 2
-    wanted = np.full((len(draws), n_neg), _SIBLINGS)
-    wanted[:, :half] = _LEAF
+    preferred = np.full((len(draws), n_neg), _SIBLINGS)
+    preferred[:, :half] = _LEAF
     if n_neg % 2:
-        wanted[:, half] = np.where(draws[:, n_neg] < 0.5, _LEAF, _SIBLINGS)
-    return wanted
+        preferred[:, half] = np.where(draws[:, n_neg] < 0.5, _LEAF, _SIBLINGS)
+    return preferred
 
 
-def _fall_back(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """First pool from the wanted one on that is not empty, int64 [B, n_neg]."""
-    pool = np.full(wanted.shape, _ALL)
+def _fall_back(sizes: np.ndarray, preferred: np.ndarray) -> np.ndarray:
+    """First pool from the preferred one on that is not empty, int64 [B, n_neg]."""
+    pool = np.full(preferred.shape, _ALL)
     for nearer in (_TOP, _SIBLINGS, _LEAF):
-        usable = (sizes[:, nearer] > 0)[:, None] & (wanted <= nearer)
+        usable = (sizes[:, nearer] > 0)[:, None] & (preferred <= nearer)
         pool = np.where(usable, nearer, pool)
     return pool
 

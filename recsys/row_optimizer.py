@@ -231,10 +231,10 @@ class RowOptimizer:
         numbers = jnp.asarray(ids[_kind(name)])
         arrays = tuple(map(_flat, (table, *state.moments[name])))
 
-        def visit(rows, places):
-            part = _take(numbers, places, NO_ROW)  # [k]
+        def visit(rows, positions):
+            part = _take(numbers, positions, NO_ROW)  # [k]
             new = self._read(name, table, state, arrays, part)  # [k, W]
-            return (_put(rows[0], places, new[0]),)
+            return (_put(rows[0], positions, new[0]),)
 
         rows = jnp.zeros((len(numbers), *table.shape[1:]), table.dtype)
         return self._walk(visit, (rows,), numbers)[0]
@@ -245,10 +245,10 @@ class RowOptimizer:
         `change` is given rows that are up to date, and the places of theirs in numbers.
         """
 
-        def visit(arrays, places):
-            part = _take(numbers, places, NO_ROW)  # [k]
+        def visit(arrays, positions):
+            part = _take(numbers, positions, NO_ROW)  # [k]
             rows = self._read(name, table, state, arrays, part)  # [k, W]
-            rows = change(rows, places)
+            rows = change(rows, positions)
             return tuple(_put(a, part, r) for a, r in zip(arrays, rows, strict=True))
 
         return self._walk(visit, (table, *state.moments[name]), numbers)
@@ -275,13 +275,13 @@ class RowOptimizer:
         carry = tuple(map(_flat, arrays))
         # One row alone XLA would slice, in a way that copies the whole table.
         size = max(2, min(len(ids), self.chunk // carry[0].shape[1]))
-        places = jnp.arange(size, dtype=jnp.int32)
+        positions = jnp.arange(size, dtype=jnp.int32)
         if len(ids) <= size:
-            carry = visit(carry, places)
+            carry = visit(carry, positions)
         else:
             known = jnp.sum(ids != NO_ROW, dtype=jnp.int32)
             carry = lax.fori_loop(
-                0, -(-known // size), lambda k, c: visit(c, k * size + places), carry
+                0, -(-known // size), lambda k, c: visit(c, k * size + positions), carry
             )
         return tuple(a.reshape(b.shape) for a, b in zip(carry, arrays, strict=True))
 
@@ -290,10 +290,10 @@ class RowOptimizer:
         gradients, b1 = _flat(gradient), self.config.momentum
         rate, step = make_schedule(self.config, self.total_steps)(count), count + 1
 
-        def adam(rows, places):
-            (weight, first, second), own = rows, _take(gradients, places, 0)
-            first = b1 * first + (1 - b1) * own
-            second = B2 * second + (1 - B2) * own**2
+        def adam(rows, positions):
+            (weight, first, second), gradient = rows, _take(gradients, positions, 0)
+            first = b1 * first + (1 - b1) * gradient
+            second = B2 * second + (1 - B2) * gradient**2
             scale = jnp.sqrt(second / (1 - B2**step)) + EPSILON
             change = first / (1 - b1**step) / scale + decay * weight
             return weight - (rate * change).astype(weight.dtype), first, second

@@ -77,10 +77,10 @@ def _sum_chunks(chunk, item_vectors, user_vectors, users, others):
     start = jnp.full(rows, -jnp.inf, wide), jnp.zeros(rows, wide)
     highest, total = lax.fori_loop(0, _count(chunk, len(user_vectors)), step, start)
     log_sum = highest + jnp.log(total)  # [B]
-    own = jnp.einsum(
+    positive = jnp.einsum(
         "be,be->b", item_vectors, user_vectors[users], preferred_element_type=wide
     )
-    return log_sum - own, (item_vectors, user_vectors, users, others, log_sum)
+    return log_sum - positive, (item_vectors, user_vectors, users, others, log_sum)
 
 
 def _cross_entropy_gradient(chunk, saved, cotangent):
@@ -177,11 +177,13 @@ def sampled_cross_entropy(
       [B], float32 at least.
     """
     wide = jnp.promote_types(item_vectors.dtype, jnp.float32)
-    own = jnp.einsum("be,be->b", item_vectors, own_vectors, preferred_element_type=wide)
+    positive = jnp.einsum(
+        "be,be->b", item_vectors, own_vectors, preferred_element_type=wide
+    )
     scores = jnp.dot(item_vectors, sampled_vectors.T, preferred_element_type=wide)
     correction = jnp.log(jnp.asarray(len(sampled_vectors), wide)) + log_probabilities
     scores = scores - correction[None].astype(wide)  # [B, S]
     if left_out is not None:
         scores = jnp.where(left_out, -jnp.inf, scores)
-    both = jnp.concatenate([own[:, None], scores], axis=1)  # [B, 1 + S]
-    return jax.nn.logsumexp(both, axis=1) - own
+    both = jnp.concatenate([positive[:, None], scores], axis=1)  # [B, 1 + S]
+    return jax.nn.logsumexp(both, axis=1) - positive

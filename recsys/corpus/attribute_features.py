@@ -31,8 +31,8 @@ class AttributeEncoder:
     @property
     def width(self) -> int:
         """F."""
-        values = sum(len(found) for found in self.categories.values())
-        return values + sum(len(edges) + 1 for edges in self.numbers.values())
+        bins = sum(len(edges) + 1 for edges in self.numbers.values())
+        return bins + sum(map(len, self.categories.values()))
 
     @classmethod
     def fit(
@@ -62,9 +62,9 @@ class AttributeEncoder:
             values[column] = tuple(order[:MOST])
         edges = {}
         for column in numbers:
-            found = _parse(frame, column)
+            cells = _parse(frame, column)
             shares = np.linspace(0, 1, BINS + 1)[1:-1]
-            inner = np.nanquantile(found, shares) if np.isfinite(found).any() else []
+            inner = np.nanquantile(cells, shares) if np.isfinite(cells).any() else []
             edges[column] = tuple(float(edge) for edge in np.unique(inner))
         if not any(values.values()) and not edges:
             raise UserError(
@@ -79,21 +79,21 @@ class AttributeEncoder:
         Raises:
           UserError: a cell of a column of numbers is none.
         """
-        found = np.zeros((len(frame), self.width), np.float16)
+        features = np.zeros((len(frame), self.width), np.float16)
         rows = np.arange(len(frame))
         first = 0
         for column, values in self.categories.items():
-            place = pd.Index(values, dtype=object).get_indexer(frame[column])
-            known = place >= 0
-            found[rows[known], first + place[known]] = 1
+            number = pd.Index(values, dtype=object).get_indexer(frame[column])
+            known = number >= 0
+            features[rows[known], first + number[known]] = 1
             first += len(values)
         for column, edges in self.numbers.items():
             numbers = _parse(frame, column)
             known = np.isfinite(numbers)
-            place = np.searchsorted(np.asarray(edges), numbers[known], side="right")
-            found[rows[known], first + place] = 1
+            bins = np.searchsorted(np.asarray(edges), numbers[known], side="right")
+            features[rows[known], first + bins] = 1
             first += len(edges) + 1
-        return found
+        return features
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` turns back into an equal encoder."""

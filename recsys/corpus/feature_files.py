@@ -92,9 +92,9 @@ class _Shards:
         """See `Features`; each shard is read once, from its first row to its last."""
         ids = self._check_ids(ids)
         # Negatives repeat: each row is read once.
-        distinct, place = np.unique(ids, return_inverse=True)
+        distinct, inverse = np.unique(ids, return_inverse=True)
         edges = np.searchsorted(distinct, self._starts).tolist()
-        found = np.empty((len(distinct), self.width), self._type)
+        features = np.empty((len(distinct), self.width), self._type)
         for shard, start, low, high in zip(
             self._shards, self._starts[:-1], edges[:-1], edges[1:], strict=True
         ):
@@ -103,10 +103,10 @@ class _Shards:
                 rows = narrow(shard.values[local], self._type)  # [n, F]
                 if shard.scales is not None:
                     rows *= shard.scales[local][:, None]
-                found[low:high] = rows
+                features[low:high] = rows
         if not self._checked:
-            check_finite(found, distinct, self._where)
-        return found[place]
+            check_finite(features, distinct, self._where)
+        return features[inverse]
 
     def _check_ids(self, ids: np.ndarray) -> np.ndarray:
         ids = np.asarray(ids)
@@ -144,9 +144,9 @@ class ArrayFeatures(_Shards):
         ids, values = self._check_ids(ids), self._shards[0].values
         if values.dtype != self._type:
             return narrow(values[ids], self._type)
-        found = empty_aligned((len(ids), self.width), self._type)
+        features = empty_aligned((len(ids), self.width), self._type)
         # The ids have been checked; any other mode would copy once more.
-        return np.take(values, ids, axis=0, out=found, mode="clip")
+        return np.take(values, ids, axis=0, out=features, mode="clip")
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -228,28 +228,28 @@ class Scaling:
             raise ValueError(f"features of shape {rows.shape}, not [n, {self.width}]")
         rows = rows.astype(np.float32, copy=False)
         if self.kind == "standardise":
-            found = empty_aligned(rows.shape, np.float32)
-            np.subtract(rows, self.mean, out=found)
-            return np.multiply(found, self.scale, out=found)  # [n, F]
+            scaled = empty_aligned(rows.shape, np.float32)
+            np.subtract(rows, self.mean, out=scaled)
+            return np.multiply(scaled, self.scale, out=scaled)  # [n, F]
         if self.kind == "unit":
             with np.errstate(over="ignore"):
                 squares = np.vecdot(rows, rows)  # [n]
             usual = (squares > _SMALLEST) & (squares < np.inf)
             factors = 1 / np.sqrt(np.where(usual, squares, 1))
-            found = empty_aligned(rows.shape, np.float32)
-            np.multiply(rows, factors[:, None], out=found)
+            scaled = empty_aligned(rows.shape, np.float32)
+            np.multiply(rows, factors[:, None], out=scaled)
             if not usual.all():
-                found[~usual] = _unit_rows(rows[~usual])
-            return found
+                scaled[~usual] = _unit_rows(rows[~usual])
+            return scaled
         return rows
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` turns back into the same scaling."""
-        found: dict[str, Any] = {"kind": self.kind, "width": self.width}
-        found["power"] = self.power
+        value: dict[str, Any] = {"kind": self.kind, "width": self.width}
+        value["power"] = self.power
         if self.kind == "standardise":
-            found |= {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
-        return found
+            value |= {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Scaling:
@@ -306,9 +306,9 @@ def fit_normalisation(
     plain = Scaling(kind, mean, scale, 1.0)
     if kind == "unit":
         return plain
-    places = np.linspace(0, len(ids) - 1, min(len(ids), _SAMPLE)).astype(np.int64)
+    sample = np.linspace(0, len(ids) - 1, min(len(ids), _SAMPLE)).astype(np.int64)
     total = 0.0
-    for rows in _read(features, ids[places], rows_at_once):
+    for rows in _read(features, ids[sample], rows_at_once):
         total += np.square(plain.apply(rows), dtype=np.float64).sum()
     if total == 0:
         what = "equal" if kind == "standardise" else "zero"
@@ -316,7 +316,7 @@ def fit_normalisation(
             f"the features of all training items are {what}: check what made them, or"
             " train without features"
         )
-    return dataclasses.replace(plain, power=float(total / len(places)))
+    return dataclasses.replace(plain, power=float(total / len(sample)))
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
@@ -347,9 +347,9 @@ def _standard(
     mean, squares = np.zeros(width), np.zeros(width)
     for block in blocks:
         rows = block.astype(np.float64)
-        own = rows.mean(axis=0)
-        shift, total = own - mean, count + len(rows)
-        squares += np.square(rows - own).sum(axis=0)
+        block_mean = rows.mean(axis=0)
+        shift, total = block_mean - mean, count + len(rows)
+        squares += np.square(rows - block_mean).sum(axis=0)
         squares += np.square(shift) * count * len(rows) / total
         mean += shift * len(rows) / total
         count = total

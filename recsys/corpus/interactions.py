@@ -151,13 +151,13 @@ class UserItems:
         """
         users, items = np.broadcast_arrays(users, items)
         low, high = self.rows(users)
-        place = partition_points(
+        index = partition_points(
             low, high, lambda at: self.items.take(at, mode="clip") < items
         )
-        found = np.zeros(place.shape, bool)
-        inside = place < high
-        found[inside] = self.items[place[inside]] == items[inside]
-        return found
+        contained = np.zeros(index.shape, bool)
+        inside = index < high
+        contained[inside] = self.items[index[inside]] == items[inside]
+        return contained
 
     def rows(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Start and stop of users' rows in `items`, int64 of the shape of `users`.

@@ -104,29 +104,29 @@ def reject_collisions(items: ItemTable) -> ItemTable:
     """
     distinct = set(items.categories)
     levels = max(map(len, distinct), default=0)
-    own = {path[:k] for path in distinct for k in range(1, len(path) + 1)}
-    met: dict[Path, Path] = {}
+    nodes = {path[:k] for path in distinct for k in range(1, len(path) + 1)}
+    collisions: dict[Path, Path] = {}
     for path in distinct:
         filled = (path + path[-1:] * k for k in range(1, levels - len(path) + 1))
-        if node := next((node for node in filled if node in own), None):
-            met[path] = node
-    if not met:
+        if node := next((node for node in filled if node in nodes), None):
+            collisions[path] = node
+    if not collisions:
         return items
-    keep = np.array([path not in met for path in items.categories])
+    keep = np.array([path not in collisions for path in items.categories])
     lost = [
         Rejection(
             items.path,
             int(items.line[row]),
             "",
-            f"{join(path)}, repeated, runs into the category {join(met[path])}",
+            f"{join(path)}, repeated, runs into the category {join(collisions[path])}",
         )
         for row, path in enumerate(items.categories)
-        if path in met
+        if path in collisions
     ]
     return ItemTable(
         items.path,
         items.ids[keep].reset_index(drop=True),
-        [path for path in items.categories if path not in met],
+        [path for path in items.categories if path not in collisions],
         items.feature_rows[keep],
         items.line[keep],
         in_order([*items.rejected, *lost]),
@@ -145,8 +145,10 @@ def _read_categories(
     frame = faults.table.frame
     codes = np.zeros(len(frame), np.int64)
     for column in columns:
-        own, distinct = frame[column].factorize()  # an empty cell has the code -1
-        codes = pd.factorize(codes * (len(distinct) + 1) + own + 1)[0]
+        level_codes, distinct = frame[
+            column
+        ].factorize()  # an empty cell has the code -1
+        codes = pd.factorize(codes * (len(distinct) + 1) + level_codes + 1)[0]
     _, first = np.unique(codes, return_index=True)
     paths = []
     cells = frame[list(columns)].iloc[first].itertuples(index=False, name=None)
@@ -203,9 +205,9 @@ def _note_repeats(
 ) -> None:
     """Notes the good rows of each item but the first."""
     good = np.flatnonzero(faults.good)
-    own, _ = faults.table.frame[column].iloc[good].factorize()
-    _, places = np.unique(own, return_index=True)
-    first = good[places][own]  # [n] first good row of the same item
+    item_codes, _ = faults.table.frame[column].iloc[good].factorize()
+    _, first_of_item = np.unique(item_codes, return_index=True)
+    first = good[first_of_item][item_codes]  # [n] first good row of the same item
     again = first != good
     reasons = []
     for row, other in zip(good[again].tolist(), first[again].tolist(), strict=True):

@@ -108,8 +108,8 @@ def _split_random(
     ordered: Interactions, fractions: Fractions, rng: np.random.Generator
 ) -> np.ndarray:
     train, tuned = _edges(len(ordered), fractions)
-    place = rng.permutation(len(ordered))
-    return (place >= train).astype(np.int8) + (place >= tuned)
+    rank = rng.permutation(len(ordered))
+    return (rank >= train).astype(np.int8) + (rank >= tuned)
 
 
 def _split_by_time(
@@ -129,12 +129,12 @@ def _split_by_time(
 def _split_users(
     ordered: Interactions, fractions: Fractions, rng: np.random.Generator
 ) -> np.ndarray:
-    place, length = _places_of_users(ordered.users, rng.permutation(len(ordered)))
+    rank, length = _ranks_of_users(ordered.users, rng.permutation(len(ordered)))
     test = np.clip(_round(fractions[2] * length), 1, np.maximum(length - 2, 1))
     most = np.maximum(length - 1 - test, 1)
     validation = np.clip(_round(fractions[1] * length), 1, most)
     train = np.where(length < _FEWEST, length, length - validation - test)
-    return np.where(place < train, 0, np.where(place < train + validation, 1, 2))
+    return np.where(rank < train, 0, np.where(rank < train + validation, 1, 2))
 
 
 def _split_last(
@@ -146,8 +146,8 @@ def _split_last(
     in_order = shuffled[np.argsort(times[shuffled], kind="stable")]
     number = np.empty(len(times), np.int64)
     number[in_order] = np.arange(len(times))  # along time, ties at random
-    place, length = _places_of_users(ordered.users, number)
-    from_end = np.where(length < _FEWEST, _FEWEST, length - place)  # 1 is the last
+    rank, length = _ranks_of_users(ordered.users, number)
+    from_end = np.where(length < _FEWEST, _FEWEST, length - rank)  # 1 is the last
     return np.maximum(_FEWEST - from_end, 0)
 
 
@@ -180,7 +180,7 @@ def _round(shares: np.ndarray) -> np.ndarray:
     return np.floor(shares + (0.5 + 1e-9)).astype(np.int64)
 
 
-def _places_of_users(
+def _ranks_of_users(
     users: np.ndarray, number: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place of each row among those of its user, and how many these are.
@@ -194,9 +194,9 @@ def _places_of_users(
     """
     first = np.flatnonzero(np.diff(users, prepend=-1))
     lengths = np.diff(first, append=len(users))
-    place = np.empty(len(users), np.int64)
+    rank = np.empty(len(users), np.int64)
     # The users are sorted, so each keeps its range of rows. One key of both numbers
     # sorts several times faster than two keys do.
     order = np.argsort((users.astype(np.int64) << 32) | number)
-    place[order] = np.arange(len(users))
-    return place - np.repeat(first, lengths), np.repeat(lengths, lengths)
+    rank[order] = np.arange(len(users))
+    return rank - np.repeat(first, lengths), np.repeat(lengths, lengths)

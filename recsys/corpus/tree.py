@@ -141,8 +141,8 @@ class CategoryTree:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` turns back into an equal tree."""
-        own = self.levels - self.repeated.sum(axis=1)  # levels of the path itself
-        pairs = zip(self.leaves, own, strict=True)
+        depths = self.levels - self.repeated.sum(axis=1)  # without repeats
+        pairs = zip(self.leaves, depths, strict=True)
         return {"leaves": [list(leaf[:depth]) for leaf, depth in pairs]}
 
     @classmethod
@@ -206,7 +206,7 @@ def _check_depths(
 
 
 def _check_repeats(
-    own: Sequence[Path],
+    paths: Sequence[Path],
     order: Sequence[int],
     first_item: NameItem,
     ancestors: np.ndarray,
@@ -217,15 +217,15 @@ def _check_repeats(
     Its transition would have to be the identity and a matrix at once.
     """
     for level in range(1, ancestors.shape[1]):
-        nodes, here = ancestors[:, level], repeated[:, level]
-        mixed = np.intersect1d(nodes[here], nodes[~here])
+        nodes, is_repeat = ancestors[:, level], repeated[:, level]
+        mixed = np.intersect1d(nodes[is_repeat], nodes[~is_repeat])
         if len(mixed):
             node = nodes == mixed[0]
-            leaf = np.flatnonzero(node & here)[0]
-            other = np.flatnonzero(node & ~here)[0]
+            leaf = np.flatnonzero(node & is_repeat)[0]
+            other = np.flatnonzero(node & ~is_repeat)[0]
             raise UserError(
-                f"{first_item(order[leaf])}: its category path {own[leaf]!r}, with"
-                f" {own[leaf][-1]!r} repeated, runs into {own[other]!r} of"
+                f"{first_item(order[leaf])}: its category path {paths[leaf]!r}, with"
+                f" {paths[leaf][-1]!r} repeated, runs into {paths[other]!r} of"
                 f" {first_item(order[other])}: rename one of them"
             )
 

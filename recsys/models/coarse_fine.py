@@ -109,11 +109,13 @@ class CoarseFine(Recommender):
         tree, vectors = self.tree, [self.category_base]
         for level, transition in enumerate(self.category_transitions, start=1):
             above = vectors[-1][tree.parents[level]]  # [n_k, d_(k-1)]
-            own = jnp.einsum("nde,ne->nd", transition, above)
-            same = above @ jnp.eye(above.shape[1], own.shape[1], dtype=own.dtype)
-            repeats = np.zeros(len(own), bool)
+            projected = jnp.einsum("nde,ne->nd", transition, above)
+            same = above @ jnp.eye(
+                above.shape[1], projected.shape[1], dtype=projected.dtype
+            )
+            repeats = np.zeros(len(projected), bool)
             repeats[tree.ancestors[:, level]] = tree.repeated[:, level]
-            vectors.append(jnp.where(repeats[:, None], same, own))
+            vectors.append(jnp.where(repeats[:, None], same, projected))
         by_leaf = [part[tree.ancestors[:, k]] for k, part in enumerate(vectors)]
         return jnp.concatenate(by_leaf, axis=1)
 
@@ -175,8 +177,11 @@ class CoarseFine(Recommender):
         edges = np.cumsum(self.category_widths).tolist()
         *coarse, fine = jnp.split(preference, edges, axis=-1)
         nodes = jnp.split(self.category_vectors()[leaves], edges[:-1], axis=-1)
-        own = self.item_vectors(items, leaves, features)
-        seen, offset = own[..., : self.visual_width], own[..., self.visual_width]
+        vectors = self.item_vectors(items, leaves, features)
+        seen, offset = (
+            vectors[..., : self.visual_width],
+            vectors[..., self.visual_width],
+        )
         shift = self.pick(self.leaf_user_bias, "leaf", leaves)
         parts = {
             f"level {k}": inner(need, node)

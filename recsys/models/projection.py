@@ -25,7 +25,7 @@ MIN_TILE, MAX_TILE = 8, 128
 
 def project(
     matrices: jax.Array,
-    places: jax.Array,
+    matrix_of_row: jax.Array,
     features: jax.Array,
     *,
     form: Form = "tiles",
@@ -37,12 +37,12 @@ def project(
     Source: the paper's W f of Eq. 2.
 
     The gradient of `matrices` has their shape. Where only the few that a batch needs
-    are given, and `places` counts among those, nothing of the size of the whole table
-    is computed.
+    are given, and `matrix_of_row` counts among those, nothing of the size of the whole
+    table is computed.
 
     Args:
       matrices: [R, D, F].
-      places: int [N], which matrix is each row's, 0 to R - 1.
+      matrix_of_row: int [N], which matrix is each row's, 0 to R - 1.
       features: [N, F].
       form: see above.
       dtype: that the products are taken in; None for that of the matrices. Sums are in
@@ -52,16 +52,18 @@ def project(
     Returns:
       [N, D] with the dtype of the matrices, float32 at least.
     """
-    matrices, places, features = map(jnp.asarray, (matrices, places, features))
+    matrices, matrix_of_row, features = map(
+        jnp.asarray, (matrices, matrix_of_row, features)
+    )
     dtype = jnp.dtype(dtype or matrices.dtype)
     if form == "gather":
         wide = jnp.promote_types(matrices.dtype, jnp.float32)
-        own = matrices[places].astype(dtype)  # [N, D, F]
+        by_row = matrices[matrix_of_row].astype(dtype)  # [N, D, F]
         return jnp.einsum(
-            "nf,ndf->nd", features.astype(dtype), own, preferred_element_type=wide
+            "nf,ndf->nd", features.astype(dtype), by_row, preferred_element_type=wide
         )
     tile = tile or _tile_size(len(matrices), len(features))
-    return _project_tiles(tile, dtype, matrices, places, features)
+    return _project_tiles(tile, dtype, matrices, matrix_of_row, features)
 
 
 def _tile_size(matrices: int, rows: int) -> int:
@@ -71,13 +73,13 @@ def _tile_size(matrices: int, rows: int) -> int:
 
 
 class _Tiles(NamedTuple):
-    """Consecutive pieces of the rows sorted by place; at most `tile` rows, one place.
+    """Consecutive pieces of the rows sorted by matrix; at most `tile` rows of one.
 
     Attributes:
       order: [N + tile] which row stands where; the last `tile` are filled up.
       starts: [T] where each tile begins in that order.
       sizes: [T] its rows.
-      places: [T] its matrix.
+      matrix: [T] which it is for.
       opens: bool [T], whether it is the first of its matrix.
       real: [] how many of the T there are.
     """
@@ -85,20 +87,20 @@ class _Tiles(NamedTuple):
     order: jax.Array
     starts: jax.Array
     sizes: jax.Array
-    places: jax.Array
+    matrix: jax.Array
     opens: jax.Array
     real: jax.Array
 
 
-def _cut_tiles(places: jax.Array, matrices: int, tile: int) -> _Tiles:
-    rows = len(places)
-    order = jnp.argsort(places)
-    ordered = places[order]  # [N]
+def _cut_tiles(matrix_of_row: jax.Array, matrices: int, tile: int) -> _Tiles:
+    rows = len(matrix_of_row)
+    order = jnp.argsort(matrix_of_row)
+    ordered = matrix_of_row[order]  # [N]
     position = jnp.arange(rows, dtype=jnp.int32)
     new = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
     within = position - lax.cummax(jnp.where(new, position, 0))  # [N]
     begins = within % tile == 0
-    # n_g rows of one place are ceil(n_g / tile) tiles.
+    # n_g rows of one matrix are ceil(n_g / tile) tiles.
     most = (rows + min(rows, matrices) * (tile - 1)) // tile
     starts = jnp.nonzero(begins, size=most, fill_value=rows)[0].astype(jnp.int32)
     ends = jnp.append(starts[1:], jnp.int32(rows))
@@ -115,18 +117,18 @@ def _cut_tiles(places: jax.Array, matrices: int, tile: int) -> _Tiles:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _project_tiles(tile, dtype, matrices, places, features):
-    return _walk_tiles(tile, dtype, matrices, places, features)[0]
+def _project_tiles(tile, dtype, matrices, matrix_of_row, features):
+    return _walk_tiles(tile, dtype, matrices, matrix_of_row, features)[0]
 
 
-def _walk_tiles(tile, dtype, matrices, places, features):
-    tiles = _cut_tiles(places, len(matrices), tile)
+def _walk_tiles(tile, dtype, matrices, matrix_of_row, features):
+    tiles = _cut_tiles(matrix_of_row, len(matrices), tile)
     ordered = features[tiles.order].astype(dtype)  # [N + tile, F]
     wide = jnp.promote_types(matrices.dtype, jnp.float32)
 
     def step(t, y):
         part = _slice(ordered, tiles.starts[t], tile)  # [tile, F]
-        matrix = _row(matrices, tiles.places[t]).astype(dtype)  # [D, F]
+        matrix = _row(matrices, tiles.matrix[t]).astype(dtype)  # [D, F]
         part = jnp.dot(part, matrix.T, preferred_element_type=wide)
         # Rows past the end of the tile are wrong until the next tiles write them.
         return lax.dynamic_update_slice_in_dim(y, part, tiles.starts[t], 0)
@@ -165,7 +167,7 @@ def _matrix_gradient(matrices, tiles, ordered, dy, tile):
         # Written again by each tile of the matrix, never read: this way the compiler
         # writes in place, where adding to what stands there copies all of it.
         return total, lax.dynamic_update_index_in_dim(
-            gradient, total.astype(gradient.dtype), tiles.places[t], 0
+            gradient, total.astype(gradient.dtype), tiles.matrix[t], 0
         )
 
     start = jnp.zeros(matrices.shape[1:], dy.dtype), jnp.zeros_like(matrices)
@@ -176,7 +178,7 @@ def _feature_gradient(matrices, tiles, dy, tile, dtype):
     """df_n = W_p(n)^T dy_n: [N, F]."""
 
     def step(t, gradient):
-        matrix = _row(matrices, tiles.places[t]).astype(dtype)  # [D, F]
+        matrix = _row(matrices, tiles.matrix[t]).astype(dtype)  # [D, F]
         part = _slice(dy, tiles.starts[t], tile).astype(dtype)  # [tile, D]
         part = jnp.dot(part, matrix, preferred_element_type=dy.dtype)
         return lax.dynamic_update_slice_in_dim(gradient, part, tiles.starts[t], 0)
@@ -186,8 +188,8 @@ def _feature_gradient(matrices, tiles, dy, tile, dtype):
     return _unsort(ordered, tiles.order, len(tiles.order) - tile)
 
 
-def _row(table, place):
-    return lax.dynamic_index_in_dim(table, place, keepdims=False)
+def _row(table, row):
+    return lax.dynamic_index_in_dim(table, row, keepdims=False)
 
 
 def _slice(array, start, size):

@@ -255,7 +255,7 @@ class Recommender(nn.Module):
         """Standard deviation of visual matrices at the start."""
         return self.feature_power**-0.5
 
-    def place(self, kind: str, ids: jax.Array) -> jax.Array:
+    def row_numbers(self, kind: str, ids: jax.Array) -> jax.Array:
         """Where in the tables of a kind the rows with these numbers are."""
         if not self.has_variable(ROWS, kind):
             return ids
@@ -266,17 +266,17 @@ class Recommender(nn.Module):
         if ids is None:
             return table
         known = (ids >= 0)[..., None]
-        rows = table[self.place(kind, jnp.maximum(ids, 0))]  # [..., D]
+        rows = table[self.row_numbers(kind, jnp.maximum(ids, 0))]  # [..., D]
         return jnp.where(known, rows, 0)
 
     def project_by(
         self, matrices: jax.Array, kind: str, ids: jax.Array, features: jax.Array
     ) -> jax.Array:
         """W_id f, [..., D], with matrices [n, D, F], ids [...], features [..., F]."""
-        places = jnp.reshape(self.place(kind, ids), -1)  # [N]
+        numbers = jnp.reshape(self.row_numbers(kind, ids), -1)  # [N]
         rows = features.reshape(-1, features.shape[-1])  # [N, F]
         projected = project(
-            matrices, places, rows, form=self.projection, dtype=self.dtype
+            matrices, numbers, rows, form=self.projection, dtype=self.dtype
         )
         return projected.reshape(*ids.shape, -1)  # [..., D]
 

@@ -24,7 +24,7 @@ class IndexArrays(NamedTuple):
     processor finds the highest scores of many of them at once.
 
     Attributes:
-      own: [N, w, n]. Places left over in a tile repeat its first item.
+      columns: [N, w, n]. Places left over in a tile repeat its first item.
       numbers: int32 [N, n] of the items, -1 for places left over.
       leaves: int32 [N, T] of the tiles, C for those left over.
       leaf_vectors: [C, E - w].
@@ -32,7 +32,7 @@ class IndexArrays(NamedTuple):
       radii: r_c [C], rounded up.
     """
 
-    own: jax.Array
+    columns: jax.Array
     numbers: jax.Array
     leaves: jax.Array
     leaf_vectors: jax.Array
@@ -46,20 +46,20 @@ class ItemIndex:
 
     Attributes:
       arrays: on the devices, the blocks spread over them.
-      places: int32 [I], where each item stands in the order of blocks and tiles.
+      positions: int32 [I], where each item stands in the order of blocks and tiles.
       longest: no item's vector is longer.
       mesh: the devices, along one axis.
     """
 
     arrays: IndexArrays
-    places: np.ndarray
+    positions: np.ndarray
     longest: float
     mesh: Mesh
 
     @classmethod
     def build(
         cls,
-        own: np.ndarray | Iterable[np.ndarray],
+        columns: np.ndarray | Iterable[np.ndarray],
         leaf_of_item: np.ndarray,
         leaf_vectors: np.ndarray,
         *,
@@ -70,8 +70,8 @@ class ItemIndex:
         """Sorts the items by leaf and brings them onto the devices.
 
         Args:
-          own: [I, w], the first `item_width` columns of the items' vectors; or parts of
-            it [., w] in order, so that it need not stand in memory as a whole.
+          columns: [I, w], the first `item_width` of the items' vectors; or parts of it
+            [., w] in order, so that it need not stand in memory as a whole.
           leaf_of_item: int [I], 0 to C - 1.
           leaf_vectors: [C, E - w], the other columns.
           mesh: devices that share the items, along one axis; None for one device.
@@ -95,12 +95,12 @@ class ItemIndex:
         mesh = mesh or Mesh(
             np.array(jax.local_devices()[:1]), ("items",), axis_types=(AxisType.Auto,)
         )
-        places, leaves = _assign_places(leaf_of_item, count, tile)
+        positions, leaves = _assign_positions(leaf_of_item, count, tile)
         tiles = _cut_blocks(leaves, count, block // tile, mesh.size)
-        parts = [own] if isinstance(own, np.ndarray) else own
-        rows = _fill_rows(parts, places, tiles.size * tile)
+        parts = [columns] if isinstance(columns, np.ndarray) else columns
+        rows = _fill_rows(parts, positions, tiles.size * tile)
         numbers = np.full(tiles.size * tile, -1, np.int32)
-        numbers[places] = np.arange(items, dtype=np.int32)
+        numbers[positions] = np.arange(items, dtype=np.int32)
         centers, radii = _measure(rows, numbers, tiles, count)
         longest = np.hypot(_lengths(centers) + radii, _lengths(leaf_vectors)).max()
         by_device = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
@@ -111,7 +111,7 @@ class ItemIndex:
             _put(tiles, by_device),
             *(_put(x, everywhere) for x in (leaf_vectors, centers, radii)),
         )
-        return cls(arrays, places, float(longest), mesh)
+        return cls(arrays, positions, float(longest), mesh)
 
 
 def _tile_size(items: int, leaves: int) -> int:
@@ -123,16 +123,16 @@ def _tile_size(items: int, leaves: int) -> int:
     return min(1 << max(root.bit_length() - 1, 0), MAX_TILE)
 
 
-def _assign_places(leaf_of_item, leaf_count, tile):
+def _assign_positions(leaf_of_item, leaf_count, tile):
     """Place int32 [I] of each item among whole tiles, leaf int32 of each tile."""
     counts = np.bincount(leaf_of_item, minlength=leaf_count)
     tiles = -(-counts // tile)
     # How far the items of a leaf are moved by what is left over in those before it.
     moved = (np.cumsum(tiles) - tiles) * tile - (np.cumsum(counts) - counts)
     order = np.argsort(leaf_of_item, kind="stable")
-    places = np.empty(len(order), np.int32)
-    places[order] = np.arange(len(order)) + np.repeat(moved, counts)
-    return places, np.repeat(np.arange(leaf_count, dtype=np.int32), tiles)
+    positions = np.empty(len(order), np.int32)
+    positions[order] = np.arange(len(order)) + np.repeat(moved, counts)
+    return positions, np.repeat(np.arange(leaf_count, dtype=np.int32), tiles)
 
 
 def _cut_blocks(leaves, none, width, devices):
@@ -147,7 +147,7 @@ def _cut_blocks(leaves, none, width, devices):
     return np.pad(leaves, (0, left_over), constant_values=none).reshape(-1, width)
 
 
-def _fill_rows(parts, places, count):
+def _fill_rows(parts, positions, count):
     """Items' columns in the order of places, [count, w], zeros where left over."""
     rows, start = None, 0
     for part in parts:
@@ -156,11 +156,13 @@ def _fill_rows(parts, places, count):
         if not np.isfinite(part).all():
             raise ValueError(f"vectors of items from number {start} on are not finite")
         stop = start + len(part)
-        if stop <= len(places):
-            rows[places[start:stop]] = part
+        if stop <= len(positions):
+            rows[positions[start:stop]] = part
         start = stop
-    if rows is None or start != len(places):
-        raise ValueError(f"{len(places)} items have a leaf, but {start} have columns")
+    if rows is None or start != len(positions):
+        raise ValueError(
+            f"{len(positions)} items have a leaf, but {start} have columns"
+        )
     return rows
 
 

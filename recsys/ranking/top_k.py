@@ -99,7 +99,7 @@ def top_k(
     if excluded is None:
         excluded = UserItems(np.zeros(len(users) + 1, np.int64), _NOTHING)
     _check(index, users, k, excluded)
-    asked, k = k, min(k, len(index.places))
+    length, k = k, min(k, len(index.positions))
     run = functools.partial(_search_groups, index, users, excluded, k + 1, group)
     everyone = np.arange(len(users))
     scores, items, skipped = run(everyone)
@@ -113,7 +113,7 @@ def top_k(
         smallest = np.take_along_axis(smallest, np.maximum(rank, 0), 1)
         items[tied] = np.where(rank < 0, items[tied], smallest)
         skipped = np.append(skipped, again)
-    end = (0, 0), (0, asked - k)
+    end = (0, 0), (0, length - k)
     return TopK(
         np.pad(items, end, constant_values=-1),
         np.pad(scores, end, constant_values=-np.inf),
@@ -124,7 +124,7 @@ def top_k(
 def _check(index, users, k, excluded):
     if k < 1:
         raise ValueError(f"k is {k}: lists need one place or more")
-    width = index.arrays.own.shape[1] + index.arrays.leaf_vectors.shape[1]
+    width = index.arrays.columns.shape[1] + index.arrays.leaf_vectors.shape[1]
     if users.ndim != 2 or users.shape[1] != width:
         raise ValueError(f"user vectors have shape {users.shape}, not [Q, {width}]")
     # No partial sum is above the product of the lengths; NaN is not below anything.
@@ -137,9 +137,9 @@ def _check(index, users, k, excluded):
         raise ValueError(
             f"items are excluded for {excluded.user_count} users, not {len(users)}"
         )
-    if len(excluded.items) and excluded.items.max() >= len(index.places):
+    if len(excluded.items) and excluded.items.max() >= len(index.positions):
         raise ValueError(
-            f"excluded item {excluded.items.max()} is not one of {len(index.places)}"
+            f"excluded item {excluded.items.max()} is not one of {len(index.positions)}"
         )
 
 
@@ -163,7 +163,7 @@ def _search_groups(index, users, excluded, count, group, chosen, ties=None):
       index, users, excluded, group: as those of `top_k`.
       count: length of the lists.
       chosen: int [M], which users.
-      ties: float32 [M], the scores whose smallest numbers are wanted; None for the
+      ties: float32 [M], the scores whose smallest numbers are asked for; None for the
         best scores.
 
     Returns:
@@ -172,10 +172,10 @@ def _search_groups(index, users, excluded, count, group, chosen, ties=None):
     groups = [chosen[at : at + group] for at in range(0, len(chosen), group)]
     most = max((excluded.counts[rows].sum() for rows in groups), default=0)
     size = 1 << max(int(most) - 1, _STRUCK - 1).bit_length()  # few sizes, few programs
-    _, width, places = index.arrays.own.shape
-    real = int(index.places.max()) // places + 1
+    _, width, block_size = index.arrays.columns.shape
+    real = int(index.positions.max()) // block_size + 1
     none = np.zeros((0, count))
-    found: Any = [none.astype(np.float32)], [none.astype(np.int32)], []
+    parts: Any = [none.astype(np.float32)], [none.astype(np.int32)], []
     for at, rows in zip(range(0, len(chosen), group), groups, strict=True):
         vectors = np.zeros((group, users.shape[1]), np.float32)
         vectors[: len(rows)] = users[rows]
@@ -187,21 +187,21 @@ def _search_groups(index, users, excluded, count, group, chosen, ties=None):
         keys, numbers, skipped = _search(
             index.arrays, queries, spans, mesh=index.mesh, count=count
         )
-        found[0].append(np.asarray(keys)[: len(rows)])
-        found[1].append(np.asarray(numbers)[: len(rows)])
+        parts[0].append(np.asarray(keys)[: len(rows)])
+        parts[1].append(np.asarray(numbers)[: len(rows)])
         # Blocks without any item, there to give each device as many, do not count.
-        found[2].append((int(skipped) - len(spans) + real) / real)
-    return np.concatenate(found[0]), np.concatenate(found[1]), np.array(found[2])
+        parts[2].append((int(skipped) - len(spans) + real) / real)
+    return np.concatenate(parts[0]), np.concatenate(parts[1]), np.array(parts[2])
 
 
 def _sort_pairs(index, excluded, rows, size):
     """Excluded pairs of a group by block: [2, size] user and column, spans [N, 2]."""
     blocks, tiles = index.arrays.leaves.shape
-    places = index.arrays.numbers.shape[1]
+    block_size = index.arrays.numbers.shape[1]
     items = np.concatenate([_NOTHING, *(excluded.items_of(row) for row in rows)])
     users = np.repeat(np.arange(len(rows)), excluded.counts[rows])
-    block, place = np.divmod(index.places[items], places)
-    tile, within = np.divmod(place, places // tiles)
+    block, position = np.divmod(index.positions[items], block_size)
+    tile, within = np.divmod(position, block_size // tiles)
     order = np.argsort(block, kind="stable")
     pairs = np.zeros((2, size), np.int32)
     pairs[:, : len(items)] = users[order], (within * tiles + tile)[order]
@@ -237,22 +237,22 @@ def _search_blocks(arrays, queries, spans, count):
     the score is the user's limit, and otherwise -inf.
     """
     users, lengths, limits, tied, pairs = queries
-    width = arrays.own.shape[1]
-    own = users[:, :width]
+    width = arrays.columns.shape[1]
+    own_columns = users[:, :width]
     by_leaf = _multiply(users[:, width:], arrays.leaf_vectors.T)  # [Q, C]
-    bounds = _bound_blocks(arrays, own, lengths, by_leaf)  # [N, Q]
+    bounds = _bound_blocks(arrays, own_columns, lengths, by_leaf)  # [N, Q]
     by_leaf = jnp.pad(by_leaf, ((0, 0), (0, 1)), constant_values=-jnp.inf)
     order = jnp.argsort(bounds.max(1), descending=True)
-    there = limits < jnp.inf  # [Q]
+    active = limits < jnp.inf  # [Q]
 
     def to_keys(scores, numbers):  # [Q, ., .]
         # All numbers of items are finite floats then, in order.
         by_number = lax.bitcast_convert_type(_LARGEST - numbers, jnp.float32)
-        wanted = jnp.where(scores == limits[:, None, None], by_number, -jnp.inf)
-        return jnp.where(numbers < 0, -jnp.inf, jnp.where(tied, wanted, scores))
+        tied_keys = jnp.where(scores == limits[:, None, None], by_number, -jnp.inf)
+        return jnp.where(numbers < 0, -jnp.inf, jnp.where(tied, tied_keys, scores))
 
     def score_block(block, keys, numbers):
-        scores = _multiply(own, arrays.own[block])  # [Q, n]
+        scores = _multiply(own_columns, arrays.columns[block])  # [Q, n]
         scores = _strike(scores, pairs, spans[block])
         by_tile = by_leaf[:, arrays.leaves[block]]  # [Q, T]
         scores = scores.reshape(len(users), -1, by_tile.shape[1])  # [Q, n / T, T]
@@ -263,14 +263,14 @@ def _search_blocks(arrays, queries, spans, count):
             lambda: to_keys(scores + by_tile[:, None], own_numbers).max(1),
             lambda: scores.max(1) + by_tile,
         )
-        highest = jnp.where(there[:, None], highest, -jnp.inf)  # [Q, T]
+        highest = jnp.where(active[:, None], highest, -jnp.inf)  # [Q, T]
         return _merge(to_keys, scores, by_tile, own_numbers, highest, keys, numbers)
 
     def visit(step, state):
         keys, numbers, skipped = state
         block = order[step]
         bound = bounds[block]  # [Q]
-        hopeful = jnp.where(tied, bound >= limits, bound > keys[:, -1]) & there
+        hopeful = jnp.where(tied, bound >= limits, bound > keys[:, -1]) & active
         needed = jnp.any(hopeful)
         keys, numbers = lax.cond(
             needed, score_block, lambda _, *lists: lists, block, keys, numbers
@@ -282,9 +282,9 @@ def _search_blocks(arrays, queries, spans, count):
     return lax.fori_loop(0, len(order), visit, state)
 
 
-def _bound_blocks(arrays, own, lengths, by_leaf):
+def _bound_blocks(arrays, own_columns, lengths, by_leaf):
     """What no score of a block is above, [N, Q]."""
-    bounds = _multiply(own, arrays.centers.T)  # [Q, C]
+    bounds = _multiply(own_columns, arrays.centers.T)  # [Q, C]
     bounds = bounds + lengths[:, None] * arrays.radii[None]
     bounds = (bounds + by_leaf).T
     bounds = jnp.pad(bounds, ((0, 1), (0, 0)), constant_values=-jnp.inf)  # [C + 1, Q]

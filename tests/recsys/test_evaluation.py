@@ -131,7 +131,7 @@ def test_what_lists_leave_out(split, changes, hidden):
 
 
 @pytest.mark.parametrize(
-    "split, changes, wanted",
+    "split, changes, expected",
     [
         ("test", {}, WITHOUT_BOTH),
         ("test", {"ranking__hide_validation": False}, WITHOUT_TRAINING),
