@@ -1,6 +1,9 @@
 """Steps of all models by all rules against the formulas in NumPy, float64."""
 
 import functools
+import pathlib
+import subprocess
+import sys
 import typing
 
 import jax
@@ -428,3 +431,11 @@ def test_the_first_state_is_a_function_of_the_seed():
     jax.tree.map(np.testing.assert_array_equal, one, again)
     for name in ("user_style", "visual_matrix", "leaf_style", "item_factor"):
         assert (one[name] != other[name]).all(), name
+
+
+def test_the_step_can_be_imported_without_data_libraries():
+    libraries = ("pandas", "grain", "orbax", "tensorflow_datasets")
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in libraries)
+    root = pathlib.Path(step.__file__).parents[1]
+    code = f"import sys; {blocked}; import recsys.step"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
