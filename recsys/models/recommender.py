@@ -223,15 +223,15 @@ class Recommender(nn.Module):
           kinds: of the tables.
           users, items, leaves: numbers in arrays of any shape.
         """
-        found = {}
+        by_kind = {}
         for kind in kinds:
             needed = {"user": users, "item": items, "leaf": leaves}.get(kind)
             if needed is None:
                 level = int(kind.removeprefix("level")) - 1
                 needed = self.tree.ancestors[leaves, level]
             ids = np.unique(needed)
-            found[kind] = ids[ids >= 0].astype(np.int32)
-        return found
+            by_kind[kind] = ids[ids >= 0].astype(np.int32)
+        return by_kind
 
     def table(self, name: str, *shape: int, scale: float | None = None) -> jax.Array:
         """Declares a parameter with N(0, scale^2) at the start.

@@ -117,17 +117,17 @@ def references(cache, tmp_path_factory):
     }
 
 
-def assert_same(found, wanted):
-    np.testing.assert_allclose(found.losses, wanted.losses, rtol=1e-5)
-    assert found.params.keys() == wanted.params.keys()
-    for name, array in wanted.params.items():
+def assert_same(found, expected):
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-5)
+    assert found.params.keys() == expected.params.keys()
+    for name, array in expected.params.items():
         np.testing.assert_allclose(
             found.params[name], array, rtol=1e-3, atol=1e-4, err_msg=name
         )
-    for split, lists in wanted.lists.items():
+    for split, lists in expected.lists.items():
         np.testing.assert_array_equal(found.lists[split], lists, err_msg=split)
-    assert found.values.keys() == wanted.values.keys()
-    for name, value in wanted.values.items():
+    assert found.values.keys() == expected.values.keys()
+    for name, value in expected.values.items():
         np.testing.assert_allclose(found.values[name], value, rtol=1e-12, err_msg=name)
 
 
@@ -163,15 +163,15 @@ def test_tables_cut_over_devices_do_not_matter(
 
 def test_training_moved_everything_that_is_compared(cache, references):
     """And the two kinds have come to other lists."""
-    for kind, wanted in references.items():
+    for kind, expected in references.items():
         config = make_config(cache, kind, devices=1)
         ready = prepare(config, data.load(config))
         first = ready.execution.init(ready.learner.init, None).params
         host = ready.execution.to_host(first)
-        for name, array in wanted.params.items():
+        for name, array in expected.params.items():
             assert np.abs(array - host[name]).max() > 0.01, name
-        assert (np.diff(wanted.losses) != 0).all()
-        assert len(np.unique(wanted.lists["test"])) > 50
+        assert (np.diff(expected.losses) != 0).all()
+        assert len(np.unique(expected.lists["test"])) > 50
     one, other = (references[kind].lists["test"] for kind in KINDS)
     assert (one != other).any(axis=1).all()
 

@@ -45,9 +45,9 @@ def test_a_kill_leaves_no_trace(rule, tmp_path, monkeypatch):
         [*door, f"--workdir={killed}"], killed, kills=1, timeout=600
     )
     assert kill.kind == "saving"
-    wanted = killing.fingerprint(whole)
-    assert killing.fingerprint(killed) == wanted
-    assert wanted["train/latest"]["step"] == STEPS
+    expected = killing.fingerprint(whole)
+    assert killing.fingerprint(killed) == expected
+    assert expected["train/latest"]["step"] == STEPS
     for name in ("metrics.jsonl", "metrics.json", "model.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     for name in ("params.npz", "corpus.npz"):

@@ -70,10 +70,10 @@ def flatten(batch):
     return {**batch.rows, **shared, **drawn, "fallback": batch.fallback}
 
 
-def assert_equal(found, wanted):
-    found, wanted = flatten(found), flatten(wanted)
-    assert found.keys() == wanted.keys()
-    for name, array in wanted.items():
+def assert_equal(found, expected):
+    found, expected = flatten(found), flatten(expected)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
@@ -83,8 +83,8 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     batches, _ = make_batches(**changes)
     first = take(batches, 16)
     again, _ = make_batches(**changes)
-    for found, wanted in zip(take(again, 16), first, strict=True):
-        assert_equal(found, wanted)
+    for found, expected in zip(take(again, 16), first, strict=True):
+        assert_equal(found, expected)
     for start in (1, 14):
         assert_equal(take(again, 1, start)[0], first[start])
     other = take(make_batches(**changes, train__seed=1)[0], 1)[0]
@@ -105,14 +105,14 @@ def test_the_parts_of_all_processes_are_the_whole_batch(count):
     batches, _ = make_batches(loss__mask_other_users=True, loss__softmax="sampled")
     whole = take(batches, 3, 5)
     parts = [take(batches, 3, 5, process, count) for process in range(count)]
-    for step, wanted in enumerate(whole):
+    for step, expected in enumerate(whole):
         own = [part[step] for part in parts]
-        for name, array in wanted.rows.items():
+        for name, array in expected.rows.items():
             joined = np.concatenate([batch.rows[name] for batch in own])
             np.testing.assert_array_equal(joined, array, err_msg=name)
         joined = np.concatenate([batch.fallback for batch in own])
-        np.testing.assert_array_equal(joined, wanted.fallback)
-        everything = flatten(wanted)
+        np.testing.assert_array_equal(joined, expected.fallback)
+        everything = flatten(expected)
         for batch in own:
             shared = flatten(batch)
             for name in shared.keys() - batch.rows.keys() - {"fallback"}:
@@ -131,10 +131,10 @@ def test_every_epoch_covers_each_training_interaction_once():
         for batch in take(batches, epochs * 50 // BATCH)
         for pair in zip(batch.rows["users"], batch.rows["items"][:, 0], strict=True)
     ]
-    wanted = list(zip(train.users, train.items, strict=True))
+    expected = list(zip(train.users, train.items, strict=True))
     parts = [found[start : start + 50] for start in range(0, epochs * 50, 50)]
     for part in parts:
-        assert collections.Counter(part) == collections.Counter(wanted)
+        assert collections.Counter(part) == collections.Counter(expected)
     assert len({tuple(part) for part in parts}) == epochs
 
 
@@ -247,8 +247,8 @@ def test_others_are_the_training_users_of_the_item_and_nobody_else():
         others = batch.rows["others"]
         assert others.shape == (BATCH, most)
         for item, row in zip(batch.rows["items"][:, 0], others.tolist(), strict=True):
-            wanted = takers[int(item)]
-            assert row == sorted(wanted) + [-1] * (most - len(wanted))
+            expected = takers[int(item)]
+            assert row == sorted(expected) + [-1] * (most - len(expected))
 
 
 @pytest.mark.parametrize(

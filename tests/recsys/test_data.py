@@ -103,8 +103,8 @@ def test_own_tables_written_out(files, ending):
     assert [len(corpus.splits[s]) for s in ("train", "validation", "test")] == [8, 1, 1]
     rows = [row for *_, row in ITEMS]
     found = catalogue.take_features(np.array([[0, 1, 0], [2, 5, 4]]))
-    wanted = UNIT[rows][[[0, 1, 0], [2, 5, 4]]]
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    expected = UNIT[rows][[[0, 1, 0], [2, 5, 4]]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert (corpus.duplicates, corpus.rejected) == (0, 0)
 
 
@@ -120,9 +120,9 @@ def test_features_are_standardised_by_the_items_of_training_alone(files):
     assert 0 < len(seen) < 6  # so that the others would show
     rows = np.array([row for *_, row in ITEMS])
     own = FEATURES[rows[seen]].astype(np.float64)
-    wanted = (FEATURES[rows] - own.mean(axis=0)) / own.std(axis=0)
+    expected = (FEATURES[rows] - own.mean(axis=0)) / own.std(axis=0)
     found = corpus.catalogue.take_features(np.arange(6))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_features_from_attributes(files):
@@ -309,9 +309,9 @@ def test_a_catalogue_of_new_items(files):
     assert catalogue.tree is trained.tree
     # Brought to the scale of training, not to their own.
     scaling = trained.scaling
-    wanted = (features[[1, 2]] - scaling.mean) * scaling.scale
+    expected = (features[[1, 2]] - scaling.mean) * scaling.scale
     np.testing.assert_allclose(
-        catalogue.take_features(np.arange(2)), wanted, rtol=1e-5, atol=1e-6
+        catalogue.take_features(np.arange(2)), expected, rtol=1e-5, atol=1e-6
     )
 
 
@@ -407,8 +407,8 @@ def test_the_closet_is_the_same_again_and_its_features_are_kept(tmp_path, monkey
     first = data.load(config, said.append)
     assert len(said) == 1 and "150 items" in said[0]
     users, items, _ = closet.interactions(config.closet)
-    wanted = sorted(zip(users.tolist(), items.tolist(), strict=True))
-    assert sorted((int(u), int(i)) for u, i in pairs_of(first)) == wanted
+    expected = sorted(zip(users.tolist(), items.tolist(), strict=True))
+    assert sorted((int(u), int(i)) for u, i in pairs_of(first)) == expected
     drawn = closet.features(config.closet, np.arange(150)).astype(np.float16)
     everything = np.arange(150)
     np.testing.assert_array_equal(first.catalogue.take_features(everything), drawn)

@@ -37,11 +37,11 @@ def test_equation_7_does_not_overflow():
 def test_masked_rows_and_negatives_do_not_count():
     padded = np.concatenate([AHEAD, [[np.nan, 1]]])
     total, weight = losses.pairwise_loss(padded, np.array([1.0, 1, 0]))
-    wanted = np.log1p(np.exp(-AHEAD))
-    np.testing.assert_allclose(total, wanted.sum(), rtol=1e-12)
+    exact = np.log1p(np.exp(-AHEAD))
+    np.testing.assert_allclose(total, exact.sum(), rtol=1e-12)
     assert weight == 4
     total, weight = losses.pairwise_loss(AHEAD, np.array([[1.0, 0], [1, 1]]))
-    np.testing.assert_allclose(total, wanted.sum() - wanted[0, 1], rtol=1e-12)
+    np.testing.assert_allclose(total, exact.sum() - exact[0, 1], rtol=1e-12)
     assert weight == 3
 
 
@@ -55,19 +55,19 @@ def test_equation_8_by_hand():
     items, users, own = draw_vectors()
     mask = np.array([1.0, 1, 0, 1])
     total, weight = losses.user_loss(items, users, own, mask, chunk=3)
-    wanted = 0.0
+    exact = 0.0
     for b in (0, 1, 3):
         scores = [items[b] @ user for user in users]
-        wanted -= np.log(np.exp(scores[own[b]]) / np.exp(scores).sum())
-    np.testing.assert_allclose(total, wanted, rtol=1e-12)
+        exact -= np.log(np.exp(scores[own[b]]) / np.exp(scores).sum())
+    np.testing.assert_allclose(total, exact, rtol=1e-12)
     assert weight == 3
     # Only user 5 against user 0, and user 2 alone.
     others = np.array([[1, 2, 3, 4, 6], [1, 2, 3, 4, 6], [-1] * 5, [0, 1, 3, 4, 5]])
     others = np.concatenate([others, [[-1], [-1], [-1], [6]]], axis=1)
     total, _ = losses.user_loss(items, users, own, mask, others=others, chunk=3)
     gap = items @ (users[0] - users[5])
-    wanted = np.log1p(np.exp(gap[0])) + np.log1p(np.exp(-gap[1]))
-    np.testing.assert_allclose(total, wanted, rtol=1e-12)
+    exact = np.log1p(np.exp(gap[0])) + np.log1p(np.exp(-gap[1]))
+    np.testing.assert_allclose(total, exact, rtol=1e-12)
 
 
 def test_sampled_equation_8_by_hand():
@@ -120,9 +120,9 @@ def test_gradient_of_equation_9_equals_that_of_the_plain_form():
         )
 
     found = jax.jit(jax.value_and_grad(joint, (0, 1)))(items, users)
-    wanted = jax.jit(jax.value_and_grad(plain, (0, 1)))(items, users)
+    exact = jax.jit(jax.value_and_grad(plain, (0, 1)))(items, users)
     for value, expected in zip(
-        jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True
+        jax.tree.leaves(found), jax.tree.leaves(exact), strict=True
     ):
         np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-12)
 
@@ -141,8 +141,8 @@ def test_the_same_over_two_devices():
 
     spread = jax.vmap(lambda *a: joint(*a, devices), axis_name="data")
     halves = [a.reshape(2, 2, *a.shape[1:]) for a in (items, ahead, own, mask)]
-    wanted = joint(items, ahead, own, mask, losses.SINGLE)
-    np.testing.assert_allclose(spread(*halves), [wanted] * 2, rtol=1e-12)
+    exact = joint(items, ahead, own, mask, losses.SINGLE)
+    np.testing.assert_allclose(spread(*halves), [exact] * 2, rtol=1e-12)
 
 
 def test_squared_norm_leaves_biases_out():

@@ -133,9 +133,9 @@ def test_any_negative_is_legal(data):
         ]
         pools = [pool - taken[user] for pool in pools]
         legal = []
-        for wanted in (LEAF, SIBLINGS):
-            pool = next(k for k in range(wanted, len(POOLS)) if pools[k])
-            legal.append((pools[pool], 0 if pool == wanted else pool))
+        for expected in (LEAF, SIBLINGS):
+            pool = next(k for k in range(expected, len(POOLS)) if pools[k])
+            legal.append((pools[pool], 0 if pool == expected else pool))
         for column in range(n_neg):
             item, fallback = (
                 negatives.items[row, column],

@@ -145,9 +145,9 @@ def run(optimizer, params, batches, state=None):
     return history
 
 
-def assert_close(found, wanted, tolerance):
-    assert sorted(found) == sorted(wanted)
-    for name, value in wanted.items():
+def assert_close(found, expected, tolerance):
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, tolerance, tolerance)
 
 
@@ -158,13 +158,13 @@ def test_every_rule_is_its_formula(rule, chunk, clip, float64):
     config = dataclasses.replace(CONFIG, clip_norm=clip)
     params, batches = draw_params(), draw_batches()
     optimizer = RowOptimizer(rule, config, STEPS, chunk=chunk)
-    wanted = plain_run(rule, config, params, batches)
+    expected = plain_run(rule, config, params, batches)
     history = run(optimizer, params, batches)
     _, found, state = history[-1]
     finished, _ = jax.jit(optimizer.finish)(found, state)
-    assert_close(finished, wanted[-1], 2e-7)
+    assert_close(finished, expected[-1], 2e-7)
     for k, (rows, _, _) in enumerate(history):
-        before, ids = wanted[k], batches[k][0]
+        before, ids = expected[k], batches[k][0]
         assert bool(rows) == (rule != "dense")
         for name, values in rows.items():
             table = np.concatenate([before[name], np.zeros_like(before[name][:1])])
@@ -184,14 +184,14 @@ def test_dense_is_common_adamw_bit_for_bit(quick):
         updates, moments = reference.update(gradients, moments, params)
         return optax.apply_updates(params, updates), moments
 
-    found = wanted = jax.tree.map(np.float32, draw_params())
-    state, moments = optimizer.init(found, ["user"]), reference.init(wanted)
+    found = expected = jax.tree.map(np.float32, draw_params())
+    state, moments = optimizer.init(found, ["user"]), reference.init(expected)
     update = jax.jit(optimizer.update)
     for batch in draw_batches(5):
         gradients = jax.tree.map(np.float32, whole_gradients(batch)[0])
         found, state = update(found, state, {}, gradients, {})
-        wanted, moments = common(wanted, moments, gradients)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+        expected, moments = common(expected, moments, gradients)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 @pytest.mark.parametrize("rule", ["lazy", "lazy_corrected"])
@@ -201,13 +201,13 @@ def test_rows_that_never_rest_are_as_with_dense(rule, quick):
     ids = {"user": np.arange(4, dtype=np.int32)}
     optimizer, dense = (RowOptimizer(name, CONFIG, 20) for name in (rule, "dense"))
     found, state = params, optimizer.init(params, ["user"])
-    wanted, whole = params, dense.init(params, [])
+    expected, whole = params, dense.init(params, [])
     by_row, by_table = jax.jit(optimizer.update), jax.jit(dense.update)
     for seed in range(20):
         gradients = jax.tree.map(np.float32, draw_params(seed, shapes))
         found, state = by_row(found, state, gradients, {}, ids)
-        wanted, whole = by_table(wanted, whole, {}, gradients, {})
-    assert_close(found, wanted, 1e-6)
+        expected, whole = by_table(expected, whole, {}, gradients, {})
+    assert_close(found, expected, 1e-6)
 
 
 def train(rule, config, total, scale=1.0):
@@ -230,8 +230,8 @@ def train(rule, config, total, scale=1.0):
             return optimizer.update(params, state, {}, {"user_vector": gradient}, {})
         ids = {"user": ids}
         rows, _ = optimizer.split_rows(params, state, ids)
-        wanted = jnp.take(target, ids["user"], axis=0, mode="fill", fill_value=0)
-        gradient = {"user_vector": scale * (rows["user_vector"] - wanted)}
+        expected = jnp.take(target, ids["user"], axis=0, mode="fill", fill_value=0)
+        gradient = {"user_vector": scale * (rows["user_vector"] - expected)}
         return optimizer.update(params, state, gradient, {}, ids)
 
     for k in range(total):

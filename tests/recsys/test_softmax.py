@@ -55,9 +55,9 @@ def test_equals_the_full_form_with_gradients(chunk, dtype, tolerance):
     arrays = draw(dtype=dtype)
     with jax.enable_x64(dtype == np.float64):
         found = jax.jit(lambda *x: exact(*x, chunk=chunk))(*arrays)
-    for value, wanted in zip(found, plain(*arrays), strict=True):
+    for value, expected in zip(found, plain(*arrays), strict=True):
         assert value.dtype == dtype
-        np.testing.assert_allclose(value, wanted, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_equals_automatic_gradients_of_the_full_form():
@@ -72,12 +72,12 @@ def test_equals_automatic_gradients_of_the_full_form():
         return jnp.mean(user_cross_entropy(x, u, own, chunk=6))
 
     with jax.enable_x64(True):
-        wanted = jax.jit(jax.value_and_grad(full, (0, 1)))(items, users)
+        expected = jax.jit(jax.value_and_grad(full, (0, 1)))(items, users)
         found = jax.jit(jax.value_and_grad(chunked, (0, 1)))(items, users)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12),
         found,
-        wanted,
+        expected,
     )
 
 
@@ -86,9 +86,9 @@ def test_large_scores_do_not_overflow():
     found = jax.jit(lambda *x: exact(*x, chunk=5))(items * 100, users, own, cotangent)
     scores = np.float64(items * 100) @ np.float64(users).T
     top = scores.max(1)
-    wanted = top + np.log(np.exp(scores - top[:, None]).sum(1))
-    wanted -= scores[np.arange(6), own]
-    np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-3)
+    expected = top + np.log(np.exp(scores - top[:, None]).sum(1))
+    expected -= scores[np.arange(6), own]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-3)
     assert all(np.isfinite(value).all() for value in found)
 
 
@@ -108,8 +108,8 @@ def test_other_users_are_left_out_but_never_the_own(others):
             counts[b, user] = 0
     with jax.enable_x64(True):
         found = leaving_out(*arrays, others)
-    for value, wanted in zip(found, plain(*arrays, counts), strict=True):
-        np.testing.assert_allclose(value, wanted, rtol=1e-10, atol=1e-12)
+    for value, expected in zip(found, plain(*arrays, counts), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_chunks_hold_a_twentieth_of_the_full_form():
@@ -144,8 +144,8 @@ def test_every_user_drawn_once_is_the_exact_form():
             np.full(23, -np.log(23)),
             left_out=np.arange(23)[None] == own[:, None],
         )
-    wanted = plain(items, users, own, np.zeros(6))[0]
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    expected = plain(items, users, own, np.zeros(6))[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_the_sum_over_users_is_estimated_without_bias():

@@ -181,10 +181,10 @@ def test_evaluation_gives_the_figures_of_training(smoke):
     assert said.code == 0, said.err
     assert "note: --parallel.devices=3 instead of 1" in said.err
     found = json.loads((smoke.workdir / "metrics_test.json").read_text())
-    wanted = {k: v for k, v in smoke.values.items() if k.startswith("test/")}
-    del wanted["test/n"]
-    assert found == wanted
-    assert f"{wanted['test/ndcg@5']:.3f}" in said.out
+    expected = {k: v for k, v in smoke.values.items() if k.startswith("test/")}
+    del expected["test/n"]
+    assert found == expected
+    assert f"{expected['test/ndcg@5']:.3f}" in said.out
 
 
 @pytest.mark.parametrize("flag", ["--closet.seed=1", "--closet.user_count=61"])

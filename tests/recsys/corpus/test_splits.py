@@ -101,8 +101,8 @@ def test_sizes_per_user(rows, fractions, seed):
         assert min(sizes) >= 1
         # A split that has room above one holds the nearest whole number.
         for size, fraction in zip(sizes[1:], fractions[1:], strict=True):
-            wanted = max(nearest(fraction * count), 1)
-            assert size == wanted or (sizes[0] == 1 and size < wanted)
+            expected = max(nearest(fraction * count), 1)
+            assert size == expected or (sizes[0] == 1 and size < expected)
 
 
 def test_sizes_per_user_written_out():

@@ -31,10 +31,10 @@ def check_scores(model):
         )
 
     scores, user, item, leaf = map(np.asarray, vectors(params))
-    wanted = plain.plain_scores(model, params, *BATCH)
-    np.testing.assert_allclose(scores, wanted, rtol=1e-10, atol=1e-10)
+    exact = plain.plain_scores(model, params, *BATCH)
+    np.testing.assert_allclose(scores, exact, rtol=1e-10, atol=1e-10)
     folded = np.einsum("be,bne->bn", user[BATCH[0]], item)
-    np.testing.assert_allclose(folded, wanted, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(folded, exact, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(item[..., model.item_width :], leaf)
 
 
@@ -46,13 +46,13 @@ def check_differences(model):
         apart = model.apply({"params": params}, *items, method="item_differences")
         return jnp.sum(jnp.sin(apart)), apart
 
-    def wanted(params):
+    def exact(params):
         vectors = model.apply({"params": params}, *items, method="item_vectors")
         apart = vectors[:, :1] - vectors[:, 1:]
         return jnp.sum(jnp.sin(apart)), apart
 
     params = plain.draw_params(model)
-    pair = [jax.jit(jax.grad(f, has_aux=True))(params) for f in (found, wanted)]
+    pair = [jax.jit(jax.grad(f, has_aux=True))(params) for f in (found, exact)]
     for value, expected in zip(*map(jax.tree.leaves, pair), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
 
@@ -98,5 +98,5 @@ def check_unknown_items(model):
     for table in ("item_factor", "item_bias"):
         if table in params:
             params[table] = np.zeros_like(params[table])
-    wanted = plain.plain_scores(model, params, *BATCH)
-    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    exact = plain.plain_scores(model, params, *BATCH)
+    np.testing.assert_allclose(found, exact, rtol=1e-10)

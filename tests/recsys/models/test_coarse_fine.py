@@ -37,11 +37,11 @@ def pair_scores(model, params, *batch):
 def test_scores_equal_the_papers_formula(form):
     model = MODEL.clone(projection=form)
     found = pair_scores(model, PARAMS, *BATCH)
-    wanted = plain.plain_scores(model, PARAMS, *BATCH)
-    np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10)
+    expected = plain.plain_scores(model, PARAMS, *BATCH)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     users, *items = BATCH
     first = apply(model, PARAMS, users, *(x[:, 0] for x in items), method="score")
-    np.testing.assert_allclose(first, wanted[:, 0], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(first, expected[:, 0], rtol=1e-10, atol=1e-10)
 
 
 def test_the_inner_product_of_the_vectors_is_exact():
@@ -54,10 +54,12 @@ def test_the_inner_product_of_the_vectors_is_exact():
     )
     assert found.shape == (plain.USERS, items.size)
     for user in range(plain.USERS):
-        wanted = plain.plain_scores(
+        expected = plain.plain_scores(
             MODEL, PARAMS, np.full(len(items), user), items, leaves, features
         )
-        np.testing.assert_allclose(found[user], wanted.ravel(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            found[user], expected.ravel(), rtol=1e-12, atol=1e-12
+        )
 
 
 def test_columns_after_the_items_own_are_those_of_its_leaf():
@@ -157,15 +159,15 @@ def test_the_parts_of_a_score_add_up_to_it():
             for name in ("user_preference", "user_bias")
         )
         needs = np.split(preference, [3, 5, 9])
-        wanted = {
+        expected = {
             f"level {k}": need @ vector
             for k, (need, vector) in enumerate(
                 zip(needs, plain.category_vectors(MODEL, PARAMS, leaf), strict=False), 1
             )
         }
-        wanted |= {"visual": needs[3] @ fine, "visual, all users": shift @ fine}
-        wanted["user"] = preference @ bias + shift @ bias[-VISUAL:]
-        for name, value in wanted.items():
+        expected |= {"visual": needs[3] @ fine, "visual, all users": shift @ fine}
+        expected["user"] = preference @ bias + shift @ bias[-VISUAL:]
+        for name, value in expected.items():
             np.testing.assert_allclose(parts[name][b], value, rtol=1e-10, atol=1e-12)
 
 

@@ -48,8 +48,8 @@ def test_equals_loops_with_gradients(options, rows, matrices):
     run = jax.jit(lambda *x: value_and_gradients(*x, **options))
     with jax.enable_x64(True):
         found = run(*arrays)
-    for value, wanted in zip(found, plain(*arrays), strict=True):
-        np.testing.assert_allclose(value, wanted, rtol=1e-10, atol=1e-12)
+    for value, expected in zip(found, plain(*arrays), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-12)
 
 
 @jax.jit
@@ -64,8 +64,8 @@ def test_any_division_into_tiles(places):
     arrays = matrices, np.array(places, np.int32), features, dy
     with jax.enable_x64(True):
         found = in_tiles_of_three(*arrays)
-    for value, wanted in zip(found, plain(*arrays), strict=True):
-        np.testing.assert_allclose(value, wanted, rtol=1e-10, atol=1e-12)
+    for value, expected in zip(found, plain(*arrays), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_low_precision_products_are_summed_in_float32():
@@ -76,9 +76,9 @@ def test_low_precision_products_are_summed_in_float32():
         x if x.dtype == np.int32 else np.asarray(x, jnp.bfloat16).astype(np.float32)
         for x in arrays
     ]
-    for value, wanted in zip(found, plain(*rounded), strict=True):
+    for value, expected in zip(found, plain(*rounded), strict=True):
         assert value.dtype == jnp.float32
-        np.testing.assert_allclose(value, wanted, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(value, expected, rtol=2e-5, atol=2e-5)
 
 
 def test_tiles_hold_little_beside_inputs_and_results():

@@ -67,7 +67,7 @@ def test_gradients_of_rows_are_the_rows_of_the_gradients(name):
         return jax.grad(lambda p: total(model, {"params": p}), has_aux=True)(params)
 
     (_, scores), (of_rows, of_dense) = by_rows(rows, dense)
-    wanted, whole_scores = by_tables(params)
+    expected, whole_scores = by_tables(params)
     np.testing.assert_allclose(scores, whole_scores, rtol=1e-12)
     assert sorted([*of_rows, *of_dense]) == sorted(params)
     for table, gradient in of_rows.items():
@@ -75,10 +75,10 @@ def test_gradients_of_rows_are_the_rows_of_the_gradients(name):
         assert gradient.shape == (len(numbers), *params[table].shape[1:])
         full = np.zeros_like(params[table])
         full[numbers[:-2]] = gradient[:-2]
-        np.testing.assert_allclose(full, wanted[table], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(full, expected[table], rtol=1e-10, atol=1e-12)
         np.testing.assert_array_equal(gradient[-2:], 0)  # nobody reads these
     for table, gradient in of_dense.items():
-        np.testing.assert_allclose(gradient, wanted[table], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(gradient, expected[table], rtol=1e-10, atol=1e-12)
 
 
 def test_row_ids_are_all_that_a_batch_needs():
@@ -127,6 +127,6 @@ def test_half_precision_of_products_leaves_results_in_float32():
             run = jax.jit(model.clone(dtype=jnp.bfloat16).apply)
             scores = score_pairs(*run({"params": params}, *batch))
             assert scores.dtype == jnp.float32
-            wanted = plain.plain_scores(model, params, *BATCH)
-            np.testing.assert_allclose(scores, wanted, rtol=0.05, atol=0.2)
-            assert np.abs(scores - wanted).max() > 1e-4  # so it was in use
+            expected = plain.plain_scores(model, params, *BATCH)
+            np.testing.assert_allclose(scores, expected, rtol=0.05, atol=0.2)
+            assert np.abs(scores - expected).max() > 1e-4  # so it was in use

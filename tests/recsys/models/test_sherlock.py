@@ -53,9 +53,9 @@ def test_vectors_have_128_numbers_by_default():
 
 
 def test_widths_of_levels():
-    for levels, wanted in [(1, (64,)), (2, (32, 32)), (4, (34, 10, 10, 10))]:
+    for levels, expected in [(1, (64,)), (2, (32, 32)), (4, (34, 10, 10, 10))]:
         tree, _ = CategoryTree.from_paths([tuple("abcd"[:levels])])
-        assert Sherlock(tree, user_count=1).visual_widths == wanted
+        assert Sherlock(tree, user_count=1).visual_widths == expected
 
 
 @pytest.mark.parametrize("widths", [(32, 32), (32, 32, 32)])

@@ -126,22 +126,22 @@ def verdicts_of(results):
 
 def test_claims_by_hand():
     """With three seeds the quantile of Student's t is 4.3027."""
-    found = verdicts_of(
+    verdicts = verdicts_of(
         {
             "coarse-fine": runs([0.30, 0.32, 0.31], unseen=[0.2, 0.3, 0.2]),
             "coarse-fine-s": runs([0.20, 0.20, 0.20], unseen=[0.2, 0.1, 0.1]),
         }
     )
-    assert len(found) == 3
-    claim = found["OurModel > OurModel-S, all items"]
+    assert len(verdicts) == 3
+    claim = verdicts["OurModel > OurModel-S, all items"]
     half = 4.302653 * 0.01 / np.sqrt(3)
     assert claim.held and claim.difference == pytest.approx(0.11)
     assert (claim.low, claim.high) == pytest.approx((0.11 - half, 0.11 + half))
     # Differences of 0, 0.2 and 0.1: the interval reaches below 0.
-    claim = found["OurModel > OurModel-S, unseen items"]
+    claim = verdicts["OurModel > OurModel-S, unseen items"]
     assert not claim.held and claim.difference == pytest.approx(0.1)
     assert claim.low == pytest.approx(0.1 - 4.302653 * 0.1 / np.sqrt(3))
-    popular = found["OurModel > most popular items, all items"]
+    popular = verdicts["OurModel > most popular items, all items"]
     assert popular.held and popular.difference == pytest.approx(0.26)
 
 
@@ -162,27 +162,27 @@ def test_every_claim_of_the_paper_is_judged():
         "OurModel-S > DeepStyle-I",
         "OurModel > OurModel-S",
     )
-    wanted = {
+    expected = {
         f"{claim}, {where} items"
         for claim, where in itertools.product(order, ("all", "unseen"))
     }
-    found = verdicts_of(results)
-    assert wanted <= set(found)
+    verdicts = verdicts_of(results)
+    assert expected <= set(verdicts)
     # Equal figures bear no claim out.
-    assert not any(found[claim].held for claim in wanted)
+    assert not any(verdicts[claim].held for claim in expected)
     assert len(verdicts_of({"vbpr": results["vbpr"], "vbpr-i": results["vbpr-i"]})) == 2
 
 
 def test_a_figure_that_is_not_known_bears_no_claim_out():
     """Where training has all items of the test, none of these are unseen."""
-    found = verdicts_of(
+    verdicts = verdicts_of(
         {
             "vbpr": runs([0.1, 0.1, 0.1], unseen=[None, None, None]),
             "vbpr-i": runs([0.3, 0.31, 0.32], unseen=[None, 0.2, 0.3]),
         }
     )
-    assert found["VBPR-I > VBPR, all items"].held
-    verdict = found["VBPR-I > VBPR, unseen items"]
+    assert verdicts["VBPR-I > VBPR, all items"].held
+    verdict = verdicts["VBPR-I > VBPR, unseen items"]
     assert not verdict.held and np.isnan(verdict.difference)
 
 
@@ -201,12 +201,12 @@ def test_a_table_by_hand():
             ("coarse-fine", (0.35, 0.45), [{}, {}]),
         )
     }
-    found = tables.metric_table("f1", "", chosen, results, config)
+    table = tables.metric_table("f1", "", chosen, results, config)
     # Standard errors are |a - b| / 2.
     first = {"row": "VBPR", "@10": "0.200 ± 0.100", "@15": "0.500 ± 0.000"}
     second = {"row": "OurModel", "@10": "0.400 ± 0.050", "@15": "0.500 ± 0.000"}
     popular = {"row": "most popular items", "@10": "0.200 ± 0.000", "@15": ""}
-    assert found == [
+    assert table == [
         first | {"paper @10": "0.000"},
         second | {"paper @10": "0.038"},
         popular,
@@ -304,10 +304,10 @@ def test_each_run_has_the_config_of_its_row_and_seed(finished):
     for row, seed in itertools.product(ROWS, range(2)):
         folder = workdir / "runs" / row / f"seed{seed}"
         record = workdirs.read_record(folder)
-        found = record["config"]
-        assert (found["model"]["name"], found["train"]["seed"]) == ("vbpr-i", seed)
-        assert found["data"]["split_seed"] == seed
-        assert found["loss"]["user_weight"] == (0.25 if row == "vbpr-ii" else 0)
+        config = record["config"]
+        assert (config["model"]["name"], config["train"]["seed"]) == ("vbpr-i", seed)
+        assert config["data"]["split_seed"] == seed
+        assert config["loss"]["user_weight"] == (0.25 if row == "vbpr-ii" else 0)
     # The data of a seed are those of all rows, and others than those of another seed.
     hashes = [
         [

@@ -230,14 +230,14 @@ def test_lists_are_those_of_the_papers_formulas(name):
     own = item_vectors[:, : model.item_width]
     found = find((leaves, own, leaf_vectors, users), k)
     everyone = np.arange(plain.USERS)
-    wanted = plain.plain_scores(
+    expected = plain.plain_scores(
         model,
         params,
         everyone,
         *(np.stack([x] * plain.USERS) for x in (items, leaves, features)),
     )
-    order = np.argsort(-wanted, axis=1)[:, : k + 1]
-    best = np.take_along_axis(wanted, order, 1)
+    order = np.argsort(-expected, axis=1)[:, : k + 1]
+    best = np.take_along_axis(expected, order, 1)
     np.testing.assert_allclose(found.scores, best[:, :k], rtol=1e-4, atol=1e-4)
     clear = np.diff(-best).min(1) > 1e-4
     assert clear.sum() >= 4
@@ -265,19 +265,19 @@ def test_items_may_come_in_parts():
     leaves, own, leaf_vectors, users = draw(UNEVEN)
     parts = (own[start : start + 9] for start in range(0, ITEMS, 9))
     found = find((leaves, parts, leaf_vectors, users), 3)
-    wanted = plain_lists((leaves, own, leaf_vectors, users), 3)
-    np.testing.assert_array_equal(found.items, wanted[0])
+    expected = plain_lists((leaves, own, leaf_vectors, users), 3)
+    np.testing.assert_array_equal(found.items, expected[0])
 
 
 def test_any_number_of_users_is_served_by_one_program():
     leaves, own, leaf_vectors, users = draw(UNEVEN, users=9)
     index = ItemIndex.build(own, leaves, leaf_vectors, **SIZES)
-    wanted = plain_lists((leaves, own, leaf_vectors, users), 3)[0]
+    expected = plain_lists((leaves, own, leaf_vectors, users), 3)[0]
     top_k(index, users[:1], 3, group=GROUP)
     programs = search._search._cache_size()
     for count in (0, 1, 4, 5, 9):
         found = top_k(index, users[:count], 3, group=GROUP)
-        np.testing.assert_array_equal(found.items, wanted[:count])
+        np.testing.assert_array_equal(found.items, expected[:count])
     assert search._search._cache_size() == programs
 
 

@@ -146,14 +146,14 @@ def test_a_new_item_is_ranked_by_its_features_and_its_category(
     assert model.catalogue.item_ids.tolist() == items["item"].tolist()[:-1]
     users = ["owl", "nobody"]
     table = model.recommend(users, ITEM_COUNT)
-    wanted = [
+    expected = [
         plain_scores(
             model.network, model.trained.params, shop, numbers_of(shop, users), known
         )
         for known in (True, False)
     ]
     for row, user in enumerate(users):
-        own, bare = (scores.loc[row] for scores in wanted)
+        own, bare = (scores.loc[row] for scores in expected)
         found, values = rows_of(table, user)
         assert set(found) == set(items["item"][:-1]) - shop.taken(user)
         scores = [bare[names[i]] if i in names else own[i] for i in found]
@@ -216,9 +216,11 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
         def slope(p, share=share):
             return 2 * share / (1 + np.exp(2 * p)) - 0.5 * p / 2
 
-        wanted = optimize.brentq(slope, 0, 10)
+        expected = optimize.brentq(slope, 0, 10)
         there = np.array([name.startswith(own) for name in found])
-        np.testing.assert_allclose(scores, np.where(there, wanted, -wanted), rtol=0.02)
+        np.testing.assert_allclose(
+            scores, np.where(there, expected, -expected), rtol=0.02
+        )
     np.testing.assert_array_equal(rows_of(table, "eve")[1], 0)
 
 
@@ -303,7 +305,7 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
         "user,item\nwren,\nnew,i3\n,i4\nowl,i5\nnew,i6\nnobody,\nowl,i999\n"
     )
     assert predict(drawn["coarse-fine"], asked, tmp_path / "out.parquet") == 0
-    wanted = models["coarse-fine"].recommend(
+    expected = models["coarse-fine"].recommend(
         ["wren", "new", "owl", "nobody"],
         4,
         new_interactions=[("new", "i3"), ("new", "i6"), ("owl", "i5")],
@@ -313,8 +315,8 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
     lists, failed = found.iloc[:-1], found.iloc[-1]
     assert len(lists) == 4 * 4
     for column in ("user", "rank", "item", "user_is", "error"):
-        assert lists[column].tolist() == wanted[column].tolist(), column
-    np.testing.assert_allclose(lists["score"], wanted["score"], rtol=1e-4)
+        assert lists[column].tolist() == expected[column].tolist(), column
+    np.testing.assert_allclose(lists["score"], expected["score"], rtol=1e-4)
     assert failed["user"] == "" and failed["error"].startswith("line 4: an empty cell")
     said, noted = capsys.readouterr()
     assert "lists of 4 for 4 users" in said and "1 errors" in said
@@ -323,12 +325,12 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
 
     assert predict(drawn["coarse-fine"], asked, tmp_path / "out.csv") == 0
     text = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
-    assert text["item"].tolist() == [*wanted["item"], ""]
+    assert text["item"].tolist() == [*expected["item"], ""]
     assert text["error"].tolist() == found["error"].tolist()
     ranks = [int(float(rank)) for rank in text["rank"][:-1]]
-    assert ranks == wanted["rank"].tolist()
+    assert ranks == expected["rank"].tolist()
     scores = text["score"][:-1].astype(float)
-    np.testing.assert_allclose(scores, wanted["score"], rtol=1e-4)
+    np.testing.assert_allclose(scores, expected["score"], rtol=1e-4)
 
 
 def test_items_that_can_not_be_recommended_are_listed_with_their_reasons(
