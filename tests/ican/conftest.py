@@ -17,7 +17,6 @@ from common.layers import resnet
 from common.tables import schema as schemas
 from ican import train
 from ican.config import Config
-from tests.quick_compilation import compiling_quickly
 
 # Prime numbers, so that the last batch of every split is a padded one.
 COUNTS = {"train": 37, "validation": 11, "test": 13}
@@ -188,17 +187,9 @@ def random_backbone() -> dict[str, Any]:
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@pytest.fixture
-def quick_compilation():
-    """For `pytestmark`."""
-    with compiling_quickly():
-        yield
-
-
 def run_of(config: Config, workdir: pathlib.Path) -> Run:
     """Trains."""
-    with compiling_quickly():
-        return Run(config, workdir, train.train_and_evaluate(config, workdir))
+    return Run(config, workdir, train.train_and_evaluate(config, workdir))
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,6 @@ from ican import data, features, saved_model, train
 from ican.verbs.predict import Model
 from tests.ican.conftest import random_backbone
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def make_examples(config):
     return data.make_examples(config, data.load_listings(config))

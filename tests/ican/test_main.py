@@ -14,8 +14,6 @@ from ican import main as program
 from ican.main import main
 from ican.verbs.predict import Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def call(*flags):
     """Exit code of a command line."""

@@ -31,8 +31,6 @@ ENSEMBLE = ensemble.build(
 )
 MAPS = (4, 6)  # positions, channels
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def make_task(**changes):
     named = {name.replace("__", "."): value for name, value in changes.items()}

@@ -14,8 +14,6 @@ from ican.config import Config
 from ican.run import prepare
 from tests.ican.conftest import random_backbone
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_the_best_step_on_validation_is_judged_on_test(cached_run):
     steps, losses = metric_writer.read_curves(cached_run.workdir, "train")[

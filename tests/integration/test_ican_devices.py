@@ -14,7 +14,6 @@ from ican import ensemble, zones
 from ican.config import Config
 from ican.step import Learner, State
 from tests.ican.conftest import TINY
-from tests.quick_compilation import compiling_quickly
 
 SPEC = AttributeSpec(
     (
@@ -44,8 +43,6 @@ def small_backbone(monkeypatch):
     """One stage, batch normalisation and all, compiles in no time."""
     sizes = resnet.Sizes((1,), widths=(4,), stem=4)
     monkeypatch.setitem(resnet.SIZES, "tiny", sizes)
-    with compiling_quickly():
-        yield
 
 
 def make_items():
@@ -125,7 +122,7 @@ def run(mode, devices):
 
 @pytest.fixture(scope="module")
 def reference():
-    with pytest.MonkeyPatch.context() as patch, compiling_quickly():
+    with pytest.MonkeyPatch.context() as patch:
         sizes = resnet.Sizes((1,), widths=(4,), stem=4)
         patch.setitem(resnet.SIZES, "tiny", sizes)
         return run("jit", 1)

@@ -24,7 +24,6 @@ from pricer.config import Config
 from pricer.run import prepare
 from tests.integration import pair
 from tests.pricer.conftest import open_shop
-from tests.quick_compilation import compiling_quickly
 
 PROGRAM = str(pathlib.Path(__file__))
 TASKS = ("category", "attribute")  # one class of many, and members of a set
@@ -47,7 +46,7 @@ SETTINGS = {
 @contextlib.contextmanager
 def small_networks():
     """One stage, batch normalisation and all, compiles in no time; no report page."""
-    with pytest.MonkeyPatch.context() as patch, compiling_quickly():
+    with pytest.MonkeyPatch.context() as patch:
         sizes = resnet.Sizes((1,), widths=(4,), stem=4)
         patch.setitem(resnet.SIZES, "tiny", sizes)
         patch.setattr(report, "write", lambda *args: None)

@@ -25,7 +25,6 @@ from recsys import data, train
 from recsys.config import Config
 from recsys.run import prepare
 from tests.integration import pair
-from tests.quick_compilation import compiling_quickly
 
 PROGRAM = str(pathlib.Path(__file__))
 STEPS = 6
@@ -94,12 +93,6 @@ def run(config, folder):
     lists = {split: found.lists for split, found in evaluated.items()}
     _, losses = metric_writer.read_curves(folder, "train")["train/loss"]
     return Outcome(lists, values, host, losses)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -225,5 +218,4 @@ def test_two_processes_do_not_matter(cache, references, tmp_path):
 
 if __name__ == "__main__":
     text = pathlib.Path(sys.argv[2]).read_text(encoding="utf-8")
-    with compiling_quickly():
-        train_in_pair(pathlib.Path(sys.argv[1]), json.loads(text))
+    train_in_pair(pathlib.Path(sys.argv[1]), json.loads(text))

@@ -15,7 +15,6 @@ from pricer import train
 from pricer.config import Config
 from pricer.generated import bazaar
 from pricer.generated.parameters import BazaarConfig
-from tests.quick_compilation import compiling_quickly
 
 # Prime numbers, so that the last batch of every split is a padded one.
 BAZAAR = BazaarConfig(
@@ -82,13 +81,6 @@ class Run:
     values: dict[str, Any]
 
 
-@pytest.fixture
-def quick_compilation():
-    """For `pytestmark`."""
-    with compiling_quickly():
-        yield
-
-
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory) -> Shop:
     return open_shop(tmp_path_factory.mktemp("bazaar"))
@@ -114,5 +106,4 @@ def run(shop, tmp_path_factory) -> Run:
     """Four networks and the heads, trained for a few steps."""
     workdir = tmp_path_factory.mktemp("runs") / "bazaar"
     config = shop.config()
-    with compiling_quickly():
-        return Run(config, workdir, train.train_and_evaluate(config, workdir))
+    return Run(config, workdir, train.train_and_evaluate(config, workdir))

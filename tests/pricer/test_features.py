@@ -12,8 +12,6 @@ from common.parallel.execution import make_execution
 from pricer import data, features, networks
 from pricer.run import train_networks
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def make_features(folder, widths=(2, 3), rows=7):
     rng = np.random.default_rng(0)

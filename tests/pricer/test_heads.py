@@ -18,8 +18,6 @@ from pricer.features import Features
 from pricer.heads import Heads
 from tests.pricer.conftest import TINY
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ROWS = 61
 
 

@@ -7,8 +7,6 @@ from common.config import configs
 from common.tables import schema as schemas
 from pricer.main import main
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def call(*flags):
     with pytest.raises(SystemExit) as ended:

@@ -10,8 +10,6 @@ from pricer.config import Config
 from pricer.losses import GateTerms
 from pricer.step import Learner, Scales, encode_pieces, make_inputs
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ROWS, FEATURES, STATISTICS = 7, 5, 3
 SCALES = Scales(np.arange(5.0), np.full(5, 2.0), np.float32(4.0), np.float32(0.5))
 

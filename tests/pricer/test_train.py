@@ -19,7 +19,6 @@ from common.training import workdirs
 from pricer import data, networks, train
 from pricer.config import Config
 from tests.pricer.conftest import TINY
-from tests.quick_compilation import compiling_quickly
 
 # Good rows, in order of time; row r is sold at second r + 1.
 TRAIN, VALIDATION, TEST = range(23), range(23, 29), range(29, 36)
@@ -94,7 +93,7 @@ def make_rows():
 @pytest.fixture(scope="module", autouse=True)
 def small_networks():
     """One stage compiles in no time."""
-    with pytest.MonkeyPatch.context() as patch, compiling_quickly():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.SIZES, "tiny", resnet.Sizes((1,), widths=(4,), stem=4))
         yield
 

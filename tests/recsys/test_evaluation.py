@@ -15,7 +15,6 @@ from recsys.corpus.interactions import Interactions
 from recsys.corpus.tree import CategoryTree
 from recsys.ranking.ranker import Ranker, select
 from recsys.step import Learner
-from tests.quick_compilation import compiling_quickly
 
 # One user for each way in which a list can come out; items 0 to 9 score 9 to 0 for
 # users 0 to 4, and 0 to 9 for user 5.
@@ -45,12 +44,6 @@ WITHOUT_BOTH = {
     4: [0, 1, 2, 3, 4],
     5: [7, 6, 5, 4, 3],
 }
-
-
-@pytest.fixture(autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 def make_interactions(taken):

@@ -8,7 +8,6 @@ from recsys.models.coarse_fine import CoarseFine
 from recsys.models.deepstyle import DeepStyle
 from recsys.models.sherlock import Sherlock
 from recsys.models.vbpr import Vbpr
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
 SIZES = {"tree": plain.TREE, **plain.SIZES}
@@ -22,7 +21,7 @@ NUMBERS = np.array([1, 3, 0])
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 
@@ -107,7 +106,7 @@ def test_it_is_adam_on_the_stated_loss():
 @pytest.fixture(scope="module")
 def free():
     """Our model, folded in for many steps without a penalty: (batch, before, after)."""
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         params, *batch = draw(OURS, 0.5)
         kept = {name: table.copy() for name, table in params.items()}
         rows = fold(OURS, params, batch, steps=60, learning_rate=0.05, penalty=0.0)

@@ -5,7 +5,6 @@ import pytest
 
 from common.parallel.devices import Devices
 from recsys import losses
-from tests.quick_compilation import compiling_quickly
 
 # How far positives are ahead: scores 2 of 1 and 3, and -1 of 0.5 and -2.5.
 AHEAD = np.array([[1.0, -1.0], [-1.5, 1.5]])
@@ -13,7 +12,7 @@ AHEAD = np.array([[1.0, -1.0], [-1.5, 1.5]])
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

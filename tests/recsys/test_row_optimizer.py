@@ -11,7 +11,6 @@ from common.errors import UserError
 from common.training.optim import OptimizerConfig, make_optimizer
 from recsys.models.recommender import NO_ROW, pad_ids
 from recsys.row_optimizer import RowOptimizer
-from tests.quick_compilation import compiling_quickly
 
 RULES = ["dense", "lazy", "lazy_corrected"]
 SHAPES = {
@@ -34,12 +33,6 @@ CONFIG = OptimizerConfig(
     schedule="cosine",
     warmup_steps=3,
 )
-
-
-@pytest.fixture
-def quick():
-    with compiling_quickly():
-        yield
 
 
 @pytest.fixture

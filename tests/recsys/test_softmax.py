@@ -6,13 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.softmax import sampled_cross_entropy, user_cross_entropy
-from tests.quick_compilation import compiling_quickly
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 def draw(rows=6, users=23, width=4, seed=0, dtype=np.float64):

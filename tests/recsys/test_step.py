@@ -16,7 +16,6 @@ from recsys import step
 from recsys.config import MODELS, Config, RowRule
 from recsys.models.recommender import NO_ROW, pad_ids
 from recsys.step import Learner, State
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
 RULES = typing.get_args(RowRule)
@@ -44,7 +43,7 @@ ROWS = {
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

@@ -18,16 +18,9 @@ from common.training import metric_writer, workdirs
 from recsys import data, evaluation, train
 from recsys.config import Config
 from recsys.run import prepare
-from tests.quick_compilation import compiling_quickly
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = ROOT / "experiments" / "flagfiles" / "recsys_smoke.flags"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 @dataclasses.dataclass(frozen=True)

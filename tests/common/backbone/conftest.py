@@ -12,7 +12,6 @@ from PIL import Image
 from common.backbone import train
 from common.backbone.config import Config
 from common.config import configs
-from tests.quick_compilation import compiling_quickly
 
 COUNTS = {"blue": 24, "red": 41, "rare": 3}
 
@@ -75,14 +74,6 @@ class Run:
 def run(photos, tmp_path_factory) -> Run:
     workdir = tmp_path_factory.mktemp("backbone")
     config = tiny_config(photos, workdir / "cache")
-    with compiling_quickly():
-        train.train_and_save(config, workdir)
+    train.train_and_save(config, workdir)
     values = json.loads((workdir / "metrics.json").read_text())
     return Run(config, workdir, values)
-
-
-@pytest.fixture
-def quick_compilation():
-    """For `pytestmark`."""
-    with compiling_quickly():
-        yield

@@ -11,8 +11,6 @@ from common.backbone.network import PhotoNetwork
 from common.data.configs import PhotosConfig
 from common.data.crops import cut_photos
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def call(*flags):
     with pytest.raises(SystemExit) as ended:

@@ -4,8 +4,6 @@ from common.backbone import train
 from common.backbone.main import main
 from common.config import configs
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def call(*flags):
     with pytest.raises(SystemExit) as ended:

@@ -7,9 +7,8 @@ import pytest
 from common.backbone.network import PhotoNetwork
 from common.backbone.step import PhotoLearner, State, measure_classes
 from common.layers import resnet
-from tests.quick_compilation import compiling_quickly
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "one_stage")
+pytestmark = pytest.mark.usefixtures("one_stage")
 
 SMOOTHING = 0.3
 
@@ -19,12 +18,6 @@ def measure(logits, batch):
 
 
 TASK = PhotoLearner(PhotoNetwork("tiny", 6), measure, optax.sgd(0.5), side=16)
-
-
-@pytest.fixture
-def quick_compilation():
-    with compiling_quickly():
-        yield
 
 
 @pytest.fixture

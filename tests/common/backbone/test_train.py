@@ -11,8 +11,6 @@ from common.config import configs
 from common.errors import UserError
 from common.training import checkpointing, tree_paths
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_it_learns_two_colours(run):
     assert run.values["classes"] == 2

@@ -2,15 +2,12 @@ import dataclasses
 import json
 
 import numpy as np
-import pytest
 
 from common.data.crops import cut_photos
 from common.serving.standalone import Predictor
 from ican import data, saved_model
 from ican.verbs import export
 from ican.verbs.predict import Model
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def exported(run, directory):

@@ -10,8 +10,6 @@ from common.errors import UserError
 from ican import train
 from ican.verbs.predict import Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 NUMBERS = ["price", "price_low", "price_high"]
 NUMBERS += [f"probability_{place}" for place in (1, 2, 3)]
 WORDS = [f"zone_{place}" for place in (1, 2, 3)]

@@ -10,8 +10,6 @@ from ican import train
 from ican.paper import tables
 from ican.verbs import reproduce
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ROWS = ("visual", "attributes")
 
 

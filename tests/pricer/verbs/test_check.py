@@ -18,8 +18,6 @@ from pricer.main import main
 from pricer.verbs import check
 from tests.pricer.conftest import Shop
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SCHEMA = Schema(
     attributes=(
         Attribute("category", "categorical", ("category",)),

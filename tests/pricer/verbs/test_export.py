@@ -1,13 +1,10 @@
 import numpy as np
-import pytest
 
 from common.data.crops import cut_photos
 from common.serving.standalone import Predictor
 from pricer import data, saved_model
 from pricer.verbs import export
 from pricer.verbs.predict import Model
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_the_program_says_what_the_model_says(run, shop, tmp_path):

@@ -15,8 +15,6 @@ from pricer.inputs import photo_quality
 from pricer.run import prepare
 from pricer.verbs.predict import TOO_LITTLE, Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def model(run):

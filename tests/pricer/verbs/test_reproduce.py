@@ -8,9 +8,6 @@ from common.errors import UserError
 from pricer import train
 from pricer.paper import tables
 from pricer.verbs import reproduce
-from tests.quick_compilation import compiling_quickly
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +18,7 @@ def finished(run, shop, tmp_path_factory):
     rows = ("p50", "e50", "p50_no_seller", "p50_no_comparables", "variance")
     rows += ("boosting",)
     config = shop.config(reproduce__rows=rows, reproduce__seeds=2)
-    with compiling_quickly():
-        reproduce.reproduce(config, workdir, lambda text: None)
+    reproduce.reproduce(config, workdir, lambda text: None)
     return config, workdir
 
 

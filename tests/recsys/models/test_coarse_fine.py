@@ -7,7 +7,6 @@ from recsys import losses
 from recsys.corpus.tree import CategoryTree
 from recsys.models.coarse_fine import CoarseFine
 from recsys.models.recommender import differences, score_pairs
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
 # Sizes that differ, so that no mix-up of levels goes unseen.
@@ -19,7 +18,7 @@ BATCH = plain.draw_batch(7, 3)
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

@@ -2,7 +2,6 @@ import jax
 import pytest
 
 from recsys.models.deepstyle import DeepStyle
-from tests.quick_compilation import compiling_quickly
 from tests.recsys.models import score_checks
 from tests.recsys.models.score_checks import SIZES, SMALL
 
@@ -14,7 +13,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

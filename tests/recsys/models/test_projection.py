@@ -6,13 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.models.projection import project
-from tests.quick_compilation import compiling_quickly
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 def plain(matrices, places, features, dy):

@@ -14,7 +14,6 @@ from recsys.models.recommender import (
 )
 from recsys.models.sherlock import Sherlock
 from recsys.models.vbpr import Vbpr
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
 SIZES = {"tree": plain.TREE, **plain.SIZES}
@@ -34,7 +33,7 @@ BATCH = (USERS, ITEMS, LEAVES, FEATURES)
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

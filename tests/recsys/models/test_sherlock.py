@@ -3,7 +3,6 @@ import pytest
 
 from recsys.corpus.tree import CategoryTree
 from recsys.models.sherlock import Sherlock
-from tests.quick_compilation import compiling_quickly
 from tests.recsys.models import score_checks
 from tests.recsys.models.score_checks import SIZES, SMALL
 
@@ -15,7 +14,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from recsys.models.vbpr import Vbpr
-from tests.quick_compilation import compiling_quickly
 from tests.recsys.models import score_checks
 from tests.recsys.models.score_checks import SIZES, SMALL
 
@@ -20,7 +19,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def _compile_quickly_in_float64():
-    with compiling_quickly(), jax.enable_x64(True):
+    with jax.enable_x64(True):
         yield
 
 

@@ -13,7 +13,6 @@ from recsys import data, report, train
 from recsys.config import Config
 from recsys.paper import figures, tables
 from recsys.verbs import reproduce
-from tests.quick_compilation import compiling_quickly
 
 BY_NAME = {row.name: row for row in tables.ROWS}
 PAPER = [row.name for row in tables.ROWS if not row.rival]
@@ -244,7 +243,7 @@ def finished(tmp_path_factory):
     """Two rows with two seeds: (config, workdir, names of the tables)."""
     workdir = tmp_path_factory.mktemp("reproduce")
     config = configs.replace(Config(), {**SMOKE, "data.cache": str(workdir / "cache")})
-    with compiling_quickly(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "write", lambda *args: None)
         return config, workdir, reproduce.reproduce(config, workdir, lambda text: None)
 

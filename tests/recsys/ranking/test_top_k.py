@@ -13,7 +13,6 @@ from recsys.models.sherlock import Sherlock
 from recsys.models.vbpr import Vbpr
 from recsys.ranking import top_k as search
 from recsys.ranking.top_k import ItemIndex, top_k
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import plain_models as plain
 
 # Sizes are the same almost everywhere, so that few programs are compiled: 52 items in 6
@@ -24,12 +23,6 @@ SIZES = {"tile": 2, "block": 16}
 UNEVEN = [0, 1, 30, 4, 0, 17]
 DRAWN = [(ITEMS, OWN), (LEAVES, ALL - OWN), (USERS, ALL)]
 MODEL_SIZES = {"tree": plain.TREE, **plain.SIZES, "item_count": ITEMS}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 def make_mesh(devices):

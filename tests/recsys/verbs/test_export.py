@@ -10,17 +10,10 @@ from common.errors import UserError
 from recsys.config import MODELS
 from recsys.verbs import export
 from recsys.verbs.predict import Model
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import saved_models
 from tests.recsys.saved_models import plain_scores
 
 INDEXES = ("faiss", "usearch")
-
-
-@pytest.fixture(autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +152,7 @@ def large(tmp_path_factory):
     folder = tmp_path_factory.mktemp("large")
     shop = saved_models.open_shop(folder, item_count=400)
     workdir = shop.save(folder / "run", "coarse-fine", ranking__lengths=(4, 10))
-    with compiling_quickly():
-        return Model(workdir)
+    return Model(workdir)
 
 
 @pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")

@@ -11,18 +11,11 @@ from common.training import workdirs
 from recsys import data, report, saved_model, train
 from recsys.main import main
 from recsys.verbs.predict import COLUMNS, Model
-from tests.quick_compilation import compiling_quickly
 from tests.recsys import saved_models
 from tests.recsys.saved_models import EVERYTHING, plain_scores
 
 ITEM_COUNT = 30
 NAMES = ("coarse-fine", "vbpr")
-
-
-@pytest.fixture(autouse=True)
-def _compile_quickly():
-    with compiling_quickly():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +32,7 @@ def drawn(shop, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(drawn):
-    with compiling_quickly():
-        return {name: Model(drawn[name]) for name in NAMES}
+    return {name: Model(drawn[name]) for name in NAMES}
 
 
 def numbers_of(shop, users):
@@ -252,7 +244,7 @@ def learnt(tmp_path_factory):
         train__eval_every=60,
         train__checkpoint_every=60,
     )
-    with compiling_quickly(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "write", lambda *args: None)
         train.train_and_evaluate(config, folder / "run")
         return shop, Model(folder / "run")
