@@ -26,7 +26,7 @@ KINDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class AttributesConfig:
+class AttributesAloneConfig:
     """Attributes alone: all of them in one vector."""
 
     width: int = knob(2048, "width of the attribute vector", low=1)
@@ -136,7 +136,7 @@ class ModelConfig:
         "ican", "what is seen of an item and how it is fused"
     )
     dropout: float = knob(0.0, "on the vector for the classifiers", low=0.0, high=0.99)
-    attributes: AttributesConfig = AttributesConfig()
+    attributes: AttributesAloneConfig = AttributesAloneConfig()
     concatenation_mlp: ConcatenationMLPConfig = ConcatenationMLPConfig()
     mfb: MFBConfig = MFBConfig()
     mfh: MFHConfig = MFHConfig()

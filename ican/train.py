@@ -62,7 +62,7 @@ def train_and_evaluate(
     return values
 
 
-def train_prepared(run: Run, record: workdirs.Record, say: Say) -> dict[str, float]:
+def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, float]:
     """Trains and evaluates a run; saves its model and report.
 
     Args:

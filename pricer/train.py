@@ -11,7 +11,7 @@ from common.data.images import decode
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.training import loop_config, workdirs
-from common.training.workdirs import Record, Say
+from common.training.workdirs import RunRecord, Say
 from pricer import evaluation, report, saved_model
 from pricer import metrics as measures
 from pricer.config import Config
@@ -68,7 +68,7 @@ def train_and_evaluate(
 
 
 def train_heads(
-    run: Run, record: Record, say: Say
+    run: Run, record: RunRecord, say: Say
 ) -> tuple[Any, dict[str, Any], Outcome]:
     """Trains the heads of a prepared run and evaluates them.
 

@@ -7,7 +7,7 @@ from typing import Any
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.training import loop_config, train_loop, workdirs
-from common.training.workdirs import Record, Say
+from common.training.workdirs import RunRecord, Say
 from recsys import data, evaluation, report, saved_model
 from recsys.batches import Batches
 from recsys.config import Config
@@ -53,7 +53,7 @@ def train_and_evaluate(
     return values
 
 
-def train_prepared(run: Run, record: Record) -> dict[str, Any]:
+def train_prepared(run: Run, record: RunRecord) -> dict[str, Any]:
     """Trains and evaluates a run; saves its model and report.
 
     Args:

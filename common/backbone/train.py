@@ -101,7 +101,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
     return values
 
 
-def _train(config: Config, record: workdirs.Record) -> dict[str, float]:
+def _train(config: Config, record: workdirs.RunRecord) -> dict[str, float]:
     execution = make_execution(config.parallel)
     examples = data.load(config, record.workdir)
     record.add_data(examples.listings.fingerprint)

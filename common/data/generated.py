@@ -77,7 +77,7 @@ class ByRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Categorical:
     """A categorical variable: its names, how frequent they are, what they are worth.
 
     Attributes:
@@ -97,11 +97,11 @@ def standardise(worth: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return (worth - mean) / np.sqrt(np.sum((worth - mean) ** 2 * shares))
 
 
-def make_table(rows: dict[str, tuple[float, float]]) -> Table:
+def make_categorical(rows: dict[str, tuple[float, float]]) -> Categorical:
     """A table from {name: (relative frequency, relative worth)}."""
     frequencies, worth = np.array(list(rows.values())).T
     shares = frequencies / frequencies.sum()
-    return Table(tuple(rows), shares, standardise(worth, shares))
+    return Categorical(tuple(rows), shares, standardise(worth, shares))
 
 
 def generator(seed: int, number: int, stream: int) -> np.random.Generator:

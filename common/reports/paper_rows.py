@@ -16,7 +16,7 @@ from common.config import configs
 from common.errors import UserError
 from common.reports import claims, result_tables
 from common.training import workdirs
-from common.training.workdirs import Record, Say
+from common.training.workdirs import RunRecord, Say
 
 Runs = Sequence[Mapping[str, Any]]  # metrics of each seed
 Results = Mapping[str, Runs]  # by the name of a row
@@ -79,7 +79,7 @@ def run_rows(
     workdir: pathlib.Path,
     *,
     begin: Callable[[Row, int, pathlib.Path], Any],
-    run: Callable[[Row, int, Record], Mapping[str, Any]],
+    run: Callable[[Row, int, RunRecord], Mapping[str, Any]],
     say: Say,
 ) -> dict[str, list[dict[str, Any]]]:
     """Runs every row with every seed.

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.errors import UserError
 
-Row = Mapping[str, Any]
+ResultRow = Mapping[str, Any]
 
 
 def format_number(value: Any, digits: int = 3) -> str:
@@ -83,14 +83,16 @@ def check_rows(names: Sequence[str], known: Sequence[str]) -> None:
             )
 
 
-def columns_of(rows: Sequence[Row], columns: Sequence[str] | None = None) -> list[str]:
+def columns_of(
+    rows: Sequence[ResultRow], columns: Sequence[str] | None = None
+) -> list[str]:
     """The columns of a table: those named, else all in order of first appearance."""
     if columns is not None:
         return list(columns)
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def numeric_columns(rows: Sequence[Row], columns: Sequence[str]) -> set[str]:
+def numeric_columns(rows: Sequence[ResultRow], columns: Sequence[str]) -> set[str]:
     """Columns that hold numbers alone, to be set flush right."""
     numeric = set()
     for column in columns:
@@ -113,7 +115,7 @@ def _starts_as_number(value: Any) -> bool:
 
 
 def to_markdown(
-    rows: Sequence[Row], columns: Sequence[str] | None = None, digits: int = 3
+    rows: Sequence[ResultRow], columns: Sequence[str] | None = None, digits: int = 3
 ) -> str:
     """Writes a table as Markdown.
 
@@ -146,7 +148,7 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
 
 
-def to_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
+def to_csv(rows: Sequence[ResultRow], columns: Sequence[str] | None = None) -> str:
     """Writes a table as CSV with a header line; numbers in full, None empty."""
     names = columns_of(rows, columns)
     stream = io.StringIO()
@@ -158,7 +160,7 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
 
 
 def write_table(
-    rows: Sequence[Row],
+    rows: Sequence[ResultRow],
     path: pathlib.Path,
     columns: Sequence[str] | None = None,
     *,

@@ -170,7 +170,7 @@ def start_record(
         raise UserError(f"--workdir={workdir}: {error.strerror}") from None
 
 
-class Record:
+class RunRecord:
     """What a run leaves of itself in its workdir; see `recording`.
 
     Attributes:
@@ -204,7 +204,7 @@ class Record:
 @contextlib.contextmanager
 def recording(
     workdir: pathlib.Path, system: str, config: Any, free: Iterable[str] = ()
-) -> Iterator[Record]:
+) -> Iterator[RunRecord]:
     """The frame of a training run; every process enters it. See `start_record`.
 
     with workdirs.recording(workdir, "ican", config, FREE) as record:
@@ -214,7 +214,7 @@ def recording(
     if is_first_process():
         start_record(workdir, system, config, free)
     wait_for_all("record started")
-    yield Record(workdir)
+    yield RunRecord(workdir)
 
 
 @contextlib.contextmanager

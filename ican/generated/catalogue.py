@@ -9,7 +9,7 @@ variance of a price is the sum of the shares given to the effects.
 
 import numpy as np
 
-from common.data.generated import Table, make_table, standardise
+from common.data.generated import Categorical, make_categorical, standardise
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -19,7 +19,7 @@ REPORT = ("absent", "present")
 
 
 # Worth: log price of an ounce.
-METAL = make_table(
+METAL = make_categorical(
     {
         "10K yellow gold": (0.06, 6.6),
         "14K yellow gold": (0.09, 6.9),
@@ -46,13 +46,13 @@ RING_SIZES = np.arange(3.0, 13.5, 0.5)
 _SIZE_SHARES = np.exp(-0.5 * ((RING_SIZES - 6.5) / 1.8) ** 2)
 _SIZE_SHARES /= _SIZE_SHARES.sum()
 CIRCUMFERENCES = 36.5 + 2.55 * RING_SIZES  # millimetres
-SIZE = Table(
+SIZE = Categorical(
     tuple(f"{size:g}" for size in RING_SIZES),
     _SIZE_SHARES,
     standardise(np.log(CIRCUMFERENCES), _SIZE_SHARES),
 )
 
-USE = make_table(
+USE = make_categorical(
     {
         "brand-new": (0.10, 1.0),
         "unused": (0.15, 0.7),
@@ -60,7 +60,7 @@ USE = make_table(
         "well used": (0.20, -0.9),
     }
 )
-REPAIR = make_table(
+REPAIR = make_categorical(
     {
         "none": (0.62, 0.0),
         "resized": (0.14, -0.1),
@@ -70,7 +70,7 @@ REPAIR = make_table(
         "non-adjustable": (0.04, -0.7),
     }
 )
-DEFECT = make_table(
+DEFECT = make_categorical(
     {
         "none": (0.52, 0.0),
         "scratches": (0.25, -0.3),
@@ -82,12 +82,12 @@ DEFECT = make_table(
 )
 # Dearer before the year's end and in June, cheaper after the holidays.
 _SEASON = (-0.7, -0.3, -0.1, 0.0, 0.2, 0.5, -0.2, -0.6, -0.2, 0.1, 0.6, 1.0)
-MONTH = make_table(
+MONTH = make_categorical(
     {month: (1.0, worth) for month, worth in zip(MONTHS, _SEASON, strict=True)}
 )
 
 # Seen in the photo only: how the band is worked.
-DESIGN = make_table(
+DESIGN = make_categorical(
     {
         "plain": (0.30, 0.0),
         "twisted": (0.20, 0.5),
@@ -157,7 +157,7 @@ _shares = np.append(
 )
 _worth = np.array([4.0, *(row[2] for row in _KINDS.values())])
 # Centre stone; category 0 is a ring without one.
-KIND = Table((NO_STONE, *_KINDS), _shares, standardise(_worth, _shares))
+KIND = Categorical((NO_STONE, *_KINDS), _shares, standardise(_worth, _shares))
 KIND_FAMILY = np.array([-1, *(FAMILIES.index(row[0]) for row in _KINDS.values())])
 DIAMOND = KIND.names.index("diamond")
 

@@ -13,7 +13,7 @@ from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, Runs, mean_cell
 from common.training import workdirs
-from common.training.workdirs import Record, Say
+from common.training.workdirs import RunRecord, Say
 from ican import train
 from ican.config import Config
 from ican.metrics import TOP
@@ -41,7 +41,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
         return workdirs.recording(folder, "ican", row.apply(config, seed), train.FREE)
 
-    def run(row: Row, seed: int, record: Record) -> dict[str, Any]:
+    def run(row: Row, seed: int, record: RunRecord) -> dict[str, Any]:
         changed = row.apply(config, seed)
         if row.rival:
             return boost(row, changed, record)
@@ -55,7 +55,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     return []
 
 
-def boost(row: Row, config: Config, record: Record) -> dict[str, Any]:
+def boost(row: Row, config: Config, record: RunRecord) -> dict[str, Any]:
     """Metrics of gradient boosting; its settings are searched with the first seed."""
     # The data as a network of the same inputs reads it.
     kind = "concatenation" if row.rival == "both" else "attributes"

@@ -10,7 +10,7 @@ variance of a log price is the sum of the shares given to the effects.
 
 import numpy as np
 
-from common.data.generated import Table, make_table, standardise
+from common.data.generated import Categorical, make_categorical, standardise
 
 # Class: (training items of Table 1, log price in CNY, group of materials, kind of
 # grade, {category: difference of its log price from the class}).
@@ -171,7 +171,7 @@ FIGURES = (
 )
 
 
-COLOUR = make_table(
+COLOUR = make_categorical(
     {
         "white": (0.15, 0.2),
         "black": (0.17, 0.6),
@@ -190,7 +190,7 @@ BODY_COLOURS = (
     *((72, 142, 92), (226, 196, 74), (232, 152, 174), (132, 92, 62), (132, 92, 168)),
 )
 # Worth of wear: the photo shows it, no column tells it.
-CONDITION = make_table(
+CONDITION = make_categorical(
     {
         "as new": (0.25, 1.2),
         "lightly worn": (0.30, 0.4),
@@ -211,7 +211,7 @@ _shares = np.outer(CLASS_SHARES, _CATEGORY_SHARES).ravel()
 _worth = np.array(
     [row[1] + gap for row in _CLASSES.values() for gap in row[4].values()]
 )
-CATEGORY = Table(
+CATEGORY = Categorical(
     tuple(name for row in _CLASSES.values() for name in row[4]),
     _shares,
     standardise(_worth, _shares),

@@ -11,7 +11,7 @@ from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, Runs, mean_cell
 from common.training import workdirs
-from common.training.workdirs import Record, Say
+from common.training.workdirs import RunRecord, Say
 from pricer import train
 from pricer.config import Config
 from pricer.evaluation import COVERAGES
@@ -54,7 +54,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
         return workdirs.recording(folder, "pricer", row.apply(config, seed), train.FREE)
 
-    def run(row: Row, seed: int, record: Record) -> dict[str, Any]:
+    def run(row: Row, seed: int, record: RunRecord) -> dict[str, Any]:
         changed = row.apply(config, seed)
         key = changed.model.features, changed.labels, changed.comparables
         if key not in prepared:
@@ -79,7 +79,7 @@ def with_config(run: Run, config: Config) -> Run:
     return dataclasses.replace(run, config=config, heads=heads)
 
 
-def boost(run: Run, record: Record) -> dict[str, Any]:
+def boost(run: Run, record: RunRecord) -> dict[str, Any]:
     """Metrics of gradient boosting; its settings are searched with the first seed."""
     record.add_data(run.examples.listings.fingerprint)
     columns = rivals.columns_of(run.heads, run.examples.rows("test"))

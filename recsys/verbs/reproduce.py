@@ -12,7 +12,7 @@ from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
 from common.reports.paper_rows import Results, Row
 from common.training import workdirs
-from common.training.workdirs import Record, Say
+from common.training.workdirs import RunRecord, Say
 from recsys import data, train
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
@@ -48,7 +48,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
         return workdirs.recording(folder, "recsys", row.apply(config, seed), train.FREE)
 
-    def run(row: Row, seed: int, record: Record) -> dict[str, Any]:
+    def run(row: Row, seed: int, record: RunRecord) -> dict[str, Any]:
         changed = row.apply(config, seed)
         corpus = load(changed.data.split_seed)
         if row.rival:

@@ -14,7 +14,7 @@ def test_standardise_by_hand():
 
 
 def test_a_table_divides_what_is_frequent():
-    table = generated.make_table({"a": (1.0, 0.0), "b": (3.0, 4.0)})
+    table = generated.make_categorical({"a": (1.0, 0.0), "b": (3.0, 4.0)})
     assert table.names == ("a", "b")
     np.testing.assert_allclose(table.shares, [0.25, 0.75])
     np.testing.assert_allclose(table.effects, [-np.sqrt(3), 1 / np.sqrt(3)])
