@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.parallel import processes
 from common.parallel.execution import all_finite, make_execution
 from common.parallel.processes import ParallelConfig
 
@@ -164,27 +163,10 @@ def test_meaningless_layouts_are_refused(config, message):
         make_execution(ParallelConfig(**config))
 
 
-def test_start_does_nothing_for_one_process():
-    processes.start(ParallelConfig())
-    assert not jax.distributed.is_initialized()
-
-
-@pytest.mark.parametrize(
-    ("before", "after"), [(None, "programs"), ("of the user", "of the user")]
-)
-def test_compiled_programs_are_kept_where_the_user_did_not_say(before, after):
-    name = "jax_compilation_cache_dir"
-    kept = getattr(jax.config, name)
-    try:
-        jax.config.update(name, before)
-        processes.start(ParallelConfig(compilation_cache="programs"))
-        assert getattr(jax.config, name) == after
-    finally:
-        jax.config.update(name, kept)
-
-
-def test_incomplete_distributed_settings_are_one_clear_line():
-    config = ParallelConfig(distributed=True, coordinator="localhost:1")
-    with pytest.raises(UserError, match="--parallel.distributed: could not join") as e:
-        processes.start(config)
-    assert "\n" not in str(e.value)
+def test_all_batches_are_predicted_without_the_padding(execution):
+    predict = execution.predict_all(lambda state, batch: {"y": state * batch["x"]})
+    state = execution.replicate(np.float32(10))
+    batches = [{"x": np.arange(8.0, dtype=np.float32) + 8 * k} for k in range(2)]
+    (y,) = predict(state, batches, 11).values()
+    assert isinstance(y, np.ndarray)
+    np.testing.assert_array_equal(y, 10 * np.arange(11.0))

@@ -1,9 +1,11 @@
 import base64
+import dataclasses
 import html.parser
 import io
 
 from PIL import Image
 
+from common.config.configs import knob
 from common.reports import figures
 from common.reports import page as report
 
@@ -102,3 +104,31 @@ def test_columns_of_numbers_stand_flush_right():
     assert '<th scope="col">model</th><th scope="col" class="n">top3</th>' in text
     assert '<td class="n">0.250</td>' in text
     assert "<nav" not in text
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    cells: int = knob(3, "cells")
+
+
+def test_a_page_is_written_with_settings_and_the_pictures_beside_it(tmp_path):
+    figure = figures.histogram([1, 2, 2], xlabel="x")
+    picture = report.save_picture(figure, tmp_path / "figures" / "x.png", "counts of x")
+    assert (picture.alt, picture.caption) == ("counts of x", "counts of x")
+    with Image.open(tmp_path / "figures" / "x.png") as image:
+        assert min(image.size) > 100
+    path = report.write_page(
+        tmp_path / "report.html",
+        "title",
+        "lead",
+        report.Table([{"n": 1}]),
+        [report.Section("Counts", [picture])],
+        Config(cells=5),
+    )
+    parsed = Page(path.read_text(encoding="utf-8"))
+    assert "--cells=5" in parsed.text
+    assert parsed.text.index("Counts") < parsed.text.index("Settings")
+    bare = report.write_page(
+        tmp_path / "check.html", "title", "lead", report.Table([{"n": 1}]), []
+    )
+    assert "Settings" not in bare.read_text(encoding="utf-8")

@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 import threading
 
 import jax
@@ -232,3 +234,59 @@ def test_two_phases_of_one_name_are_an_error(execution, tmp_path):
 def test_no_phase_is_an_error(execution, tmp_path):
     with pytest.raises(ValueError, match="at least one phase"):
         run([], tmp_path, execution)
+
+
+class Slope:
+    """Learns w of y = w x by one step of gradient descent a batch."""
+
+    def init(self, previous):
+        return jnp.float32(0)
+
+    def step(self, w, batch, key):
+        pairs = self.evaluate(w, batch)
+        slope = (2 * batch["x"] * (w * batch["x"] - batch["y"])).mean()
+        return w - 0.1 * slope, pairs
+
+    def evaluate(self, w, batch):
+        mask = batch.get("mask", jnp.ones(2))
+        errors = (w * batch["x"] - batch["y"]) ** 2
+        return {"loss": ((errors * mask).sum(), mask.sum())}
+
+
+class Points:
+    """y = 3 x; batches of two, the last one of a split padded."""
+
+    def __init__(self):
+        self.asked = []
+
+    def train_batches(self, loop, start_step):
+        x = np.array([1, 2], np.float32)
+        return itertools.repeat({"x": x, "y": 3 * x})
+
+    def eval_batches(self, split, batch_size):
+        self.asked.append((split, batch_size))
+        x = {"validation": [1, 1, 2], "test": [4]}[split]
+        parts = [x[k : k + 2] for k in range(0, len(x), 2)]
+        padded = np.array([part + [9] * (2 - len(part)) for part in parts], np.float32)
+        mask = np.array([[1] * len(p) + [0] * (2 - len(p)) for p in parts], np.float32)
+        rows = zip(padded, mask, strict=True)
+        return contextlib.nullcontext(
+            [{"x": x, "y": 3 * x, "mask": m} for x, m in rows]
+        )
+
+
+def test_a_supervised_phase_learns_from_one_split_and_is_measured_on_another(
+    tmp_path, execution
+):
+    points = Points()
+    loop = config(steps=2, eval_every=1)
+    found = train_loop.supervised_phase("a", Slope(), points, loop, execution)
+    result = run([found], tmp_path, execution, loop)
+    # The mean of 2 x (w x - 3 x) over x = 1, 2 is 5 (w - 3): 1.5, then 2.25.
+    assert float(execution.to_host(result.state)) == pytest.approx(2.25)
+    _, losses = metric_writer.read_curves(tmp_path, "a")["validation/loss"]
+    # The mean of (w - 3)^2 x^2 over x = 1, 1, 2: twice (w - 3)^2.
+    assert losses == pytest.approx([2 * 1.5**2, 2 * 0.75**2])
+    assert points.asked == [("validation", 2)] * 2
+    evaluate = train_loop.make_evaluator(Slope(), points, loop, execution)
+    assert evaluate(result.state, "test") == {"loss": pytest.approx(0.75**2 * 16)}

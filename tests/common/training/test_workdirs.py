@@ -187,3 +187,58 @@ def test_what_is_not_finite_is_null(tmp_path):
     saved = json.loads((tmp_path / "metrics.json").read_text())
     assert saved == {"a": 1, "b": 0.5, "c": None, "d": None}
     assert workdirs.read_metrics(tmp_path) == saved
+
+
+def test_a_run_notes_its_data_and_ends_with_its_metrics(tmp_path):
+    with workdirs.recording(tmp_path, "toy", Config()) as record:
+        assert not record.has_ended
+        record.add_data("beef")
+        record.finish({"test/top3": 0.5})
+    assert record.has_ended
+    assert workdirs.read_record(tmp_path)["facts"] == {"data": "beef"}
+    assert workdirs.read_metrics(tmp_path) == {"test/top3": 0.5}
+    with (
+        workdirs.recording(tmp_path, "toy", Config()) as again,
+        pytest.raises(UserError, match="data is not what .* was trained on"),
+    ):
+        again.add_data("dead")
+
+
+def test_a_run_that_fails_has_not_ended(tmp_path):
+    with (
+        pytest.raises(ZeroDivisionError),
+        workdirs.recording(tmp_path, "toy", Config()) as record,
+    ):
+        record.finish({"test/top3": 1 / 0})
+    assert not record.has_ended
+
+
+def test_other_processes_leave_the_record_to_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(workdirs, "is_first_process", lambda: False)
+    with workdirs.recording(tmp_path, "toy", Config()) as record:
+        record.add_data("beef")
+        record.finish({"test/top3": 0.5})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda path: path.read_text(), "model.json is missing: run --mode=train"),
+        (lambda path: {}["zones"], r"model.json is damaged \('zones'\); train again"),
+        (lambda path: float("x"), "model.json is damaged .could not convert"),
+    ],
+)
+def test_files_of_a_model_that_can_not_be_read_are_one_line(read, message, tmp_path):
+    path = tmp_path / "model.json"
+    with pytest.raises(UserError, match=message) as caught, workdirs.reading(path):
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_that_is_missing_is_the_one_that_is_named(tmp_path):
+    with (
+        pytest.raises(UserError, match="arrays.npz is missing"),
+        workdirs.reading(tmp_path / "model.json"),
+    ):
+        workdirs.read_arrays(tmp_path / "arrays.npz")
