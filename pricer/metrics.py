@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +132,6 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
     above, below = int(positive.sum()), int((~positive).sum())
     if not above or not below:
         return float("nan")
-    ranks = stats.rankdata(scores)
+    ranks = pd.Series(scores).rank().to_numpy()
     smallest = above * (above + 1) / 2  # sum of the ranks if all were lowest
     return float((ranks[positive].sum() - smallest) / (above * below))
