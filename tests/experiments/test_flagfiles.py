@@ -54,7 +54,9 @@ def test_the_systems_have_quickstart_and_smoke():
 
 def test_the_tables_are_run_at_the_papers_sizes():
     config = parse(FOLDER / "ican_tables.flags")
-    counts = [config.rings.count(split) for split in ("train", "validation", "test")]
+    counts = [
+        len(config.rings.numbers(split)) for split in ("train", "validation", "test")
+    ]
     assert counts == [19176, 5350, 8016]
     assert (config.photos.resize, config.photos.crop) == (512, 448)
     assert (config.backbone.depth, config.train.batch_size) == ("50", 16)
@@ -72,7 +74,9 @@ def test_the_tables_are_run_at_the_papers_sizes():
 @pytest.mark.parametrize("number, rows", [(2, 5), (3, 5), (4, 4), (5, 4)])
 def test_tables_of_pricer_are_run_at_the_papers_sizes(number, rows):
     config = parse(FOLDER / f"pricer_table{number}.flags")
-    counts = [config.bazaar.count(split) for split in ("train", "validation", "test")]
+    counts = [
+        len(config.bazaar.numbers(split)) for split in ("train", "validation", "test")
+    ]
     assert counts == [892_414, 26_451, 97_580]
     assert (config.networks.depth, config.model.hidden) == ("50", (512, 512))
     assert (config.train.batch_size, config.optimizer.name) == (4096, "adam")

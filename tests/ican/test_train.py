@@ -9,7 +9,7 @@ from common.config import configs
 from common.errors import UserError
 from common.layers import resnet
 from common.training import checkpointing, metric_writer, tree_paths
-from ican import saved_model, train
+from ican import saved_model, step, train
 from ican.config import Config
 from ican.run import prepare
 from tests.ican.conftest import random_backbone
@@ -57,7 +57,7 @@ def test_a_finished_run_is_not_trained_again(attributes_run, monkeypatch):
     def refuse(self, state, batch, key):
         raise AssertionError("a step was traced")
 
-    monkeypatch.setattr(train.Learner, "step", refuse)
+    monkeypatch.setattr(step.Learner, "step", refuse)
     again = train.train_and_evaluate(attributes_run.config, attributes_run.workdir)
     assert again == attributes_run.values
     assert (attributes_run.workdir / "metrics.jsonl").read_bytes() == before

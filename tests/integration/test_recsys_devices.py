@@ -52,7 +52,7 @@ SETTINGS = {
 KINDS: dict[str, dict[str, Any]] = {
     "exact": {"model.name": "deepstyle", "row_optimizer": "lazy_corrected"},
     "sampled": {
-        "rows": "dense",
+        "row_optimizer": "dense",
         "loss.softmax": "sampled",
         "loss.sampled_users": 11,
         "loss.penalty": 0.01,

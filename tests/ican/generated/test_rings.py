@@ -179,7 +179,7 @@ def test_scores_by_hand():
     # Two rings, both expected at 200 dollars: zone 1 of 180 to 225. Errors move one to
     # 100 (zone 0) and leave one: each zone has half the chance, the rest none.
     logs, expected = np.log([100.0, 200.0]), np.log([200.0, 200.0])
-    scores = rings._scores(logs, expected)
+    scores = expectations._scores(logs, expected)
     assert scores["top3"] == 1.0
     assert scores["male"] == pytest.approx(np.log(2) / 2)
     # Mean of squared errors ln(2)^2 / 2 over a variance of (ln(2) / 2)^2.

@@ -1,3 +1,4 @@
+import pathlib
 import types
 
 import numpy as np
@@ -10,6 +11,8 @@ from ican.verbs import check
 
 class Shop:
     """Four listings; the test row shares its photo and its title with training."""
+
+    directory = pathlib.Path()
 
     schema = Schema(
         (

@@ -220,7 +220,7 @@ def test_without_defects_a_gate_has_nothing_to_find():
 
 
 def test_scores_by_hand():
-    scores = bazaar._scores(np.array([1.0, 3.0, 9.0]), np.array([True, True, False]))
+    scores = _scores(np.array([1.0, 3.0, 9.0]), np.array([True, True, False]))
     assert scores == {"share": 2 / 3, "male": 2.0, "rmsle": pytest.approx(np.sqrt(5))}
 
 
