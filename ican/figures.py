@@ -1,15 +1,20 @@
 """Drawings of what the network looked at."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.data.configs import PhotosConfig
 from common.data.crops import cut_photos
 from common.data.listings import Source
 from common.reports import photo_figures
 from ican.step import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def side_of_map(positions: int) -> int:

@@ -1,12 +1,13 @@
 """The report page of a training run."""
 
+from __future__ import annotations
+
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.reports import figures, page
 from common.training import metric_writer
@@ -16,6 +17,9 @@ from ican.figures import draw_row
 from ican.metrics import TOP
 from ican.run import Run
 from ican.step import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FILE = "report.html"
 PANELS = 4  # rows whose attention is drawn

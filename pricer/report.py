@@ -1,11 +1,12 @@
 """The report page of a training run."""
 
+from __future__ import annotations
+
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.data.crops import cut_photos
 from common.reports import figures, page, photo_figures
@@ -16,6 +17,9 @@ from pricer.heads import JOINT, WARM_UP
 from pricer.inputs import labels, photo_quality, trimming
 from pricer.metrics import RiskCoverage
 from pricer.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FILE = "report.html"
 PHOTOS = 12  # of each kind that are shown

@@ -1,17 +1,20 @@
 """The report page: one HTML file that holds everything and works offline."""
 
+from __future__ import annotations
+
 import base64
 import dataclasses
 import html
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from common.config import configs
 from common.reports import figures, result_tables
 from common.training import workdirs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)

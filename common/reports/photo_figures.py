@@ -1,13 +1,18 @@
 """Figures that show photos: what a network saw of them, and what was said of them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from common.reports.figures import COLOURS, INK, new_figure, plain, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def attention_panel(

@@ -6,21 +6,25 @@ for the same user. "Near" are those of the items that the user has taken whose v
 vectors have the largest cosine with the item's.
 """
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.data import image_files
 from common.data.images import ImageError, decode
 from common.reports import figures
 from common.reports.figures import COLOURS, INK, plain
 from recsys.verbs.predict import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LISTED = 5  # items of a list that are explained
 NEAR = 3  # items that the user has taken, beside each
