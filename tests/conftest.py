@@ -17,7 +17,6 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
-import pytest
 from absl import flags
 from hypothesis import HealthCheck, settings
 
@@ -29,16 +28,6 @@ settings.register_profile(
     "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
-
-
-def pytest_collection_modifyitems(items):
-    """Keeps tests that share costly fixtures on one worker (`--dist loadgroup`)."""
-    for item in items:
-        path = item.path.relative_to(pathlib.Path(__file__).parent)
-        # The runs of a system are trained once for all of its files.
-        together = path.parts[0] in ("ican", "pricer") and "generated" not in path.parts
-        group = path.parts[0] if together else path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter):
