@@ -36,7 +36,7 @@ CONFIG = OptimizerConfig(
 
 
 @pytest.fixture
-def float64(quick):
+def float64():
     with jax.enable_x64(True):
         yield
 
@@ -168,7 +168,7 @@ def test_every_rule_is_its_formula(rule, chunk, clip, float64):
     assert (waited > 0.01) == (rule == "lazy_corrected")
 
 
-def test_dense_is_common_adamw_bit_for_bit(quick):
+def test_dense_is_common_adamw_bit_for_bit():
     reference = make_optimizer(CONFIG, STEPS)
     optimizer = RowOptimizer("dense", CONFIG, STEPS)
 
@@ -188,7 +188,7 @@ def test_dense_is_common_adamw_bit_for_bit(quick):
 
 
 @pytest.mark.parametrize("rule", ["lazy", "lazy_corrected"])
-def test_rows_that_never_rest_are_as_with_dense(rule, quick):
+def test_rows_that_never_rest_are_as_with_dense(rule):
     shapes = {"user_vector": (4, 3), "user_bias": (4, 2)}
     params = jax.tree.map(np.float32, draw_params(shapes=shapes))
     ids = {"user": np.arange(4, dtype=np.int32)}
@@ -235,7 +235,7 @@ def train(rule, config, total, scale=1.0):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "drop"])
-def test_corrected_rows_rest_as_with_dense(schedule, quick):
+def test_corrected_rows_rest_as_with_dense(schedule):
     """Float32; within 1e-5 of what dense moves, where lazy is off by a tenth."""
     config = OptimizerConfig(
         learning_rate=0.01, weight_decay=0.1, schedule=schedule, warmup_steps=15
@@ -252,7 +252,7 @@ def test_corrected_rows_rest_as_with_dense(schedule, quick):
 
 
 @pytest.mark.parametrize(("scale", "bound"), [(1e-4, 2e-3), (1e-6, 0.03)])
-def test_gradients_near_epsilon_are_corrected_in_part(scale, bound, quick):
+def test_gradients_near_epsilon_are_corrected_in_part(scale, bound):
     """All in the first steps of a run; sqrt(v) is about 300 eps, and 3 eps."""
     config = OptimizerConfig(learning_rate=0.01, schedule="constant")
     dense, corrected, lazy = (
@@ -348,7 +348,7 @@ def test_tables_are_updated_where_they_stand(rule, rows):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_run_goes_on_from_host_arrays(rule, quick):
+def test_a_run_goes_on_from_host_arrays(rule):
     params, batches = jax.tree.map(np.float32, draw_params()), draw_batches(4)
     history = run(RowOptimizer(rule, CONFIG, STEPS), params, batches)
     leaves, structure = jax.tree.flatten(history[2][1:])
