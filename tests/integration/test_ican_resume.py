@@ -15,7 +15,6 @@ KILLS = 4  # ten of them kill a smaller program in test_killing.py
 def test_kills_leave_no_trace(tmp_path, monkeypatch):
     """Photos end to end, batch statistics, dropout, random crops, unseen categories."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     config = open_shop(tmp_path).config(
         model__dropout=0.1,

@@ -26,7 +26,6 @@ STAGES = {
 
 def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     config = open_shop(tmp_path).config(
         networks__steps=8, warm_up__steps=60, train__steps=60

@@ -27,7 +27,6 @@ RULES = {
 @pytest.mark.parametrize("rule", RULES)
 def test_a_kill_leaves_no_trace(rule, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     door = [
         *(sys.executable, "-m", "experiments.recsys_main", f"--flagfile={SMOKE}"),
