@@ -75,11 +75,12 @@ def choose_rows(
 
 def run_rows(
     rows: Sequence[Row],
-    seeds: int,
+    config: Any,
     workdir: pathlib.Path,
     *,
-    begin: Callable[[Row, int, pathlib.Path], Any],
-    run: Callable[[Row, int, RunRecord], Mapping[str, Any]],
+    system: str,
+    free: Iterable[str],
+    run: Callable[[Row, Any, RunRecord], Mapping[str, Any]],
     say: Say,
 ) -> dict[str, list[dict[str, Any]]]:
     """Runs every row with every seed.
@@ -89,10 +90,11 @@ def run_rows(
 
     Args:
       rows: to run.
-      seeds: runs of each row.
+      config: of all runs; `reproduce.seeds` says how many each row has.
       workdir: gets runs/<row>/seed<k>.
-      begin: (row, seed, folder) -> `workdirs.recording` of that run.
-      run: (row, seed, record) -> metrics of the run, on every process.
+      system: name of the system.
+      free: knobs that may change when a run is continued.
+      run: (row, config of the run, record) -> its metrics, on every process.
       say: prints a line of progress.
 
     Returns:
@@ -100,13 +102,14 @@ def run_rows(
     """
     results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
     # Seed by seed, so that a cut-off run leaves whole pairs behind.
-    for seed in range(seeds):
+    for seed in range(config.reproduce.seeds):
         for row in rows:
             folder = workdir / "runs" / row.name / f"seed{seed}"
-            with begin(row, seed, folder) as record:
+            changed = row.apply(config, seed)
+            with workdirs.recording(folder, system, changed, free) as record:
                 if not record.has_ended:
                     say(f"{row.name}, seed {seed}")
-                    record.finish(run(row, seed, record))
+                    record.finish(run(row, changed, record))
             results[row.name].append(workdirs.read_metrics(folder))
     return results
 

@@ -12,7 +12,6 @@ from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, Runs, mean_cell
-from common.training import workdirs
 from common.training.workdirs import RunRecord, Say
 from ican import train
 from ican.config import Config
@@ -38,17 +37,13 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     processes.start(config.parallel)
     rows = tables.choose_rows(config.reproduce.rows)
 
-    def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
-        return workdirs.recording(folder, "ican", row.apply(config, seed), train.FREE)
-
-    def run(row: Row, seed: int, record: RunRecord) -> dict[str, Any]:
-        changed = row.apply(config, seed)
+    def run(row: Row, changed: Config, record: RunRecord) -> dict[str, Any]:
         if row.rival:
             return boost(row, changed, record)
         return train.train_prepared(prepare(changed, record.workdir), record, say)
 
     results = paper_rows.run_rows(
-        rows, config.reproduce.seeds, workdir, begin=begin, run=run, say=say
+        rows, config, workdir, system="ican", free=train.FREE, run=run, say=say
     )
     if is_first_process():
         return write_tables(workdir / "tables", config, rows, results)

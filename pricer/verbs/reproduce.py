@@ -10,7 +10,6 @@ from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, Runs, mean_cell
-from common.training import workdirs
 from common.training.workdirs import RunRecord, Say
 from pricer import train
 from pricer.config import Config
@@ -51,11 +50,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     rows = tables.choose_rows(config.reproduce.rows, config)
     prepared: dict[Any, Run] = {}
 
-    def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
-        return workdirs.recording(folder, "pricer", row.apply(config, seed), train.FREE)
-
-    def run(row: Row, seed: int, record: RunRecord) -> dict[str, Any]:
-        changed = row.apply(config, seed)
+    def run(row: Row, changed: Config, record: RunRecord) -> dict[str, Any]:
         key = changed.model.features, changed.labels, changed.comparables
         if key not in prepared:
             prepared[key] = prepare(changed, workdir / "networks", say)
@@ -66,7 +61,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
         return values
 
     results = paper_rows.run_rows(
-        rows, config.reproduce.seeds, workdir, begin=begin, run=run, say=say
+        rows, config, workdir, system="pricer", free=train.FREE, run=run, say=say
     )
     if is_first_process():
         return write_tables(workdir / "tables", config, rows, results)

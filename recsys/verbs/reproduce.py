@@ -11,7 +11,6 @@ from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
 from common.reports.paper_rows import Results, Row
-from common.training import workdirs
 from common.training.workdirs import RunRecord, Say
 from recsys import data, train
 from recsys.config import Config
@@ -45,19 +44,15 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
         split = configs.replace(config, {"data.split_seed": split_seed})
         return data.load(split, say)
 
-    def begin(row: Row, seed: int, folder: pathlib.Path) -> Any:
-        return workdirs.recording(folder, "recsys", row.apply(config, seed), train.FREE)
-
-    def run(row: Row, seed: int, record: RunRecord) -> dict[str, Any]:
-        changed = row.apply(config, seed)
+    def run(row: Row, changed: Config, record: RunRecord) -> dict[str, Any]:
         corpus = load(changed.data.split_seed)
         if row.rival:
             record.add_data(corpus.fingerprint)
-            return rivals.evaluate(changed, corpus, row.rival, seed)
+            return rivals.evaluate(changed, corpus, row.rival, changed.train.seed)
         return train.train_prepared(prepare(changed, corpus), record)
 
     results = paper_rows.run_rows(
-        rows, config.reproduce.seeds, workdir, begin=begin, run=run, say=say
+        rows, config, workdir, system="recsys", free=train.FREE, run=run, say=say
     )
     if is_first_process():
         return write_tables(workdir / "tables", config, rows, results)

@@ -8,6 +8,7 @@ from common.errors import UserError
 from common.reports import paper_rows
 from common.reports.paper_rows import Claim, Row
 from common.training import workdirs
+from common.training.sections import ReproduceConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,7 @@ class TrainConfig:
 @dataclasses.dataclass(frozen=True)
 class Config:
     width: int = knob(1, "width", high=8)
+    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     def __post_init__(self):
@@ -39,7 +41,7 @@ def choose(*names):
 
 def test_a_row_changes_its_knobs_and_the_seed_alone():
     config = ROWS[1].apply(Config(), seed=3)
-    assert config == Config(8, TrainConfig(3, 20))
+    assert config == Config(8, train=TrainConfig(3, 20))
     assert ROWS[0].apply(Config(width=5), seed=0) == Config(width=5)
 
 
@@ -56,18 +58,22 @@ def reproduce(workdir, seeds, say=lambda text: None, width=1):
     """Runs the rows; metrics are seed and width."""
     ran = []
 
-    def begin(row, seed, folder):
-        config = row.apply(Config(width), seed)
-        return workdirs.recording(folder, "toy", config, ("train.steps",))
-
-    def run(row, seed, record):
+    def run(row, config, record):
+        seed = config.train.seed
         ran.append((row.name, seed))
         record.add_data("f00d")
         loss = np.inf if row.name == "wide" else float(seed)
         return {"seed": seed, "loss": loss}
 
+    config = Config(width, ReproduceConfig(seeds=seeds))
     results = paper_rows.run_rows(
-        ROWS[:2], seeds, workdir, begin=begin, run=run, say=say
+        ROWS[:2],
+        config,
+        workdir,
+        system="toy",
+        free=("train.steps", "reproduce."),
+        run=run,
+        say=say,
     )
     return results, ran
 
