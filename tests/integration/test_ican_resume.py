@@ -9,7 +9,7 @@ from tests.ican.conftest import open_shop
 from tests.integration import killing
 
 ROOT = pathlib.Path(__file__).parents[2]
-KILLS = 4  # ten of them kill a smaller program in test_killing.py
+KILLS = 3  # one of each kind; ten kill a smaller program in test_killing.py
 
 
 def test_kills_leave_no_trace(tmp_path, monkeypatch):
