@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.parallel.processes import is_first_process
 from common.reports import result_tables
 from common.training import workdirs
+from common.training.data_identity import note_other_data
 from ican import data, evaluation, report, saved_model, train
 from ican.config import Config
 from ican.verbs import check, explain, export, reproduce
@@ -58,6 +59,7 @@ def run_evaluate(config: Config, command: Command) -> None:
         model.trained.calibration,
     )
     values = evaluation.with_prefix(command.split, outcome.scalars)
+    values |= note_other_data(command.workdir, listings.fingerprint, command.say)
     workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)
     command.show(result_tables.to_markdown([outcome.scalars]))
 

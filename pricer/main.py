@@ -12,6 +12,7 @@ from common.cli.app import Command
 from common.errors import UserError
 from common.reports import result_tables
 from common.training import workdirs
+from common.training.data_identity import note_other_data
 from pricer import data, evaluation, report, saved_model, train
 from pricer.config import Config
 from pricer.verbs import check, explain, export, reproduce
@@ -51,6 +52,7 @@ def run_evaluate(config: Config, command: Command) -> None:
         config.loss.band,
     )
     values = {f"{command.split}/{name}": value for name, value in measured.items()}
+    values |= note_other_data(command.workdir, listings.fingerprint, command.say)
     workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)
     command.show(result_tables.to_markdown(report.short_table(values, command.split)))
 

@@ -267,6 +267,9 @@ class Config:
         default_factory=lambda: ResplitConfig(resplit=True)
     )
     precision: str = precision_knob("products with features")
+    allow_other_features: bool = knob(
+        False, "recommend with features that are not those of training, under its ids"
+    )
 
     def __post_init__(self):
         check_bounds(self)

@@ -10,6 +10,7 @@ import numpy as np
 from common.data import prepared
 from common.errors import UserError
 from common.tables.faults import Rejection, check_rejected, in_order
+from common.tables.whole_numbers import whole_number_text
 from common.training.workdirs import Say
 from recsys.config import Config
 from recsys.corpus import feature_files, interaction_files, item_files, splits
@@ -102,7 +103,7 @@ def read_catalogue(
             "the items have no features: give --data.features=FILE, or the columns of"
             " --data.attributes and --data.numbers"
         )
-    table = open_table(options.items, [*options.attributes, *options.numbers])
+    table = open_table(options.items, options.attributes, options.numbers)
     items = item_files.read_items(table, options.item, category)
     # One row for each of the frame, which lacks rows of the file that can't be read.
     rows = np.searchsorted(table.line, items.line)
@@ -203,6 +204,9 @@ def load_catalogue(
         )
     levels = tree.levels
     leaves = {path: leaf for leaf, path in enumerate(tree.leaves)}
+    # An earlier version may have kept the names as it found them.
+    for path, leaf in list(leaves.items()):
+        leaves.setdefault(tuple(map(whole_number_text, path)), leaf)
     leaf_of_item = np.array(
         [
             leaves.get(path + path[-1:] * (levels - len(path)), -1)

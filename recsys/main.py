@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.parallel.processes import is_first_process
 from common.reports import result_tables
 from common.training import workdirs
+from common.training.data_identity import note_other_data
 from recsys import data, evaluation, report, saved_model, train
 from recsys.config import Config
 from recsys.run import prepare
@@ -52,10 +53,13 @@ def run_evaluate(config: Config, command: Command) -> None:
             "users, items or interactions are not those that"
             f" {command.workdir} was trained on: restore the tables or train again"
         )
+    for note in saved.check_features(corpus.catalogue):
+        command.say(note)
     run = prepare(config, corpus)
     params = run.execution.replicate(dict(saved.params))
     lists = evaluation.evaluate(config, corpus, run.ranker, params, command.split)
     values = {f"{command.split}/{name}": value for name, value in lists.values.items()}
+    values |= note_other_data(command.workdir, corpus.fingerprint, command.say)
     workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)
     for length in config.ranking.lengths:
         table = report.short_table(values, command.split, length)

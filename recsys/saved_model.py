@@ -1,7 +1,8 @@
 """A trained model on disk, and how it is read back.
 
 workdir/model.json    tree and scaling of the features
-workdir/corpus.npz    ids of users and items, and what each user has taken
+workdir/corpus.npz    ids of users and items, what each user has taken, and what tells
+                      whether features are still those of the same items
 workdir/params.npz    parameters
 """
 
@@ -10,15 +11,18 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
 from common.tables.splits import SPLITS
+from common.tables.whole_numbers import distinct_array_with_digits
 from common.training import workdirs
 from recsys import step
 from recsys.config import Config
 from recsys.corpus.attribute_features import AttributeEncoder
-from recsys.corpus.corpus import Corpus
+from recsys.corpus.corpus import Catalogue, Corpus
 from recsys.corpus.feature_files import Scaling
+from recsys.corpus.feature_sketch import FeatureSketch
 from recsys.corpus.interactions import UserItems
 from recsys.corpus.tree import CategoryTree
 from recsys.models.projection import Form
@@ -28,6 +32,7 @@ FILE = "model.json"
 ARRAYS = "corpus.npz"
 PARAMS = "params.npz"
 PHASE = "train"  # of the checkpoints
+MOST_CHANGED = 0.1  # share of the items whose features may be others than in training
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +48,7 @@ class SavedModel:
       user_ids: [U].
       item_ids: [I] of the training catalogue.
       taken: items of each user in all splits.
+      sketch: of the features of training; None where an earlier version has kept none.
     """
 
     config: Config
@@ -53,6 +59,7 @@ class SavedModel:
     user_ids: np.ndarray
     item_ids: np.ndarray
     taken: UserItems
+    sketch: FeatureSketch | None = None
 
     def network(self, form: Form) -> Recommender:
         """The module of the score, with a form of its products."""
@@ -79,6 +86,39 @@ class SavedModel:
         return same_tree and all(np.array_equal(*pair) for pair in pairs)
 
 
+    def check_features(self, catalogue: Catalogue) -> list[str]:
+        """Refuses features of other rows under the ids of training.
+
+        Args:
+          catalogue: that is to be recommended or evaluated.
+
+        Returns:
+          A line of what differs, or none; with `allow_other_features` nothing is refused.
+
+        Raises:
+          UserError: of more than a tenth of the items that are compared the features
+            are others, or features have another width.
+        """
+        if catalogue.features.width != self.scaling.width:
+            raise UserError(
+                f"the features have {catalogue.features.width} numbers, those of training"
+                f" {self.scaling.width}"
+            )
+        if self.sketch is None:
+            return []
+        numbers = pd.Index(catalogue.item_ids).get_indexer(pd.Index(self.item_ids))
+        changed, compared = self.sketch.count_changed(catalogue, numbers)
+        if not changed:
+            return []
+        found = f"{changed:,} of {compared:,} items have other features than in training"
+        if changed <= MOST_CHANGED * compared or self.config.allow_other_features:
+            return [f"note: {found}"]
+        raise UserError(
+            f"{found}, under the same ids: the features seem to be those of other rows;"
+            " give the ones that belong to --data.items, or say --allow_other_features"
+        )
+
+
 def save(
     workdir: pathlib.Path, corpus: Corpus, params: Mapping[str, np.ndarray]
 ) -> None:
@@ -92,6 +132,7 @@ def save(
       params: {name: array}, on the host.
     """
     catalogue, taken = corpus.catalogue, corpus.of_users(*SPLITS)
+    sketch = FeatureSketch.of(catalogue)
     with open(workdir / PARAMS, "wb") as file:
         np.savez(file, **params)  # type: ignore[arg-type]
     with open(workdir / ARRAYS, "wb") as file:
@@ -101,6 +142,8 @@ def save(
             item_ids=catalogue.item_ids,
             starts=taken.starts,
             items=taken.items,
+            sketch_items=sketch.items,
+            sketch_sums=sketch.sums,
         )
     contents = {
         "tree": catalogue.tree.to_json(),
@@ -130,10 +173,16 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
             contents["encoder"]
         )
         arrays = workdirs.read_arrays(workdir / ARRAYS)
-        users, items = arrays["user_ids"], arrays["item_ids"]
+        users, items = (
+            distinct_array_with_digits(arrays[name]) for name in ("user_ids", "item_ids")
+        )
         taken = UserItems(arrays["starts"], arrays["items"])
+        sketch = None
+        if "sketch_items" in arrays:
+            sketch = FeatureSketch(arrays["sketch_items"], arrays["sketch_sums"])
         params = workdirs.read_arrays(workdir / PARAMS)
-    saved = SavedModel(config, params, tree, scaling, encoder, users, items, taken)
+    fitted = (tree, scaling, encoder)
+    saved = SavedModel(config, params, *fitted, users, items, taken, sketch)
     shapes = {name: array.shape for name, array in params.items()}
     if shapes != saved.network("gather").shapes:
         raise UserError(

@@ -18,7 +18,7 @@ from recsys.step import State
 REJECTED = "rejected.csv"
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "fold_in.", "ranking.")
+FREE = (*loop_config.FREE, "reproduce.", "fold_in.", "ranking.", "allow_other_features")
 
 
 def train_and_evaluate(

@@ -6,6 +6,8 @@ import pathlib
 import stat
 import tarfile
 import tempfile
+import unicodedata
+from collections.abc import Collection, Iterator
 from typing import IO, Protocol
 
 from common.data.images import ImageError
@@ -47,9 +49,16 @@ def open_images(path: str | os.PathLike, scratch: str | None = None) -> ImageSto
     return ImageArchive(path, scratch)
 
 
-def fingerprint(path: str | os.PathLike) -> str:
+def fingerprint(path: str | os.PathLike, names: Collection[str]) -> str:
     """Hashes what would be read: the bytes of an archive, or the names, sizes and
-    modification times below a folder.
+    modification times of the photos below a folder.
+
+    Other files in the folder do not count. A name that is not there to the letter counts
+    by the files that differ from it in case, Unicode form or ending alone.
+
+    Args:
+      path: of the folder or archive.
+      names: of the photos, as `clean_name` returns them.
 
     Raises:
       UserError: as `open_images`.
@@ -63,15 +72,29 @@ def fingerprint(path: str | os.PathLike) -> str:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"{path}: can't be read ({error.strerror})") from error
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for name in sorted(files):
-            full = os.path.join(folder, name)
-            status = os.lstat(full)
-            relative = os.path.relpath(full, path)
+    files = list(_files_below(path))
+    missing = set(names).difference(files)
+    alike = {_loosely(name) for name in missing}
+    for relative in files:
+        if relative in names or (alike and _loosely(relative) in alike):
+            status = os.lstat(path / relative)
             line = f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n"
             digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _files_below(path: pathlib.Path) -> Iterator[str]:
+    """Names of all files relative to a folder, in an order of their own."""
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            yield os.path.relpath(os.path.join(folder, name), path)
+
+
+def _loosely(name: str) -> str:
+    """A name without what systems change in it: case, Unicode form, ending."""
+    stem, _ = os.path.splitext(name)
+    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def clean_name(name: str) -> str:

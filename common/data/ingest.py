@@ -59,7 +59,7 @@ def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
     if path.is_dir():
         return load_prepared(path)
     table, schema = _read_table(config, say)
-    fingerprint = _fingerprint(config, schema)
+    fingerprint = _fingerprint(config, table, schema)
     stem = path.name.split(".")[0] or "table"
     directory = pathlib.Path(config.cache) / f"{stem}-{fingerprint[:16]}"
 
@@ -129,12 +129,15 @@ def _check_images(schema: Schema, path: str) -> None:
         )
 
 
-def _fingerprint(config: ListingsConfig, schema: Schema) -> str:
+def _fingerprint(config: ListingsConfig, table: tables.Table, schema: Schema) -> str:
     """Hashes everything the outcome depends on."""
     with open(config.path, "rb") as file:
-        table = hashlib.file_digest(file, "sha256").hexdigest()
-    store = image_files.fingerprint(config.images) if config.images else None
-    options = [
+        contents = hashlib.file_digest(file, "sha256").hexdigest()
+    store = None
+    if config.images:
+        names = photos.names_in(table.frame, schema.images)
+        store = image_files.fingerprint(config.images, names)
+    options: list[Any] = [
         prepared.FORMAT,
         config.split_fractions,
         config.split_seed,
@@ -143,7 +146,10 @@ def _fingerprint(config: ListingsConfig, schema: Schema) -> str:
         config.bad_image,
         images.MAX_PIXELS,
     ]
-    text = json.dumps([table, store, schemas.dumps(schema), options])
+    # Where there are none, the hash is that of versions that knew of none.
+    if exact := splits.exact_columns(table.frame, schema):
+        options.append(exact)
+    text = json.dumps([contents, store, schemas.dumps(schema), options])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

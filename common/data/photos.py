@@ -1,5 +1,6 @@
 """Which photos the rows of a table name, and whether they can be used."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -10,7 +11,7 @@ import pandas as pd
 import tqdm
 
 from common.data import images
-from common.data.image_files import ImageStore
+from common.data.image_files import ImageStore, clean_name
 from common.tables import schema as schemas
 from common.tables.cells import quoted
 
@@ -79,6 +80,24 @@ def find_photos(
     names = dict.fromkeys(name for row in cells for _, name in row)
     photos = _check_photos(store, list(names))
     return [_of_row(row, photos) for row in cells]
+
+
+def names_in(frame: pd.DataFrame, description: schemas.Images | None) -> set[str]:
+    """The names of photos in a table, as `clean_name` has them; unsafe ones left out.
+
+    Args:
+      frame: rows of text; columns that it lacks name none.
+      description: None for a table without photos.
+    """
+    if description is None:
+        return set()
+    columns = tuple(name for name in description.columns if name in frame)
+    cells = _split_cells(frame, dataclasses.replace(description, columns=columns))
+    names = set()
+    for name in {name for row in cells for _, name in row}:
+        with contextlib.suppress(images.ImageError):
+            names.add(clean_name(name))
+    return names
 
 
 def _split_cells(

@@ -29,6 +29,7 @@ from common.data.listings import Listings
 from common.errors import UserError
 from common.tables import schema as schemas
 from common.tables.schema import Schema
+from common.tables.whole_numbers import name_columns, with_digits_in
 
 FORMAT = 1
 FACTS_FILE = "prepared.json"
@@ -155,7 +156,9 @@ def load_prepared(directory: str | os.PathLike) -> Listings:
     facts = read_facts(directory)
     schema = schemas.load(directory / SCHEMA_FILE)
     try:
-        frame = pd.read_parquet(directory / TABLE_FILE)
+        # An earlier version may have kept the names as it found them.
+        stored = pd.read_parquet(directory / TABLE_FILE)
+        frame = with_digits_in(stored, name_columns(schema))
         source = records.RecordSource(directory, frame["split"].to_numpy())
         return Listings(
             schema=schema,

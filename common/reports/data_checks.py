@@ -28,6 +28,14 @@ from common.tables import splits
 
 STEPS = 3  # timed after one that compiles
 
+# What summaries say of the columns of `count_leaks`.
+LEAKS = {
+    "id is": "id in training",
+    "text is": "text in training",
+    "text is nearly": "text nearly in training",
+    "photo is": "photo in training",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
@@ -150,7 +158,7 @@ def find_leaks(
     *,
     of: str = "test",
 ) -> splits.Leakage:
-    """Compares texts and photos of the rows of a split with those of training.
+    """Compares ids, texts and photos of the rows of a split with those of training.
 
     Args:
       listings: all rows.
@@ -173,12 +181,24 @@ def count_leaks(
             {
                 "split": split,
                 "rows": leak.rows,
+                "id in training": leak.id,
                 "text in training": leak.text,
                 "photo in training": leak.photo,
-                "one or both": leak.either,
+                "any of these": leak.either,
+                "text nearly in training": leak.near,
             }
         )
     return rows
+
+
+def find_large_groups(
+    listings: Listings, hashes: Sequence[Sequence[str]]
+) -> list[str]:
+    """A line for each group of near-copies that makes up a tenth of a split or more."""
+    split = listings.frame["split"].to_numpy()
+    return splits.describe_large_groups(
+        listings.frame, listings.schema, split, hashes
+    )
 
 
 def describe_attributes(listings: Listings) -> list[dict[str, Any]]:

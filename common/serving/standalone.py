@@ -14,6 +14,7 @@ or, for a file of JSON records (one a line) and arrays of pixels:
 """
 
 import argparse
+import decimal
 import difflib
 import hashlib
 import json
@@ -35,6 +36,12 @@ NO_NUMBER = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _LARGEST = float(np.finfo(np.float32).max)
+# Whole numbers that are written as floats, see common/tables/whole_numbers.py.
+_WHOLE = r"(?:0|[1-9][0-9]*)"
+_FLOAT = re.compile(
+    rf"-?(?:{_WHOLE}\.0+|{_WHOLE}(?:\.[0-9]+)?[eE]\+[0-9]{{1,3}}"
+    rf"|{_WHOLE}\.[0-9]+[eE][0-9]{{1,3}})"
+)
 
 
 class InputError(ValueError):
@@ -104,7 +111,7 @@ class AttributeEncoder:
             elif attribute["kind"] == "set":
                 row["sets"] += _encode_set(attribute, index, values[0])
             else:
-                text = _read_text(attribute["columns"][0], values[0])
+                text = _digits(_read_text(attribute["columns"][0], values[0]))
                 known = index.get(text, UNKNOWN)
                 row["categorical"].append(known if text else MISSING)
         return row
@@ -139,8 +146,11 @@ def _encode_set(
         members = [_read_text(column, member) for member in raw]
     else:
         members = _read_text(column, raw).split(separator)
+    members = list(map(str.strip, members))
+    if separator != JSON:  # a text in quotes within JSON is left as it is
+        members = list(map(_digits, members))
     hot = [0.0] * (RESERVED + len(index))
-    for member in filter(None, map(str.strip, members)):
+    for member in filter(None, members):
         hot[index.get(member, UNKNOWN)] = 1.0
     if not any(hot):
         hot[MISSING] = 1.0
@@ -178,8 +188,17 @@ def _read_text(column: str, value: Any) -> str:
     if isinstance(value, str | int):
         return str(value).strip()
     if isinstance(value, float):
-        return str(value).removesuffix(".0")
+        return _digits(str(value))
     raise InputError(f"{column}={value!r}: give a text")
+
+
+def _digits(text: str) -> str:
+    """The digits of a whole number that is written as a float; else the text itself."""
+    if not _FLOAT.fullmatch(text):
+        return text
+    number = decimal.Decimal(text)
+    exact = number == number.to_integral_value() and abs(number) < 2**53
+    return str(int(number)) if exact else text
 
 
 def _read_number(column: str, value: Any) -> float | None:

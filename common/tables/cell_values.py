@@ -1,5 +1,6 @@
 """Python values as the text that stands for them in the cells of a table."""
 
+import decimal
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
+from common.tables.whole_numbers import whole_number_text
 
 LISTS = (list, tuple, set, frozenset, np.ndarray)
 LIST_SEPARATOR = "|"  # joins the members of a list that becomes text
@@ -17,7 +19,8 @@ def cell_text(value: Any, where: str) -> str | None:
     """The text of a value, None for an empty cell.
 
     None and NaN are empty cells, the members of a list are joined by "|", a mapping
-    becomes its JSON text, True becomes true, 2.0 becomes 2, everything else its `str`.
+    becomes its JSON text, True becomes true, 2.0 becomes 2 (see `whole_numbers`),
+    everything else its `str`.
 
     Args:
       value: that a row holds.
@@ -57,7 +60,9 @@ def _text(value: Any) -> str | None:
         return str(value).lower()
     text = str(value)
     if isinstance(value, float | np.floating):
-        text = text.removesuffix(".0")
+        text = whole_number_text(text)
+    elif isinstance(value, decimal.Decimal) and value == value.to_integral_value():
+        text = f"{value:.0f}"  # exact at any size
     return _encodable(text)
 
 

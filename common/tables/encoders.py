@@ -12,6 +12,7 @@ import numpy as np
 from common.errors import UserError
 from common.tables import set_cells
 from common.tables.schema import Attribute, Kind, Schema
+from common.tables.whole_numbers import distinct_with_digits
 
 if TYPE_CHECKING:  # models import this module where pandas may be absent
     import pandas as pd
@@ -338,7 +339,7 @@ def _fitted_from_json(item: Mapping[str, Any]) -> Vocabulary | Scaling:
     fields = dict(item["attribute"])
     attribute = Attribute(**{**fields, "columns": tuple(fields["columns"])})
     if attribute.kind != "continuous":
-        return Vocabulary(attribute, tuple(map(str, item["categories"])))
+        return Vocabulary(attribute, tuple(distinct_with_digits(item["categories"])))
     fill, center, scale = (
         tuple(map(float, item[key])) for key in ("fill", "center", "scale")
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
+from common.tables.whole_numbers import is_inexact, may_be_floats
 
 _LONGEST_ID = 256  # characters; in an array each id takes the room of the longest
 
@@ -96,6 +97,20 @@ class Faults:
         }
         for reason, rows in reasons.items():
             self.note(column, np.flatnonzero(rows.to_numpy(bool)), reason)
+        self.note_inexact(column)
+
+    def note_inexact(self, column: str) -> None:
+        """Notes rows whose id is a float too large to hold its digits."""
+        cells = self.table.frame[column]
+        rows = np.flatnonzero(may_be_floats(cells))
+        texts = dict(zip(rows.tolist(), cells.iloc[rows], strict=True))
+        lost = {row: text for row, text in texts.items() if is_inexact(text)}
+        reasons = [
+            f"{text} is a float of 2^53 or more, whose last digits are lost: write ids"
+            " as whole numbers or as text"
+            for text in lost.values()
+        ]
+        self.note(column, list(lost), reasons)
 
     def noted(self) -> list[Rejection]:
         """Of the rows with a fault, in order."""

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,8 @@ _MOST_JSON_MEMBERS = 5 * MOST_CATEGORIES
 _FEW_CATEGORIES = 12  # so many are categories in however small a table
 _SAMPLE = 5000  # different values of a column that are looked at
 _MOST = 0.95  # share of the cells that must fit a role
+_LONGEST_LOG = 50  # rows of a listing, in a log of its prices say
+_NEARLY_ALL = 0.9  # values a row that make an id of whatever is named one
 _SEPARATORS = ("|", ";", ", ")
 _PHOTO = re.compile(r"[^|;]+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -41,7 +43,13 @@ _OUTCOME = {"sold", "sales", "bid", "bids"}
 _TYPICAL = {"median", "mean", "average", "avg"}
 _TIME = {"date", "time", "datetime", "timestamp", "unix", "epoch", "created", "sold"}
 _TITLE = {"title", "name", "headline"}
-_ID = {"id", "sku", "uuid", "asin", "gtin", "ean"}
+_ID = {"id", "sku", "uuid", "guid", "asin", "gtin", "ean", "upc", "isbn"}
+# Beside one of these words an id is that of the row or the listing itself, and not that
+# of its brand or seller.
+_LISTING = set(
+    "ad article auction entry item listing lot object offer parent post product record"
+    " row sale stock uniq unique unit variant".split()
+)
 _SPLIT = {"split", "fold", "subset", "partition"}
 _CODES = (
     "AUD BRL CAD CHF CNY DKK EUR GBP HKD INR JPY KRW MXN NOK NZD PLN RUB SEK SGD USD"
@@ -72,7 +80,7 @@ class _Column:
     def __init__(self, name: str, cells: pd.Series):
         counts = cells.value_counts()
         self.name = name
-        self.words = {word.lower() for word in _WORD.findall(name)}
+        self.words = set(_split_ids(_WORD.findall(name)))
         self.rows = len(cells)
         self.filled = int(counts.sum())
         self.distinct = len(counts)
@@ -81,6 +89,11 @@ class _Column:
     @property
     def values(self) -> list[str]:
         return list(self.counts.index)
+
+    @property
+    def names_listing(self) -> bool:
+        """Whether the name says that this is an id of the row or the listing."""
+        return bool(self.words & _ID) and self.words - _ID <= _LISTING
 
     def mostly(self, fits: Callable[[str], bool]) -> bool:
         """Whether most cells hold a value that fits."""
@@ -131,6 +144,16 @@ def infer(table: Table) -> Schema:
     titles = tuple(column.name for column in titled[:1])
     for title in titles:
         del ignored[title]
+    # The finest names the rows; the finest that repeats ties them together.
+    ids = sorted(named("id"), key=lambda c: (-c.distinct, not c.names_listing))
+    tying = next((column.name for column in ids if column.distinct < column.filled), "")
+    for column in ids[1:]:
+        if column.name != tying:
+            ignored[column.name] = (
+                f"another identifier: {column.distinct:,} values, where"
+                f" {quoted(ids[0].name)} has {ids[0].distinct:,}"
+            )
+    groups = (*titles, *([tying] if tying else []))
     photos = tuple(column.name for column in named("images"))
     separator = max((roles[name].detail for name in photos), default="")
     attributes = [_attribute(name, role) for name, role in roles.items()]
@@ -138,10 +161,10 @@ def infer(table: Table) -> Schema:
         attributes=tuple(attribute for attribute in attributes if attribute),
         images=Images(photos, separator) if photos else None,
         target=Target(price, roles[price].detail) if price else None,
-        group=Group(titles, bool(photos)) if titles or photos else None,
+        group=Group(groups, bool(photos)) if groups or photos else None,
         time=first(named("time"), "another time"),
         split=first(named("split"), "another split"),
-        id=first(named("id"), "another identifier"),
+        id=ids[0].name if ids else None,
         ignored=tuple((name, ignored[name]) for name in roles if name in ignored),
     )
 
@@ -186,11 +209,38 @@ def _find_special(column: _Column) -> _Role | None:
         )
     if column.words & _SPLIT and column.mostly(lambda v: v.lower() in SPLIT_NAMES):
         return _Role("split")
-    if column.words & _ID and column.distinct == column.rows:
-        return _Role("id")
+    if identifier := _find_identifier(column):
+        return identifier
     if column.words & _TIME and column.mostly(_is_time):
         return _Role("time")
     return None
+
+
+def _find_identifier(column: _Column) -> _Role | None:
+    """An id of the row or the listing, however often it repeats; no other ones."""
+    if not column.words & _ID:
+        return None
+    if column.distinct == column.rows:
+        return _Role("id")
+    if column.names_listing:
+        fewest = column.filled / _LONGEST_LOG
+    else:
+        fewest = max(_NEARLY_ALL * column.filled, _FEW_CATEGORIES + 1)
+    if column.distinct < fewest:
+        return None
+    if column.filled < _MOST * column.rows:
+        empty = column.rows - column.filled
+        return _Role("ignored", f"an identifier that {empty:,} rows do not have")
+    return _Role("id")
+
+
+def _split_ids(words: Iterable[str]) -> Iterator[str]:
+    """Words in lower case; "listingid" is two."""
+    for word in map(str.lower, words):
+        if word.endswith("id") and word[:-2] in _LISTING:
+            yield from (word[:-2], "id")
+        else:
+            yield word
 
 
 def _find_json_set(column: _Column) -> _Role | None:

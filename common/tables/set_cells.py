@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from common.tables.whole_numbers import whole_number_text
+
 if TYPE_CHECKING:  # models import this module where pandas may be absent
     import pandas as pd
 
@@ -17,6 +19,9 @@ SEPARATOR = "json"
 def members(text: str, separator: str) -> list[str]:
     """The members of a set cell, blanks around them and empty ones removed.
 
+    Whole numbers that are written as floats become their digits, see `whole_numbers`;
+    a text in quotes within JSON is left as it is.
+
     Args:
       text: the cell.
       separator: what parts it; "json" for a JSON object or list, see `json_members`.
@@ -26,7 +31,8 @@ def members(text: str, separator: str) -> list[str]:
     """
     if separator == SEPARATOR:
         return json_members(text)
-    return [part for part in map(str.strip, text.split(separator)) if part]
+    parts = map(str.strip, text.split(separator))
+    return [whole_number_text(part) for part in parts if part]
 
 
 def json_members(text: str) -> list[str]:
@@ -114,7 +120,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return str(value).removesuffix(".0")
+        return whole_number_text(str(value))
     if isinstance(value, str | int):
         return str(value).strip()
     raise ValueError("nests objects or lists: give each entry a text or a number")

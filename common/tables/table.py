@@ -26,6 +26,13 @@ from common.tables.cells import (
 from common.tables.csv_records import check_header, read_header, read_utf8, records
 from common.tables.faults import Faults, Rejection
 from common.tables.schema import Schema, did_you_mean
+from common.tables.whole_numbers import (
+    EXACT,
+    name_columns,
+    whole_number_text,
+    with_digits,
+    with_digits_in,
+)
 
 # Names of the splits as tables spell them, in lower case.
 SPLIT_NAMES = {
@@ -135,6 +142,8 @@ def from_rows(
 def choose_rows(table: Table, where: str) -> Table:
     """Keeps the rows whose cell in one column is one of some values.
 
+    Whole numbers are compared as their digits, see `whole_numbers`.
+
     Args:
       table: as read.
       where: "column=value|value|…".
@@ -149,7 +158,8 @@ def choose_rows(table: Table, where: str) -> Table:
             f"{table.path}: rows can't be chosen by {where!r}: write"
             f" COLUMN=VALUE|VALUE with a column of the table{hint}"
         )
-    keep = table.frame[column].isin(values.split("|")).to_numpy()
+    wanted = list(map(whole_number_text, values.split("|")))
+    keep = with_digits(table.frame[column]).isin(wanted).to_numpy()
     if not keep.any():
         raise UserError(f"{table.path}: no row has {where!r}")
     frame = table.frame[keep].reset_index(drop=True)
@@ -174,8 +184,9 @@ def check_rows(
     Returns:
       frame: accepted rows. Continuous variables and the target are float64, the time
         is float64 seconds since 1970, NaN where the cell is empty; the split is
-        train, validation or test; the rest is text, NaN where empty. The index are
-        the rows' places in `table.frame` (and so in `table.line`).
+        train, validation or test; the rest is text, NaN where empty, and names (id,
+        group, categories) are as `whole_numbers` has them. The index are the rows'
+        places in `table.frame` (and so in `table.line`).
       rejections: one for each row left out, in the order of the file.
 
     Raises:
@@ -189,8 +200,10 @@ def check_rows(
                 f"{table.path}: no column {quoted(column, 80)}{hint}: correct the schema"
                 " or the table"
             )
-    typed = table.frame[list(columns)].copy()
+    typed = with_digits_in(table.frame[list(columns)], name_columns(schema))
     faults = Faults(table)
+    if schema.id:
+        faults.note_inexact(schema.id)
     for column, parse in _number_columns(schema, need_target).items():
         typed[column], wrong = parse_column(table.frame[column], parse)
         faults.note(column, list(wrong), wrong.values())
@@ -343,10 +356,26 @@ def _as_text(path: pathlib.Path, name: str, column: pa.ChunkedArray) -> pa.Chunk
         cells = [cell_text(value, where) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(cells, _TEXT)])
     if pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_nan(column), None, column)
+        return _floats_as_text(pc.if_else(pc.is_nan(column), None, column))
     try:
-        return column.cast(_TEXT)
+        texts = column.cast(_TEXT)
     except pa.ArrowException as error:
         raise UserError(
             f"{where} holds {kind}, not cells of text or numbers: leave it out"
         ) from error
+    if pa.types.is_decimal(kind):  # exact at any size
+        return pc.replace_substring_regex(texts, r"\.0+$", "")
+    return texts
+
+
+def _floats_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers as their digits; too large ones look like floats, see `EXACT`."""
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    exact = pc.less(pc.abs(column), EXACT)
+    whole = pc.and_(exact, pc.equal(column, pc.floor(column)))
+    digits = pc.if_else(whole, column, 0).cast(pa.int64()).cast(_TEXT)
+    texts = column.cast(_TEXT)
+    bare = pc.match_substring_regex(texts, "^-?[0-9]+$")
+    marked = pc.binary_join_element_wise(texts, ".0", "")
+    return pc.if_else(whole, digits, pc.if_else(bare, marked, texts))

@@ -9,7 +9,6 @@ from common.data.ingest import describe
 from common.reports import data_checks, figures, page, result_tables
 from common.reports.data_checks import (
     describe_attributes,
-    find_leaks,
     peak_memory,
     rejected_blocks,
 )
@@ -37,12 +36,16 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     """
     run = prepare(config, workdir)
     listings = run.examples.listings
-    leak = find_leaks(listings)
+    hashes = data_checks.hash_photos(listings)
+    leaks = data_checks.count_leaks(listings, hashes)
+    notes = data_checks.find_large_groups(listings, hashes)
     say("measuring a few steps")
     summary = [
         *({"": name, "found": value} for name, value in measure_steps(run).items()),
-        {"": "test rows whose text is in training", "found": leak.text},
-        {"": "test rows whose photo is in training", "found": leak.photo},
+        *(
+            {"": f"test rows whose {what} in training", "found": leaks[-1][column]}
+            for what, column in data_checks.LEAKS.items()
+        ),
         {"": "rejected rows", "found": listings.rejected},
         {"": "rows without photo", "found": listings.rows_without_photo},
     ]
@@ -63,6 +66,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
                 page.Picture(bars, "Training rows in each price zone"),
             ],
         ),
+        page.Section("Leaks", [page.Table(leaks), *map(page.Text, notes)]),
         page.Section("Attributes", [page.Table(describe_attributes(listings))]),
         page.Section("Rejected rows", rejected_blocks(listings)),
     ]
@@ -73,7 +77,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
         page.Table(summary),
         sections,
     )
-    return path, result_tables.to_markdown(summary)
+    return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
 
 
 def measure_steps(run: Run) -> dict[str, Any]:

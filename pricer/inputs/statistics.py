@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.indexers import BaseIndexer
 
+from common.tables.whole_numbers import distinct_with_digits
+
 QUARTILES = (0.25, 0.5, 0.75)
 STATISTICS = len(QUARTILES) + 1  # the mean is the last one
 
@@ -84,7 +86,7 @@ class GroupTable:
           KeyError, TypeError, ValueError, OverflowError: the value was not written by
             `to_json`.
         """
-        names = tuple(map(str, value["names"]))
+        names = tuple(distinct_with_digits(value["names"]))
         statistics = np.array(value["statistics"], np.float64)
         statistics = statistics.reshape(len(names), STATISTICS)  # [G, 4]
         counts = np.array(value["counts"], np.int64)

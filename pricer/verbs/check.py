@@ -97,6 +97,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     summary = [{"": name, "found": value} for name, value in values.items()]
     notes = [
         *data_checks.list_files(listings),
+        *data_checks.find_large_groups(listings, plan.photos),
         *data_checks.warn_of_disk(size_stores(plan)[1]["bytes"], config.networks.cache),
     ]
     attributes = data_checks.describe_attributes(listings)
@@ -263,12 +264,13 @@ def _about_times(examples: Examples, times: np.ndarray | None) -> str:
 
 def count_leaks(plan: Plan) -> Part:
     """Rows of validation and test with a near-copy in training."""
-    table = data_checks.count_leaks(plan.examples.listings, plan.photos)
+    listings = plan.examples.listings
+    table = data_checks.count_leaks(listings, plan.photos)
     summary = {
-        f"test rows whose {what} is in training": table[-1][f"{what} in training"]
-        for what in ("text", "photo")
+        f"test rows whose {what} in training": table[-1][column]
+        for what, column in data_checks.LEAKS.items()
     }
-    group = plan.examples.listings.schema.group
+    group = listings.schema.group
     caption = "" if group else "The schema names no group: no text is compared."
     return summary, Section("Leaks", [page.Table(table, caption=caption)])
 

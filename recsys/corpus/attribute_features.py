@@ -11,6 +11,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.tables.cells import parse_column, parse_number
+from common.tables.whole_numbers import distinct_with_digits
 
 BINS = 10  # of a number, with about as many items each
 MOST = 512  # values of a column that have a feature of their own, the most frequent
@@ -105,7 +106,9 @@ class AttributeEncoder:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> AttributeEncoder:
         """Rebuilds an encoder."""
-        categories = {n: tuple(map(str, v)) for n, v in value["categories"].items()}
+        categories = {
+            n: tuple(distinct_with_digits(v)) for n, v in value["categories"].items()
+        }
         numbers = {n: tuple(map(float, v)) for n, v in value["numbers"].items()}
         return cls(categories, numbers)
 

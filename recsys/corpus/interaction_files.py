@@ -90,7 +90,8 @@ def read_interactions(
 ) -> InteractionTable:
     """Reads who interacted with what, one interaction a row.
 
-    Ids are texts; a number is its digits. Times are ISO dates or seconds (milliseconds)
+    Ids are texts; a whole number is its digits however it is written, see
+    `whole_numbers`. Times are ISO dates or seconds (milliseconds)
     since 1970, see `cells.parse_time`. Rows without a user, an item or, where a column
     of times is named, a time are rejected.
 
@@ -103,7 +104,7 @@ def read_interactions(
     Raises:
       UserError: the file can't be read as a whole, or a column is missing.
     """
-    table = open_table(path, [user, item, *([time] if time else [])])
+    table = open_table(path, [user, item], [time] if time else [])
     faults = Faults(table)
     faults.note_ids(user)
     faults.note_ids(item)

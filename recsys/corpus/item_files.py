@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.tables.cells import quoted
 from common.tables.faults import Faults, Rejection, in_order
 from common.tables.table import Table
+from common.tables.whole_numbers import whole_number_text
 from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import Path
 
@@ -53,7 +54,7 @@ def read_items(
     """Reads the items and their categories, one item a row.
 
     A category path may end early: empty cells at its end are cut off. Rejected are rows
-    without an id or a category, with a gap in the path, without a row of features
+    without an id or a category, with an id that has lost digits, with a gap in the path, without a row of features
     where a column of them is named, and all good rows of an item but the first.
 
     Args:
@@ -74,8 +75,7 @@ def read_items(
     columns = [category] if isinstance(category, str) else list(category)
     if not columns:
         raise UserError(f"{path}: no column of categories: name one or more")
-    named = [item, *columns, *([features_row] if features_row else [])]
-    table = open_table(path, named)
+    table = open_table(path, [item, *columns], [features_row] if features_row else [])
     faults = Faults(table)
     faults.note_ids(item)
     codes, paths = _read_categories(faults, columns, separator)
@@ -155,7 +155,8 @@ def _read_categories(
     for code, row in enumerate(cells):
         names = [cell if isinstance(cell, str) else "" for cell in row]
         if len(columns) == 1 and separator:
-            names = [name.strip() for name in names[0].split(separator)]
+            parts = map(str.strip, names[0].split(separator))
+            names = list(map(whole_number_text, parts))
         while names and not names[-1]:
             names.pop()
         paths.append(tuple(names))

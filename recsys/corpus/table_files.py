@@ -1,5 +1,6 @@
 """Opens a user's table, wherever it comes from."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable
@@ -9,27 +10,35 @@ from common.tables import table as tables
 from common.tables.cells import quoted
 from common.tables.schema import did_you_mean
 from common.tables.table import Table
+from common.tables.whole_numbers import with_digits_in
 
 
-def open_table(path: str | os.PathLike | Table, columns: Iterable[str]) -> Table:
+def open_table(
+    path: str | os.PathLike | Table,
+    names: Iterable[str],
+    others: Iterable[str] = (),
+) -> Table:
     """Reads a table, see `tables.read_table`, that has some columns.
 
     Args:
       path: of a file, or of a data set prepared by TFDS; or a table that was read.
-      columns: that it must have.
+      names: columns that it must have, of ids and categories: whole numbers there are
+        their digits, see `whole_numbers`.
+      others: columns that it must have, of times and numbers.
 
     Raises:
       UserError: the file can't be read as a whole, or a column is missing.
     """
     table = path if isinstance(path, Table) else _read(pathlib.Path(path))
-    for column in columns:
+    names = list(names)
+    for column in (*names, *others):
         if column not in table.frame:
             hint = did_you_mean(column, table.frame.columns)
-            names = ", ".join(map(quoted, table.frame.columns))
+            known = ", ".join(map(quoted, table.frame.columns))
             raise UserError(
-                f"{table.path}: no column {quoted(column)}{hint}: name one of {names}"
+                f"{table.path}: no column {quoted(column)}{hint}: name one of {known}"
             )
-    return table
+    return dataclasses.replace(table, frame=with_digits_in(table.frame, names))
 
 
 def _read(path: pathlib.Path) -> Table:

@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
 from common.tables.faults import Faults, write_rejected
+from common.tables.whole_numbers import whole_number_text
 from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
@@ -54,6 +55,11 @@ class Model:
       network: the module of the score.
       left_out: rows of the table of items that are not in the catalogue, with the
         reason of each.
+      notes: lines on what differs between the catalogue and that of training.
+
+    Raises:
+      UserError: the folder holds no trained model, the tables of items can't be read,
+        or their features are those of other rows, see `SavedModel.check_features`.
     """
 
     def __init__(self, workdir: str | pathlib.Path, config: Config | None = None):
@@ -72,6 +78,10 @@ class Model:
         # Number of each item of the catalogue in training, and the other way round.
         self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)
         self._number_of_known = pd.Index(self.catalogue.item_ids).get_indexer(ids)
+        self.notes = [
+            *self._describe_catalogue(),
+            *self.trained.check_features(self.catalogue),
+        ]
         self.network = self.trained.network(choose_form(self.config, execution))
         self._learner = Learner(self.config, self.network, execution.devices)
         self._ranker = Ranker(self._learner, self.catalogue, execution)
@@ -93,6 +103,7 @@ class Model:
 
         Args:
           users: their ids; None for all of training. Who is named twice has one list.
+            A whole number is its digits, see `whole_numbers`.
           length: K of the lists.
           new_interactions: (user, item) pairs that training has not seen. A user who
             was not there in training is folded in by them; for all users the items are
@@ -108,9 +119,9 @@ class Model:
               unknown user without interactions is what all users have in common.
             error: "" or why there is no list; item and score are empty then.
         """
-        pairs = [(str(user), str(item)) for user, item in new_interactions]
-        asked = self.trained.user_ids if users is None else users
-        distinct = list(dict.fromkeys(str(user) for user in asked))
+        pairs = [(_name(user), _name(item)) for user, item in new_interactions]
+        asked = self.trained.user_ids if users is None else map(_name, users)
+        distinct = list(dict.fromkeys(map(str, asked)))
         if not distinct:
             return pd.DataFrame(columns=list(COLUMNS))
         number = self._user_ids.get_indexer(distinct)
@@ -142,6 +153,19 @@ class Model:
         hidden = UserItems(np.array([0, len(left_out)]), np.sort(left_out))
         return self._ranker.rank(self.index, vectors, length, hidden)
 
+    def _describe_catalogue(self) -> list[str]:
+        new, gone = (
+            int((numbers < 0).sum())
+            for numbers in (self._known_items, self._number_of_known)
+        )
+        if not new and not gone:
+            return []
+        return [
+            f"note: the catalogue is not that of training: {new:,} of its"
+            f" {len(self._known_items):,} items are new, and {gone:,} of the"
+            f" {len(self._number_of_known):,} of training are not in it"
+        ]
+
     def knows(self, user: str) -> bool:
         """Whether training had a user."""
         return user in self._user_ids
@@ -172,7 +196,7 @@ class Model:
         columns = self.config.data
         if not columns.photo or not columns.items:
             return None
-        frame = open_table(columns.items, [columns.item, columns.photo]).frame
+        frame = open_table(columns.items, [columns.item], [columns.photo]).frame
         by_item = frame.drop_duplicates(columns.item).set_index(columns.item)
         return (
             by_item[columns.photo]
@@ -310,6 +334,11 @@ class Model:
         )
 
 
+def _name(value: Any) -> str:
+    """An id as tables have it."""
+    return whole_number_text(str(value))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class UserTable:
     """The table of `--mode=predict`.
@@ -331,6 +360,9 @@ def read_users(path: pathlib.Path, config: Config) -> UserTable:
     table = open_table(path, [columns.user])
     faults = Faults(table)
     faults.note_ids(columns.user)
+    if columns.item in table.frame:
+        table = open_table(table, [columns.item])
+        faults.note_inexact(columns.item)
     good = table.frame[faults.good]
     users = good[columns.user].astype(str)
     pairs: list[tuple[str, str]] = []
@@ -356,13 +388,7 @@ def run(config: Config, command: Command) -> None:
     model = Model(command.workdir, config)
     left_out = output.with_name(f"{output.stem}_left_out_items.csv")
     list_left_out(model, left_out, command)
-    items = set(model.catalogue.item_ids.astype(str))
-    if unknown := [item for _, item in asked.pairs if item not in items]:
-        names = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
-        command.say(
-            f"note: {len(unknown):,} interactions do not count, for their items are not"
-            f" there to be recommended: {names}"
-        )
+    say_unknown(model, asked, command)
     length = max(config.ranking.lengths)
     table = model.recommend(asked.users, length, new_interactions=asked.pairs)
     verbs.write_table(pd.concat([table, asked.failed], ignore_index=True), output)
@@ -374,8 +400,37 @@ def run(config: Config, command: Command) -> None:
     )
 
 
+def say_unknown(model: Model, asked: UserTable, command: Command) -> None:
+    """Says which users and items of --input are not known, above all where most are."""
+    items = set(model.catalogue.item_ids.astype(str))
+    if unknown := [item for _, item in asked.pairs if item not in items]:
+        command.say(
+            f"note: {len(unknown):,} interactions do not count, for their items are not"
+            f" there to be recommended: {_some(unknown)}"
+        )
+    of_users = [user for user in asked.users if not model.knows(user)]
+    of_items = list(dict.fromkeys(unknown))
+    named = len({item for _, item in asked.pairs})
+    for what, missing, total, known in (
+        ("users", of_users, len(asked.users), model.trained.user_ids),
+        ("items", of_items, named, model.catalogue.item_ids),
+    ):
+        if 2 * len(missing) > total:
+            command.say(
+                f"warning: {len(missing):,} of {total:,} {what} are unknown, such as"
+                f" {_some(missing)}: are ids written as in training, such as"
+                f" {_some(known[:3].astype(str).tolist())}?"
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
 def list_left_out(model: Model, path: pathlib.Path, command: Command) -> None:
-    """Accounts for the items of the table that can't be recommended."""
+    """Says how the catalogue differs, and accounts for what can't be recommended."""
+    for note in model.notes:
+        command.say(note)
     if count := len(model.left_out):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_rejected(path, model.left_out)

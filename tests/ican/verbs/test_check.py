@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from common.tables.schema import Attribute, Group, Schema
+from common.reports import data_checks
 from ican.verbs import check
 
 
@@ -39,7 +40,7 @@ class Shop:
 
 
 def test_leaks_of_text_and_photo_are_counted():
-    leak = check.find_leaks(Shop())
+    leak = data_checks.find_leaks(Shop())
     assert (leak.rows, leak.text, leak.photo, leak.either) == (1, 1, 1, 1)
 
 

@@ -274,19 +274,23 @@ def test_near_copies_of_training_rows_are_counted(plan):
         {
             "split": "validation",
             "rows": 4,
+            "id in training": 0,
             "text in training": 0,
             "photo in training": 1,
-            "one or both": 1,
+            "any of these": 1,
+            "text nearly in training": 0,
         },
         {
             "split": "test",
             "rows": 5,
+            "id in training": 0,
             "text in training": 1,
             "photo in training": 1,
-            "one or both": 2,
+            "any of these": 2,
+            "text nearly in training": 0,
         },
     ]
-    assert list(summary.values()) == [1, 1]
+    assert list(summary.values()) == [0, 1, 0, 1]
 
 
 def test_stores_are_rows_times_width_times_two_bytes(plan, monkeypatch):
