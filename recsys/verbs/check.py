@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -106,25 +107,54 @@ def count_interactions(corpus: Corpus) -> dict[str, float]:
 
 def count_featureless(catalogue: Catalogue) -> int:
     """Items whose features are all 0."""
-    blocks = range(0, catalogue.item_count, _BLOCK)
-    items = (np.arange(n, min(n + _BLOCK, catalogue.item_count)) for n in blocks)
-    return sum(int((~catalogue.take_stored(block).any(1)).sum()) for block in items)
+    return sum(int((~rows.any(1)).sum()) for _, rows in _feature_blocks(catalogue))
+
+
+def _feature_blocks(catalogue: Catalogue) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(items [n], their stored features [n, F]) of all items in order."""
+    for first in range(0, catalogue.item_count, _BLOCK):
+        items = np.arange(first, min(first + _BLOCK, catalogue.item_count))
+        yield items, catalogue.take_stored(items)
 
 
 def count_shared(corpus: Corpus) -> dict[str, Any]:
-    """What the splits have in common."""
+    """What the splits have in common, and who makes up most of the test."""
     parts = corpus.splits.values()
     users, items = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("users", "items")
     )
     _, shared = Interactions(users, items).deduplicate()
-    seen = corpus.seen[corpus.splits["test"].items]
+    test = corpus.splits["test"]
+    seen = corpus.seen[test.items]
+    copied = find_copies(corpus)[test.items]
     return {
         "pairs in more than one split (must be 0)": shared,
         "test interactions": len(seen),
         "of these, with an item that training has": f"{seen.mean():.1%}",
+        "of these, with a copy of one (equal features)": f"{copied.mean():.1%}",
+        "of these, of one user at most": _largest(test.users, corpus.user_ids),
+        "of these, with one item at most": _largest(
+            test.items, corpus.catalogue.item_ids
+        ),
     }
+
+
+def _largest(numbers: np.ndarray, ids: np.ndarray) -> str:
+    """The share of the commonest number [N], and its id."""
+    counts = np.bincount(numbers)
+    return f"{counts.max() / len(numbers):.1%} ({ids[counts.argmax()]})"
+
+
+def find_copies(corpus: Corpus) -> np.ndarray:
+    """Items that training has not, with the features of one that it has: bool [I]."""
+    hashes = np.zeros(corpus.catalogue.item_count, np.int64)  # 0 for no features
+    for items, rows in _feature_blocks(corpus.catalogue):
+        featured = rows.any(1)
+        texts = [hash(row.tobytes()) for row in rows[featured]]
+        hashes[items[featured]] = texts
+    known = np.unique(hashes[corpus.seen])
+    return ~corpus.seen & (hashes != 0) & np.isin(hashes, known)
 
 
 def measure(run: Run) -> dict[str, Any]:

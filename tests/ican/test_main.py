@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,21 @@ def test_evaluate_finds_what_training_found(photo_run, capsys):
     assert call(*flags, f"--workdir={photo_run.workdir}") == 0
     saved = json.loads((photo_run.workdir / "metrics_validation.json").read_text())
     assert saved["validation/n"] == 11
+
+
+def test_evaluate_says_that_the_data_are_others(photo_run, shop, tmp_path, capsys):
+    table = (shop.folder / "table.csv").read_text()
+    (tmp_path / "table.csv").write_text(table.replace("gold", "silver"))
+    workdir = shutil.copytree(photo_run.workdir, tmp_path / "run")
+    flags = ("--mode=evaluate", f"--workdir={workdir}")
+    assert call(*flags, f"--data.path={tmp_path / 'table.csv'}") == 0
+    told = capsys.readouterr().err
+    assert told.count("note: the data are not those that") == 1
+    saved = json.loads((workdir / "metrics_test.json").read_text())
+    assert saved["other_data"] is True and saved["test/n"] == 13
+    assert call(*flags) == 0
+    assert "not those that" not in capsys.readouterr().err
+    assert "other_data" not in json.loads((workdir / "metrics_test.json").read_text())
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

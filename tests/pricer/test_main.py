@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -31,6 +32,19 @@ def test_evaluation_gives_the_figures_of_training(run, capsys):
     for name, value in values.items():
         assert value == pytest.approx(run.values[name], rel=0.02, abs=2e-3), name
     assert f"{values['test/male_all']:.3f}" in capsys.readouterr().out
+
+
+def test_evaluation_says_that_the_data_are_others(run, shop, tmp_path, capsys):
+    rows = pd.read_csv(shop.folder / "table.csv", dtype=str)
+    rows["price"] = rows["price"].astype(float) * 2
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    workdir = shutil.copytree(run.workdir, tmp_path / "run")
+    flags = ("--mode=evaluate", f"--workdir={workdir}")
+    assert call(*flags, f"--data.path={tmp_path / 'table.csv'}") == 0
+    told = capsys.readouterr().err
+    assert told.count("note: the data are not those that") == 1
+    values = json.loads((workdir / "metrics_test.json").read_text())
+    assert values["other_data"] is True
 
 
 def test_prediction_writes_a_table_and_counts(run, shop, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Stores of photos: what is read, and what can never be reached."""
 
+import hashlib
 import io
 import os
 import tarfile
@@ -175,11 +176,16 @@ def test_damaged_or_missing_archives_are_user_errors(tmp_path):
     (tmp_path / "flipped.tar.xz").write_bytes(bytes(flipped))
     with pytest.raises(UserError, match="can't be unpacked"):
         image_files.open_images(tmp_path / "flipped.tar.xz")
-    for function in (image_files.open_images, image_files.fingerprint):
+    for function in (image_files.open_images, hash_all):
         with pytest.raises(UserError, match="no image folder or archive there"):
             function(tmp_path / "none.tar")
         with pytest.raises(UserError, match="neither a folder nor an archive"):
             function(write_tar(tmp_path / "x.zip", []))
+
+
+def hash_all(path):
+    """The fingerprint of a folder whose table names all that these tests write."""
+    return image_files.fingerprint(path, ["a", "b", "c", "d", "sub/e.jpg"])
 
 
 def test_fingerprint_sees_every_change(tmp_path):
@@ -187,18 +193,50 @@ def test_fingerprint_sees_every_change(tmp_path):
     root.mkdir()
     (root / "a").write_bytes(b"1")
     (root / "b").write_bytes(b"2")
-    seen = [image_files.fingerprint(root)]
-    assert image_files.fingerprint(root) == seen[0]
+    seen = [hash_all(root)]
+    assert hash_all(root) == seen[0]
     (root / "c").write_bytes(b"")
-    seen.append(image_files.fingerprint(root))
+    seen.append(hash_all(root))
     (root / "b").write_bytes(b"22")
-    seen.append(image_files.fingerprint(root))
+    seen.append(hash_all(root))
     os.utime(root / "a", ns=(1, 1))
-    seen.append(image_files.fingerprint(root))
+    seen.append(hash_all(root))
     (root / "a").rename(root / "d")
-    seen.append(image_files.fingerprint(root))
+    seen.append(hash_all(root))
+    (root / "sub").mkdir()
+    (root / "sub" / "e.jpg").write_bytes(b"3")
+    seen.append(hash_all(root))
     archive = write_tar(tmp_path / "x.tar", [("a", b"1")])
-    seen.append(image_files.fingerprint(archive))
+    seen.append(hash_all(archive))
     write_tar(archive, [("a", b"2")])
-    seen.append(image_files.fingerprint(archive))
+    seen.append(hash_all(archive))
     assert len(set(seen)) == len(seen)
+
+
+def test_files_that_no_row_names_do_not_count(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("b.jpg", "sub/a.jpg", "a.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+        os.utime(tmp_path / name, ns=(7, 7))
+    names = ["a.jpg", "sub/a.jpg", "b.jpg"]
+    plain = image_files.fingerprint(tmp_path, names)
+    # As every version has written it: sorted, a folder's files before those below it.
+    lines = "a.jpg\0005\0007\nb.jpg\0005\0007\nsub/a.jpg\0009\0007\n"
+    assert plain == hashlib.sha256(lines.encode()).hexdigest()
+    for foreign in (".DS_Store", "Thumbs.db", "sub/c.jpg", "aa/a.jpg", "a.jpg.bak"):
+        (tmp_path / foreign).parent.mkdir(exist_ok=True)
+        (tmp_path / foreign).write_bytes(b"x")
+        assert image_files.fingerprint(tmp_path, names) == plain
+    (tmp_path / "a.jpg").write_bytes(b"other")
+    assert image_files.fingerprint(tmp_path, names) != plain
+
+
+def test_a_name_of_another_case_or_ending_counts_by_what_is_like_it(tmp_path):
+    (tmp_path / "caf\u00e9.jpg").write_bytes(b"1")
+    (tmp_path / "other.jpg").write_bytes(b"2")
+    for name in ("CAFE\u0301.JPG", "cafe\u0301.png"):
+        before = image_files.fingerprint(tmp_path, [name])
+        (tmp_path / "other.jpg").write_bytes(b"3")
+        assert image_files.fingerprint(tmp_path, [name]) == before
+        os.utime(tmp_path / "caf\u00e9.jpg", ns=(len(name), 1))
+        assert image_files.fingerprint(tmp_path, [name]) != before

@@ -81,6 +81,23 @@ def test_everything_that_matters_is_in_the_fingerprint(market):
     assert load(market, max_rejected_fraction=0.5).fingerprint in seen
 
 
+def test_a_foreign_file_among_the_photos_is_none_of_the_data(market):
+    market.write(30)
+    fingerprint = load(market).fingerprint
+    (market.photos / ".DS_Store").write_bytes(b"x")
+    (market.photos / "99.jpg").write_bytes(market.jpeg(99))
+    assert load(market).fingerprint == fingerprint
+
+
+def test_rows_of_one_id_stay_together_and_change_the_fingerprint(market):
+    ids = {(row, "id"): str(row // 2 * 7) for row in range(40)}
+    market.write(40, ids)
+    once = load(market)
+    sides = once.frame.groupby("id")["split"].nunique()
+    assert len(sides) == 20 and (sides == 1).all()
+    assert set(once.frame["split"]) == {"train", "validation", "test"}
+
+
 def test_an_archive_gives_the_same_as_a_folder(market):
     market.write(30)
     folder = load(market)

@@ -2,8 +2,10 @@ import shutil
 import types
 
 import numpy as np
+import pandas as pd
 
 from common.reports import data_checks
+from common.tables.schema import Group, Schema
 
 
 def test_free_space_is_that_of_the_next_folder_that_is_there(tmp_path, monkeypatch):
@@ -17,6 +19,43 @@ def test_free_space_is_that_of_the_next_folder_that_is_there(tmp_path, monkeypat
     assert data_checks.free_bytes(str(tmp_path / "not" / "yet")) == 7
     assert data_checks.free_bytes(str(tmp_path)) == 7
     assert asked == [tmp_path, tmp_path]
+
+
+def test_leaks_are_counted_by_id_text_and_photo_and_large_groups_named():
+    """Relistings: rows 4 and 5 are rows 0 and 1 with another title and photo."""
+    titles = ["gold ring with one ruby", "lamp", "vase", "chair"]
+    titles += ["gold ring with two rubies", "red lamp", "gold ring with one opal"]
+    frame = pd.DataFrame(
+        {
+            "listing_id": ["7", "8", "9", "10", "7", "8", "11"],
+            "title": titles,
+            "split": ["train"] * 4 + ["test"] * 3,
+        }
+    )
+    listings = types.SimpleNamespace(
+        frame=frame,
+        schema=Schema((), group=Group(("title", "listing_id")), id="listing_id"),
+        source=[{"images": [bytes([row])]} for row in (0, 1, 2, 3, 4, 5, 3)],
+    )
+    hashes = data_checks.hash_photos(listings)
+    assert data_checks.count_leaks(listings, hashes)[1] == {
+        "split": "test",
+        "rows": 3,
+        "id in training": 2,
+        "text in training": 0,
+        "photo in training": 1,
+        "any of these": 3,
+        "text nearly in training": 1,
+    }
+    assert set(data_checks.LEAKS.values()) < set(
+        data_checks.count_leaks(listings, hashes)[1]
+    )
+    assert data_checks.find_large_groups(listings, hashes) == []
+    frame["listing_id"] = "7"
+    assert data_checks.find_large_groups(listings, hashes) == [
+        "4 of 4 train rows (100%) are one group: 7 have listing_id '7'",
+        "3 of 3 test rows (100%) are one group: 7 have listing_id '7'",
+    ]
 
 
 class Clock:

@@ -211,3 +211,77 @@ def test_real_catalogue():
     assert kinds.pop("attributes_json") == "set"
     assert set(kinds.values()) == {"categorical"} and len(kinds) == 12
     assert dict(found.ignored).keys() == {"discounted_price_inr"}
+
+
+def roles_of(found: Schema) -> dict[str, str]:
+    """What became of each column: a role, or why it is left out."""
+    features = {a.name: a.kind for a in found.attributes}
+    group = dict.fromkeys(found.group.columns if found.group else (), "group")
+    return {**dict(found.ignored), **features, **group, str(found.id): "id"} | (
+        {found.id: "id and group"} if found.id in group else {}
+    )
+
+
+COUNT = 60
+NUMBERS = range(COUNT)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        # Relistings, price logs, variants, a row a photo.
+        ("listing_id", [str(i // 2) for i in NUMBERS]),
+        ("listing_id", [f"L-{max(i, 1)}" for i in NUMBERS]),
+        ("id", [str(i // 20) for i in NUMBERS]),
+        ("sku", [f"A{i // 3}-x" for i in NUMBERS]),
+        ("asin", [f"B0{i % 40:03d}" for i in NUMBERS]),
+        ("productId", [f"{i // 5}.0" for i in NUMBERS]),
+        ("itemid", [str(i // 2) for i in NUMBERS]),
+        ("GTIN", [str(4_000_000_000_000 + i // 2) for i in NUMBERS]),
+        ("uuid", [f"{i // 2:032x}" for i in NUMBERS]),
+        ("ring_id", [str(max(i, 1)) for i in NUMBERS]),  # all but one are different
+    ],
+)
+def test_an_id_that_repeats_is_the_group_and_no_feature(name, cells):
+    found = infer(**{name: cells}, metal=["gold", "silver"])
+    assert roles_of(found) == {name: "id and group", "metal": "categorical"}
+
+
+@pytest.mark.parametrize("name", ["id", "listing_id", "sku", "asin", "seller_id"])
+def test_an_id_that_does_not_repeat_ties_nothing(name):
+    found = infer(**{name: list(map(str, NUMBERS))}, metal=["gold", "silver"])
+    assert roles_of(found) == {name: "id", "metal": "categorical"}
+
+
+@pytest.mark.parametrize(
+    "name", ["brand_id", "category_id", "seller_id", "sellerID", "userid", "size_id"]
+)
+def test_ids_of_other_things_stay_categories(name):
+    found = infer(**{name: [str(i % 20) for i in NUMBERS]}, listing_id=list("ab"))
+    assert roles_of(found)[name] == "categorical"
+    # As does one of the row's own that has a few values for all rows.
+    products = infer(product_id=[str(i % 2) for i in range(200)])
+    assert roles_of(products)["product_id"] == "categorical"
+
+
+def test_of_several_ids_the_finer_one_is_taken_and_the_others_are_named():
+    found = infer(
+        title=[f"Ring {'x' * (i % 17)}" for i in NUMBERS],
+        product_id=[str(i // 6) for i in NUMBERS],
+        sku=[str(i // 2) for i in NUMBERS],
+        row=[str(i) for i in NUMBERS],
+        id=[str(i) for i in NUMBERS],
+    )
+    assert found.id == "id" and found.group == Group(("title", "sku"), False)
+    assert dict(found.ignored)["product_id"] == (
+        "another identifier: 10 values, where 'id' has 60"
+    )
+
+
+def test_an_id_that_many_rows_lack_names_no_row():
+    cells = [str(i) if i % 4 else None for i in NUMBERS]
+    found = infer(listing_id=cells, metal=["gold", "silver"])
+    assert found.id is None and found.group is None
+    assert dict(found.ignored)["listing_id"] == (
+        "an identifier that 15 rows do not have"
+    )

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -233,3 +234,99 @@ def test_real_sales_leak_by_row_and_not_by_group():
     drawn = np.random.default_rng(0).choice(list(splits.SPLITS), len(frame), p=shares)
     found = splits.leakage(frame, schema, drawn)
     assert 0.18 < found.text / found.rows < 0.28
+
+
+def relistings(count=300):
+    """Pairs of rows of one listing, with another title and photo each."""
+    ids = [f"L-{row // 2}" for row in range(count)]
+    return frame_of(listing_id=ids, title=words(count)), [[str(i)] for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        Schema((), group=Group(("title", "listing_id"))),
+        Schema((), group=Group(("title",)), id="listing_id"),
+        Schema((), id="listing_id"),
+    ],
+)
+def test_rows_of_one_listing_stay_together(schema):
+    frame, hashes = relistings()
+    split = splits.assign(frame, schema, hashes)
+    assert set(split) == set(splits.SPLITS)
+    np.testing.assert_array_equal(split[::2], split[1::2])
+    for of in ("validation", "test"):
+        assert splits.leakage(frame, schema, split, hashes, of=of).either == 0
+    # A split that parts them leaks, and is told to.
+    parted = np.where(np.arange(len(frame)) % 2, "test", "train").astype(object)
+    found = splits.leakage(frame, schema, parted, hashes)
+    assert (found.id, found.text, found.photo, found.either) == (150, 0, 0, 150)
+
+
+def test_ids_that_do_not_repeat_leave_the_split_as_it_is():
+    frame, hashes = relistings()
+    frame["row"] = pd.Series([str(i) for i in range(300)], dtype=TEXT)
+    schema = Schema((), group=Group(("title",)))
+    plain = splits.assign(frame, schema, hashes)
+    with_id = dataclasses.replace(schema, id="row")
+    np.testing.assert_array_equal(splits.assign(frame, with_id, hashes), plain)
+    assert splits.exact_columns(frame, with_id) == []
+    # A row that repeats an id follows the first one, which stays where it was.
+    extra = frame_of(listing_id=["new"], title=["quite another"], row=["17"])
+    more = pd.concat([frame, extra], ignore_index=True)
+    longer = splits.assign(more, with_id, [*hashes, ["new"]])
+    assert longer[-1] == longer[17]
+    np.testing.assert_array_equal(np.delete(longer[:-1], 17), np.delete(plain, 17))
+    assert splits.exact_columns(more, with_id) == ["row"]
+
+
+def test_codes_are_compared_as_they_are_and_titles_by_their_words():
+    frame = frame_of(
+        sku=["A-1", "A-2", "a-1", "A-1", None],
+        title=["Ring 1", "ring 2", "lamp", "vase", "RING"],
+        number=["12", "13", "12", "14", "15"],
+    )
+    for column, groups in (("sku", 4), ("title", 3), ("number", 4)):
+        schema = Schema((), group=Group((column,)))
+        names = splits.name_groups(frame, schema, None)
+        assert len(set(names)) == groups, column
+    schema = Schema((), group=Group(("title", "sku", "number", "gone")), id="number")
+    assert splits.exact_columns(frame, schema) == ["sku", "number"]
+
+
+@pytest.mark.parametrize(
+    ("title", "near"),
+    [
+        ("gold ring with a large ruby", 0),  # the same: counted as text
+        ("Ruby large! Gold ring, with a", 1),  # another order
+        ("gold ring with a small ruby", 1),  # one word is another
+        ("gold ring with a large ruby, new", 1),  # one word more
+        ("gold ring with large ruby", 1),  # one word less
+        ("gold ring without any ruby", 0),
+        ("lamp", 0),
+        (None, 0),
+    ],
+)
+def test_titles_that_are_nearly_those_of_training_are_counted(title, near):
+    frame = frame_of(title=["Gold ring with a large ruby 5", "red lamp", None, title])
+    split = np.array(["train", "train", "train", "test"], object)
+    found = splits.leakage(frame, TITLED, split)
+    assert found.near == near
+    assert found.text == (title == "gold ring with a large ruby")
+
+
+def test_a_group_that_makes_up_much_of_a_split_is_named():
+    titles = ["Ring"] * 6 + [*words(44)]
+    frame = frame_of(title=titles, id=[str(max(i, 44)) for i in range(50)])
+    hashes = [["p"] if 10 <= i < 30 else [] for i in range(50)]
+    split = np.array(["test"] * 10 + ["train"] * 40, object)
+    schema = Schema((), group=Group(("title",)), id=None)
+    lines = splits.describe_large_groups(frame, schema, split, hashes)
+    assert lines == [
+        "6 of 10 test rows (60%) are one group: 6 have title 'ring'",
+        "20 of 40 train rows (50%) are one group: 20 have one photo",
+    ]
+    by_id = splits.describe_large_groups(frame, Schema((), id="id"), split, None)
+    assert by_id[1] == "10 of 10 test rows (100%) are one group: 45 have id '44'"
+    with pytest.raises(UserError, match="is empty .* 45 have id '44'"):
+        splits.assign(frame, Schema((), id="id"))

@@ -41,7 +41,7 @@ def test_csv_written_out(tmp_path):
     for name in ("taken.csv", "taken.csv.gz"):
         table = read_interactions(put(tmp_path, text, name), "who", "what", "when")
         assert table.users.tolist() == ["007", "a;b", "new\nline", "é", "Z"]
-        assert table.items.tolist() == ["x", 'y "1"', "x", "1.0", "x"]
+        assert table.items.tolist() == ["x", 'y "1"', "x", "1", "x"]
         assert table.times.tolist() == [86400, 60.5, 1.5e9, 1.5e9, 0]
         assert table.times.dtype == np.float64
         assert table.line.tolist() == [2, 3, 5, 7, 8]
@@ -315,3 +315,65 @@ def test_the_complete_journey():
     assert len(data) + repeats + len(lost) == 75_000
     lost_pairs = rows[["household_id", "product_id"]][bad].drop_duplicates()
     assert len(data) + len(lost_pairs) == 69_254
+
+
+SPELLINGS = {
+    "digits": lambda one: str(one),
+    "floats": lambda one: f"{one}.0",
+    "exponents": lambda one: f"{one:.15e}",
+    "int64": np.int64,
+    "float64": np.float64,
+}
+
+
+def write_as(path, columns, spelling):
+    """A table whose whole numbers are spelt so: CSV for texts, else Parquet."""
+    spelt = {name: list(map(spelling, cells)) for name, cells in columns.items()}
+    frame = pd.DataFrame(spelt)
+    if isinstance(spelling(1), str):
+        frame.to_csv(path.with_suffix(".csv"), index=False)
+        return path.with_suffix(".csv")
+    frame.to_parquet(path.with_suffix(".parquet"), index=False)
+    return path.with_suffix(".parquet")
+
+
+@pytest.mark.parametrize("of_items", SPELLINGS)
+@pytest.mark.parametrize("of_interactions", SPELLINGS)
+def test_ids_are_the_same_however_two_files_spell_them(
+    of_items, of_interactions, tmp_path
+):
+    items, users = [5000, 7, 1_234_567_890_123_454], [10, 9, 10]
+    catalogue = write_as(
+        tmp_path / "items", {"item": items, "level1": [42, 38, 42]}, SPELLINGS[of_items]
+    )
+    taken = write_as(
+        tmp_path / "taken", {"user": users, "item": items}, SPELLINGS[of_interactions]
+    )
+    assembled = assemble(
+        read_interactions(taken), read_items(catalogue, category="level1")
+    )
+    assert assembled.rejected == []
+    assert assembled.user_ids.tolist() == ["10", "9"]
+    assert assembled.item_ids.tolist() == list(map(str, items))
+    assert assembled.tree.leaves == (("38",), ("42",))
+    taken = sorted(zip(*vars(assembled.interactions).values(), strict=False))
+    assert taken == [(0, 0), (0, 2), (1, 1)]
+
+
+def test_ids_that_lost_digits_are_refused_by_name(tmp_path):
+    large = [2.0**53 + 2, 2.0**60]
+    pd.DataFrame({"user": [1.0, *large], "item": [1.0, 2.0, 3.0]}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    table = read_interactions(tmp_path / "t.parquet")
+    assert table.users.tolist() == ["1"]
+    assert [(line, column) for line, column, _ in told(table)] == [(2, "user"), (3, "user")]
+    assert "is a float of 2^53 or more" in table.rejected[0].reason
+    text = "item,level1\n1.5e+300,a\n007,a\n7.0,a\n7,a\n"
+    items = read_items(put(tmp_path, text), category="level1")
+    assert items.ids.tolist() == ["007", "7"]
+    assert [reason for _, _, reason in told(items)] == [
+        "1.5e+300 is a float of 2^53 or more, whose last digits are lost: write ids as"
+        " whole numbers or as text",
+        "the item stands in line 4 already",
+    ]

@@ -320,3 +320,15 @@ def test_files_that_are_missing_or_can_not_be_written(tmp_path):
     (base.parent / "shop.item").unlink()
     with pytest.raises(UserError, match=r"shop\.item: can't read the table: No such"):
         import_atomic(base, tmp_path / "out")
+
+
+def test_ids_and_categories_are_their_digits(tmp_path):
+    inter = "user_id:token\titem_id:token\n7.0\t5000\n7\t1.5e+3\n"
+    item = "item_id:token\tcategories:token_seq\n5000.0\t1.0 2\n1500\t1 2.0\n"
+    done = run_import(put(tmp_path, inter, item), tmp_path / "out")
+    assert rejected(done) == []
+    assert pd.read_parquet(done.interactions)["user"].tolist() == ["7", "7"]
+    assert pd.read_parquet(done.interactions)["item"].tolist() == ["5000", "1500"]
+    items = pd.read_parquet(done.items)
+    assert items["item"].tolist() == ["5000", "1500"]
+    assert items[["level1", "level2"]].to_numpy().tolist() == [["1", "2"]] * 2

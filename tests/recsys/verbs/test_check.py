@@ -100,6 +100,9 @@ def test_what_is_said_of_tables_is_what_is_in_them(shop, capsys):
         "pairs in more than one split (must be 0)": "0",
         "test interactions": "2",
         "of these, with an item that training has": "50.0%",
+        "of these, with a copy of one (equal features)": "50.0%",  # f, like a and b
+        "of these, of one user at most": "100.0% (dan)",
+        "of these, with one item at most": "50.0% (c)",
     }
     assert {name: summary[name] for name in expected} == expected
     seconds, minutes = "seconds a step, data included", "minutes for all steps"
@@ -138,6 +141,26 @@ def test_a_pair_in_two_splits_is_found(shop):
     )
     corpus.splits["test"] = Interactions(users, items)
     assert check.count_shared(corpus)["pairs in more than one split (must be 0)"] == 1
+
+
+def test_copies_of_training_items_are_found(shop):
+    np.save("features.npy", np.ones((8, 3), np.float32))
+    config = configs.replace(
+        Config(),
+        {
+            "data.interactions": "taken.csv",
+            "data.items": "items.csv",
+            "data.category": ("level1", "level2"),
+            "data.features": "features.npy",
+            "data.max_rejected_fraction": 0.5,
+            "data.split_fractions": (0.5, 0.25, 0.25),
+        },
+    )
+    corpus = data.load(config)
+    np.testing.assert_array_equal(check.find_copies(corpus), ~corpus.seen)
+    # One kind of features for each item: none is a copy.
+    np.save("features.npy", np.arange(1, 25, dtype=np.float32).reshape(8, 3))
+    assert not check.find_copies(data.load(config)).any()
 
 
 @pytest.mark.parametrize(

@@ -356,6 +356,125 @@ def test_items_that_can_not_be_recommended_are_listed_with_their_reasons(
     assert found["reason"][1].startswith("the item stands in line 2 already")
 
 
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    """A shop whose users and items are numbers, and a model of it."""
+    folder = tmp_path_factory.mktemp("numbered")
+    plain_shop = saved_models.open_shop(folder / "plain")
+    number = {name: 5000 + k for k, name in enumerate(plain_shop.items["item"])}
+    users = sorted({user for user, _ in plain_shop.pairs})
+    pairs = [(str(users.index(u)), str(number[i])) for u, i in plain_shop.pairs]
+    items = plain_shop.items.assign(item=plain_shop.items["item"].map(number))
+    shop = saved_models.write_shop(folder / "shop", items, pairs, plain_shop.features)
+    return shop.save(folder / "run", "coarse-fine")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_ids_may_be_floats(numbered, tmp_path, capsys, ending):
+    asked = pd.DataFrame({"user": [1.0, 99.0, 99.0], "item": [None, 5003.0, 5007.0]})
+    path = tmp_path / f"asked.{ending}"
+    asked.to_csv(path, index=False) if ending == "csv" else asked.to_parquet(path)
+    assert predict(numbered, path, tmp_path / "out.csv") == 0
+    said, noted = capsys.readouterr()
+    assert "1 known" in said and "1 folded in" in said and "0 errors" in said
+    assert "do not count" not in noted and "warning" not in noted
+    found = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert set(found["user"]) == {"1", "99"}
+    model = Model(numbered)
+    from_python = model.recommend(
+        [1.0, np.float64(99)], 4, new_interactions=[(99.0, 5003), (99, 5007.0)]
+    )
+    assert from_python["item"].tolist() == found["item"].tolist()
+
+
+def test_a_model_of_an_earlier_version_knows_its_float_ids(numbered, tmp_path):
+    run = shutil.copytree(numbered, tmp_path / "run")
+    arrays = dict(np.load(run / saved_model.ARRAYS))
+    for name in ("user_ids", "item_ids"):
+        arrays[name] = np.char.add(arrays[name], ".0")
+    for name in ("sketch_items", "sketch_sums"):  # which it did not keep
+        del arrays[name]
+    np.savez(run / saved_model.ARRAYS, **arrays)
+    expected = Model(numbered).recommend(["1", "2.0"], 4)
+    pd.testing.assert_frame_equal(Model(run).recommend(["1.0", "2"], 4), expected)
+
+
+def test_most_users_and_items_unknown_is_told(numbered, tmp_path, capsys):
+    asked = tmp_path / "asked.csv"
+    asked.write_text("user,item\nu1,i5000\nu2,i5001\n1,5001\n")
+    assert predict(numbered, asked, tmp_path / "out.csv") == 0
+    lines = [x for x in capsys.readouterr().err.splitlines() if "warning" in x]
+    assert lines == [
+        "warning: 2 of 3 users are unknown, such as u1, u2: are ids written as in"
+        " training, such as 0, 1, 2?",
+        "warning: 2 of 3 items are unknown, such as i5000, i5001: are ids written as in"
+        " training, such as 5000, 5001, 5002?",
+    ]
+    asked.write_text("user,item\nu1,i5000\n2,5001\n1,5001\n")
+    assert predict(numbered, asked, tmp_path / "out.csv") == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_features_of_other_rows_are_refused(drawn, shop, tmp_path, capsys):
+    np.save(tmp_path / "reversed.npy", shop.features[::-1])
+    (tmp_path / "asked.csv").write_text("user\nowl\n")
+    flags = {
+        "predict": [f"--input={tmp_path / 'asked.csv'}", f"--output={tmp_path / 'o.csv'}"],
+        "evaluate": [],
+        "export": [f"--output={tmp_path / 'export'}"],
+    }
+    for mode, more in flags.items():
+        given = [f"--mode={mode}", f"--workdir={drawn['coarse-fine']}", *more]
+        given.append(f"--data.features={tmp_path / 'reversed.npy'}")
+        assert call(*given) == 2, mode
+        err = capsys.readouterr().err
+        (line,) = [x for x in err.splitlines() if x.startswith("error: ")]
+        assert "30 of 30 items have other features than in training" in line
+        assert "--allow_other_features" in line
+    assert call(*given, "--allow_other_features") == 0
+    noted = capsys.readouterr().err
+    assert "note: 30 of 30 items have other features than in training" in noted
+    # A few new photos are no other rows.
+    some = shop.features.copy()
+    some[:3] += 1
+    np.save(tmp_path / "reversed.npy", some)
+    assert call(*given) == 0
+    assert "note: 3 of 30 items have other features" in capsys.readouterr().err
+
+
+def test_another_catalogue_is_told(drawn, shop, tmp_path, capsys):
+    items = shop.items.iloc[4:].copy()
+    items["item"] = ["new", *items["item"].tolist()[1:]]
+    items.to_csv(tmp_path / "new.csv", index=False)
+    (tmp_path / "asked.csv").write_text("user\nowl\n")
+    flags = [
+        "--mode=predict",
+        f"--workdir={drawn['coarse-fine']}",
+        f"--input={tmp_path / 'asked.csv'}",
+        f"--output={tmp_path / 'out.csv'}",
+    ]
+    assert call(*flags) == 0
+    assert "catalogue" not in capsys.readouterr().err
+    assert call(*flags, f"--data.items={tmp_path / 'new.csv'}") == 0
+    assert (
+        "note: the catalogue is not that of training: 1 of its 26 items are new, and 5"
+        " of the 30 of training are not in it"
+    ) in capsys.readouterr().err
+
+
+def test_evaluate_says_that_the_data_are_others(drawn, shop, tmp_path, capsys):
+    run = shutil.copytree(drawn["coarse-fine"], tmp_path / "run")
+    corpus = data.load(workdirs.load_config(run, type(shop.config()), "recsys"))
+    workdirs.add_facts(run, {"data": corpus.fingerprint})
+    assert call("--mode=evaluate", f"--workdir={run}") == 0
+    assert "not those that" not in capsys.readouterr().err
+    path = run / "metrics_test.json"
+    assert "other_data" not in path.read_text()
+    assert call("--mode=evaluate", f"--workdir={run}", "--data.split_seed=1") == 0
+    assert capsys.readouterr().err.count("note: the data are not those that") == 1
+    assert '"other_data": true' in path.read_text()
+
+
 def test_a_table_without_a_good_row_gives_errors_alone(drawn, tmp_path, capsys):
     pd.DataFrame({"user": [None, ""], "item": ["i1", "i2"]}).to_parquet(
         tmp_path / "asked.parquet"
