@@ -50,6 +50,7 @@ _LISTING = set(
     "ad article auction entry item listing lot object offer parent post product record"
     " row sale stock uniq unique unit variant".split()
 )
+_OTHERS = set("brand buyer category customer seller shop store user vendor".split())
 _SPLIT = {"split", "fold", "subset", "partition"}
 _CODES = (
     "AUD BRL CAD CHF CNY DKK EUR GBP HKD INR JPY KRW MXN NOK NZD PLN RUB SEK SGD USD"
@@ -237,7 +238,7 @@ def _find_identifier(column: _Column) -> _Role | None:
 def _split_ids(words: Iterable[str]) -> Iterator[str]:
     """Words in lower case; "listingid" is two."""
     for word in map(str.lower, words):
-        if word.endswith("id") and word[:-2] in _LISTING:
+        if word.endswith("id") and word[:-2] in _LISTING | _OTHERS:
             yield from (word[:-2], "id")
         else:
             yield word

@@ -372,10 +372,11 @@ def _floats_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Whole numbers as their digits; too large ones look like floats, see `EXACT`."""
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())
-    exact = pc.less(pc.abs(column), EXACT)
+    exact = pc.less(pc.abs(column), float(EXACT))
     whole = pc.and_(exact, pc.equal(column, pc.floor(column)))
     digits = pc.if_else(whole, column, 0).cast(pa.int64()).cast(_TEXT)
     texts = column.cast(_TEXT)
     bare = pc.match_substring_regex(texts, "^-?[0-9]+$")
-    marked = pc.binary_join_element_wise(texts, ".0", "")
+    ending, between = pa.scalar(".0", _TEXT), pa.scalar("", _TEXT)
+    marked = pc.binary_join_element_wise(texts, ending, between)
     return pc.if_else(whole, digits, pc.if_else(bare, marked, texts))

@@ -100,6 +100,13 @@ def write(path, kind, ids):
     if path.suffix == ".csv":
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["id"], *([kind(one)] for one in ids)])
+    elif kind == pa.string():
+        pq.write_table(pa.table({"id": pa.array(map(str, ids))}), path)
+    elif pa.types.is_dictionary(kind):
+        texts = pa.array(map(str, ids)).dictionary_encode()
+        pq.write_table(pa.table({"id": texts}), path)
+    elif pa.types.is_floating(kind):
+        pq.write_table(pa.table({"id": pa.array(map(float, ids))}), path)
     else:
         pq.write_table(pa.table({"id": pa.array(ids).cast(kind)}), path)
     return table.read_table(path)
