@@ -85,7 +85,6 @@ class SavedModel:
         same_tree = self.tree.to_json() == corpus.catalogue.tree.to_json()
         return same_tree and all(np.array_equal(*pair) for pair in pairs)
 
-
     def check_features(self, catalogue: Catalogue) -> list[str]:
         """Refuses features of other rows under the ids of training.
 
@@ -110,7 +109,9 @@ class SavedModel:
         changed, compared = self.sketch.count_changed(catalogue, numbers)
         if not changed:
             return []
-        found = f"{changed:,} of {compared:,} items have other features than in training"
+        found = (
+            f"{changed:,} of {compared:,} items have other features than in training"
+        )
         if changed <= MOST_CHANGED * compared or self.config.allow_other_features:
             return [f"note: {found}"]
         raise UserError(
@@ -174,7 +175,8 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
         )
         arrays = workdirs.read_arrays(workdir / ARRAYS)
         users, items = (
-            distinct_array_with_digits(arrays[name]) for name in ("user_ids", "item_ids")
+            distinct_array_with_digits(arrays[name])
+            for name in ("user_ids", "item_ids")
         )
         taken = UserItems(arrays["starts"], arrays["items"])
         sketch = None

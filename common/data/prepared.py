@@ -29,7 +29,7 @@ from common.data.listings import Listings
 from common.errors import UserError
 from common.tables import schema as schemas
 from common.tables.schema import Schema
-from common.tables.whole_numbers import name_columns, with_digits_in
+from common.tables.whole_numbers import with_digits_in
 
 FORMAT = 1
 FACTS_FILE = "prepared.json"
@@ -158,7 +158,7 @@ def load_prepared(directory: str | os.PathLike) -> Listings:
     try:
         # An earlier version may have kept the names as it found them.
         stored = pd.read_parquet(directory / TABLE_FILE)
-        frame = with_digits_in(stored, name_columns(schema))
+        frame = with_digits_in(stored, schema.name_columns())
         source = records.RecordSource(directory, frame["split"].to_numpy())
         return Listings(
             schema=schema,

@@ -191,14 +191,10 @@ def count_leaks(
     return rows
 
 
-def find_large_groups(
-    listings: Listings, hashes: Sequence[Sequence[str]]
-) -> list[str]:
+def find_large_groups(listings: Listings, hashes: Sequence[Sequence[str]]) -> list[str]:
     """A line for each group of near-copies that makes up a tenth of a split or more."""
     split = listings.frame["split"].to_numpy()
-    return splits.describe_large_groups(
-        listings.frame, listings.schema, split, hashes
-    )
+    return splits.describe_large_groups(listings.frame, listings.schema, split, hashes)
 
 
 def describe_attributes(listings: Listings) -> list[dict[str, Any]]:

@@ -46,11 +46,12 @@ _TITLE = {"title", "name", "headline"}
 _ID = {"id", "sku", "uuid", "guid", "asin", "gtin", "ean", "upc", "isbn"}
 # Beside one of these words an id is that of the row or the listing itself, and not that
 # of its brand or seller.
-_LISTING = set(
-    "ad article auction entry item listing lot object offer parent post product record"
-    " row sale stock uniq unique unit variant".split()
+_LISTING = frozenset(
+    ("ad", "article", "auction", "entry", "item", "listing", "lot", "object", "offer")
+    + ("parent", "post", "product", "record", "row", "sale", "stock", "uniq", "unique")
+    + ("unit", "variant")
 )
-_OTHERS = set("brand buyer category customer seller shop store user vendor".split())
+_OTHERS = {"brand", "buyer", "category", "customer", "seller", "shop", "store", "user"}
 _SPLIT = {"split", "fold", "subset", "partition"}
 _CODES = (
     "AUD BRL CAD CHF CNY DKK EUR GBP HKD INR JPY KRW MXN NOK NZD PLN RUB SEK SGD USD"

@@ -71,7 +71,8 @@ class Group:
     """Rows that must stay on one side of a split.
 
     Attributes:
-      columns: rows with the same (normalised) text in one of these belong together.
+      columns: rows with the same text in one of these belong together, normalised or, in
+        a column of codes, as it is.
       photo_hash: whether rows that share a photo belong together too.
     """
 
@@ -90,7 +91,8 @@ class Schema:
       group: None where rows are independent.
       time: column of dates or times; None where there is none.
       split: column of train / validation / test; None to split by hash.
-      id: column that names a row in outputs; None to number rows.
+      id: column that names a row in outputs, rows of one id belong together; None to
+        number rows.
       ignored: (column, reason) of what was left out, for the reader of the file.
     """
 
@@ -120,6 +122,13 @@ class Schema:
         group = self.group.columns if self.group else ()
         single = [column for column in (self.time, self.split) if column]
         return tuple(dict.fromkeys([*self.input_columns(), *target, *group, *single]))
+
+    def name_columns(self) -> tuple[str, ...]:
+        """The columns of names: of the row, its group, its categories; each once."""
+        name = (self.id,) if self.id else ()
+        group = self.group.columns if self.group else ()
+        kinds = [a.columns[0] for a in self.attributes if a.kind == "categorical"]
+        return tuple(dict.fromkeys([*name, *group, *kinds]))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -361,7 +361,7 @@ def _tokens(
     for row, content in zip(alone, contents, strict=True):
         tokens[row].append("row " + "\x1f".join(map(str, content)))
     if schema.id:
-        for row in np.flatnonzero(_repeats(frame[schema.id])):
+        for row in np.flatnonzero(_repeats(frame[schema.id])).tolist():
             tokens[row].append(f"{_ID} {frame[schema.id].iloc[row]}")
     return tokens
 

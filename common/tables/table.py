@@ -28,7 +28,6 @@ from common.tables.faults import Faults, Rejection
 from common.tables.schema import Schema, did_you_mean
 from common.tables.whole_numbers import (
     EXACT,
-    name_columns,
     whole_number_text,
     with_digits,
     with_digits_in,
@@ -200,7 +199,7 @@ def check_rows(
                 f"{table.path}: no column {quoted(column, 80)}{hint}: correct the schema"
                 " or the table"
             )
-    typed = with_digits_in(table.frame[list(columns)], name_columns(schema))
+    typed = with_digits_in(table.frame[list(columns)], schema.name_columns())
     faults = Faults(table)
     if schema.id:
         faults.note_inexact(schema.id)

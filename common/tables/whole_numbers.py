@@ -26,8 +26,6 @@ import numpy as np
 if TYPE_CHECKING:  # models import this module where pandas may be absent
     import pandas as pd
 
-    from common.tables.schema import Schema
-
 EXACT = 2**53  # floats from here on have no neighbours at distance 1
 
 _WHOLE = r"(?:0|[1-9][0-9]*)"
@@ -87,15 +85,6 @@ def with_digits_in(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
         if name in changed:
             changed[name] = with_digits(changed[name])
     return changed
-
-
-def name_columns(schema: Schema) -> list[str]:
-    """The columns of a schema that hold names: of the row, its group, its categories."""
-    names = [schema.id] if schema.id else []
-    names += schema.group.columns if schema.group else ()
-    for attribute in schema.attributes:
-        names += attribute.columns if attribute.kind == "categorical" else ()
-    return list(dict.fromkeys(names))
 
 
 def distinct_with_digits(names: Iterable[Any]) -> list[str]:

@@ -160,11 +160,12 @@ class Model:
         )
         if not new and not gone:
             return []
-        return [
+        note = (
             f"note: the catalogue is not that of training: {new:,} of its"
             f" {len(self._known_items):,} items are new, and {gone:,} of the"
             f" {len(self._number_of_known):,} of training are not in it"
-        ]
+        )
+        return [note]
 
     def knows(self, user: str) -> bool:
         """Whether training had a user."""

@@ -239,7 +239,9 @@ def test_real_sales_leak_by_row_and_not_by_group():
 def relistings(count=300):
     """Pairs of rows of one listing, with another title and photo each."""
     ids = [f"L-{row // 2}" for row in range(count)]
-    return frame_of(listing_id=ids, title=words(count)), [[str(i)] for i in range(count)]
+    return frame_of(listing_id=ids, title=words(count)), [
+        [str(i)] for i in range(count)
+    ]
 
 
 @pytest.mark.parametrize(

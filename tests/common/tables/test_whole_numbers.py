@@ -66,7 +66,14 @@ def test_whole_numbers_are_their_digits(text, digits):
 def test_only_floats_from_2_to_the_53_are_inexact():
     for text in ("9007199254740992.0", "1e+16", "-1.2345E30", "1e+999"):
         assert is_inexact(text)
-    for text in ("9007199254740991.0", "9007199254740993", "1e16", "0.5", "x", "1.5e+0"):
+    for text in (
+        "9007199254740991.0",
+        "9007199254740993",
+        "1e16",
+        "0.5",
+        "x",
+        "1.5e+0",
+    ):
         assert not is_inexact(text)
 
 
@@ -83,7 +90,9 @@ def test_every_spelling_of_a_number_is_one_id(number):
     ]
     assert {whole_number_text(text) for text in spellings} == {str(number)}
     rows = [number, float(number), np.int64(number), np.float64(number)]
-    read = table.from_rows([{"id": value} for value in (*rows, decimal.Decimal(number))])
+    read = table.from_rows(
+        [{"id": value} for value in (*rows, decimal.Decimal(number))]
+    )
     assert set(read.frame["id"]) == {str(number)}
 
 

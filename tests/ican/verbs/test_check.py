@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.tables.schema import Attribute, Group, Schema
 from common.reports import data_checks
+from common.tables.schema import Attribute, Group, Schema
 from ican.verbs import check
 
 

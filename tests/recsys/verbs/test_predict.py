@@ -404,11 +404,11 @@ def test_most_users_and_items_unknown_is_told(numbered, tmp_path, capsys):
     asked.write_text("user,item\nu1,i5000\nu2,i5001\n1,5001\n")
     assert predict(numbered, asked, tmp_path / "out.csv") == 0
     lines = [x for x in capsys.readouterr().err.splitlines() if "warning" in x]
+    asks = "are ids written as in training, such as"
     assert lines == [
-        "warning: 2 of 3 users are unknown, such as u1, u2: are ids written as in"
-        " training, such as 0, 1, 2?",
-        "warning: 2 of 3 items are unknown, such as i5000, i5001: are ids written as in"
-        " training, such as 5000, 5001, 5002?",
+        f"warning: 2 of 3 users are unknown, such as u1, u2: {asks} 0, 1, 2?",
+        f"warning: 2 of 3 items are unknown, such as i5000, i5001: {asks} 5000, 5001,"
+        + " 5002?",
     ]
     asked.write_text("user,item\nu1,i5000\n2,5001\n1,5001\n")
     assert predict(numbered, asked, tmp_path / "out.csv") == 0
@@ -419,7 +419,10 @@ def test_features_of_other_rows_are_refused(drawn, shop, tmp_path, capsys):
     np.save(tmp_path / "reversed.npy", shop.features[::-1])
     (tmp_path / "asked.csv").write_text("user\nowl\n")
     flags = {
-        "predict": [f"--input={tmp_path / 'asked.csv'}", f"--output={tmp_path / 'o.csv'}"],
+        "predict": [
+            f"--input={tmp_path / 'asked.csv'}",
+            f"--output={tmp_path / 'o.csv'}",
+        ],
         "evaluate": [],
         "export": [f"--output={tmp_path / 'export'}"],
     }
