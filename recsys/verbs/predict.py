@@ -4,7 +4,6 @@ model = recsys.load("runs/closet")
 table = model.recommend(["17", "23"], length=20)
 """
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -20,21 +19,20 @@ from common.cli.app import Command
 from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
-from common.tables.faults import Faults, write_rejected
+from common.tables.faults import write_rejected
 from common.tables.whole_numbers import whole_number_text
 from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
 from recsys.corpus.interactions import Interactions, UserItems
 from recsys.corpus.table_files import open_table
+from recsys.corpus.user_files import COLUMNS, UserTable, read_users
 from recsys.negatives import NegativeSampler
 from recsys.ranking.item_index import ItemIndex
 from recsys.ranking.ranker import Ranker, select
 from recsys.ranking.top_k import TopK
 from recsys.run import choose_form
 from recsys.step import Learner
-
-COLUMNS = ("user", "rank", "item", "score", "user_is", "error")
 
 
 class Model:
@@ -338,44 +336,6 @@ class Model:
 def _name(value: Any) -> str:
     """An id as tables have it."""
     return whole_number_text(str(value))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class UserTable:
-    """The table of `--mode=predict`.
-
-    Attributes:
-      users: in the order of their first row.
-      pairs: (user, item), where the table has a column of items.
-      failed: rows of the output for what could not be read.
-    """
-
-    users: list[str]
-    pairs: list[tuple[str, str]]
-    failed: pd.DataFrame
-
-
-def read_users(path: pathlib.Path, config: Config) -> UserTable:
-    """Reads a table with a column of users, and maybe one of items."""
-    columns = config.data
-    table = open_table(path, [columns.user])
-    faults = Faults(table)
-    faults.note_ids(columns.user)
-    if columns.item in table.frame:
-        table = open_table(table, [columns.item])
-        faults.note_inexact(columns.item)
-    good = table.frame[faults.good]
-    users = good[columns.user].astype(str)
-    pairs: list[tuple[str, str]] = []
-    if columns.item in good:
-        items = good[columns.item].dropna().astype(str)
-        pairs = list(zip(users[items.index], items, strict=True))
-    errors = [
-        {"user": "", "error": f"line {fault.line}: {fault.reason}"}
-        for fault in faults.rejections()
-    ]
-    failed = pd.DataFrame(errors, columns=list(COLUMNS))
-    return UserTable(list(dict.fromkeys(users)), pairs, failed)
 
 
 def run(config: Config, command: Command) -> None:
