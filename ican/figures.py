@@ -34,7 +34,7 @@ def draw_row(
     names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Draws photo, visual map, overlay and attribute bars of every cell.
+    """Draws photos, visual map, overlays and attribute bars of every cell.
 
     Args:
       source: of the photos.
@@ -48,11 +48,12 @@ def draw_row(
     assert (
         outputs.visual_attention is not None and outputs.attribute_attention is not None
     )
-    photo = cut_photos(source[row]["images"], photos, None)[0][0]
+    cut, mask = cut_photos(source[row]["images"], photos, None)
+    seen = max(int(mask.sum()), 1)  # a row without a photo shows a blank one
     maps = outputs.visual_attention[position]  # [L, P]
     side = side_of_map(maps.shape[-1])
     return photo_figures.attention_panel(
-        photo,
+        list(cut[:seen]),
         np.asarray(maps).reshape(-1, side, side),  # [L, h, w]
         np.asarray(outputs.attribute_attention[position]),
         names,

@@ -78,18 +78,21 @@ def run_explain(config: Config, command: Command) -> None:
     folder = command.output or command.workdir / "figures" / "explain"
     if command.input is None:
         listings = data.load_listings(config)
-        rows = listings.indices(command.split)[:EXPLAINED]
+        whole = listings.indices(command.split)
+        rows, total = whole[:EXPLAINED], len(whole)
         outputs = model.outputs_of(listings.frame, listings.source, rows)
         explain.draw_rows(listings.source, rows, model, outputs, folder)
     else:
         predicted = model.predict_outputs(command.input, command.images or "")
         frame, rows = predicted.rows.frame, predicted.rows.usable
+        total = len(frame)
         with contextlib.closing(predicted.rows.source) as source:
             verbs.say_errors(frame, command)
             if predicted.outputs is None:
                 raise UserError(f"{command.input}: no row that can be read")
             explain.draw_rows(source, rows, model, predicted.outputs, folder)
-    command.show(f"{len(rows)} rows drawn: {folder}")
+    some = f" (of {total:,})" if len(rows) < total else ""
+    command.show(f"{len(rows)} rows drawn{some}: {folder}")
 
 
 def write_export(config: Config, command: Command, directory: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from common import pretrained
+from common.data import ingest
 from common.errors import UserError
 from common.parallel.execution import Execution, make_execution
 from ican import data, features, saved_model
@@ -50,7 +51,10 @@ def prepare(
     """
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
-    examples = data.make_examples(config, data.load_listings(config))
+    listings = data.load_listings(config)
+    if config.model.sees_photos:
+        ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
+    examples = data.make_examples(config, listings)
     start, origin = _starting_weights(config, init_from)
     shape = None
     if config.backbone.cache and config.model.sees_photos:

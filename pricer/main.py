@@ -71,19 +71,21 @@ def run_explain(config: Config, command: Command) -> None:
     folder = command.output or command.workdir / "figures" / "explain"
     if command.input is None:
         listings = data.load_listings(config)
-        rows = listings.indices(command.split)[:EXPLAINED]
+        whole = listings.indices(command.split)
+        rows, total = whole[:EXPLAINED], len(whole)
         context = data.make_examples(config, listings).context.rows(rows)
         explain.draw_rows(listings.source, rows, model, context, folder)
     else:
         new = model.read(command.input, command.images or "")
         with contextlib.closing(new.source):
             verbs.say_errors(new.frame, command)
-            rows = new.usable
+            rows, total = new.usable, len(new.frame)
             if not len(rows):
                 raise UserError(f"{command.input}: no row that can be read")
             context = model.context(new.frame.iloc[rows])
             explain.draw_rows(new.source, rows, model, context, folder)
-    command.show(f"{len(rows)} rows drawn: {folder}")
+    some = f" (of {total:,})" if len(rows) < total else ""
+    command.show(f"{len(rows)} rows drawn{some}: {folder}")
 
 
 def write_export(config: Config, command: Command, directory: pathlib.Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILE = "report.html"
-PHOTOS = 12  # of each kind that are shown
+SHOWN = 12  # accepted and refused rows whose photos are shown
 
 _COLUMNS = {"acceptance": "accepted", "male": "MALE", "rmsle": "RMSLE"}
 
@@ -89,11 +89,11 @@ def write(
         ),
         "accepted": (
             _gallery(run, outcome, rows, accepted, quality),
-            "Accepted test photos: sold price and suggestion",
+            f"Photos of {_some(accepted)} accepted test rows: sold price and suggestion",
         ),
         "refused": (
             _gallery(run, outcome, rows, ~accepted, quality),
-            "Refused test photos: sold price and reason",
+            f"Photos of {_some(~accepted)} refused test rows: sold price and reason",
         ),
     }
     shown = {
@@ -206,6 +206,12 @@ def _by_class(
     return [page.Section("By class", [page.Table(table)])]
 
 
+def _some(chosen: np.ndarray) -> str:
+    """How many of the chosen rows are shown: "12 of 60"."""
+    count = int(chosen.sum())
+    return f"{min(count, SHOWN):,} of {count:,}"
+
+
 def _gallery(
     run: Run,
     outcome: Outcome,
@@ -213,22 +219,24 @@ def _gallery(
     chosen: np.ndarray,
     quality: photo_quality.Limits,
 ) -> Figure:
-    """Some photos of the test split, with prices or reasons."""
+    """All photos of some rows of the test split, with prices or reasons."""
     examples, transform = run.examples, run.config.prices.transform
     suggested = trimming.from_log_prices(outcome.suggestion.log_price, transform)
     accepted = outcome.calibration.threshold.accepts(outcome.suggestion.gate_logit)
     photos, titles = [], []
-    for index in np.flatnonzero(chosen)[:PHOTOS]:
+    for index in np.flatnonzero(chosen)[:SHOWN]:
         row = int(rows[index])
         images = examples.listings.source[row]["images"]
-        photo = cut_photos(images, run.config.photos, None)[0][0]
-        photos.append(photo)
-        sold = f"sold {examples.prices[row]:,.0f}"
-        if accepted[index]:
-            titles.append(f"{sold}\nsuggested {suggested[index]:,.0f}")
-        else:
+        cut, mask = cut_photos(images, run.config.photos, None)
+        for number, photo in enumerate(cut[: max(int(mask.sum()), 1)]):
+            photos.append(photo)
+            head = f"sold {examples.prices[row]:,.0f}"
+            head += f", photo {number + 1}" if number else ""
+            if accepted[index]:
+                titles.append(f"{head}\nsuggested {suggested[index]:,.0f}")
+                continue
             codes = photo_quality.reason_codes(photo_quality.measure(photo), quality)
-            titles.append(f"{sold}\n{', '.join(codes) or 'too little to see'}")
+            titles.append(f"{head}\n{', '.join(codes) or 'too little to see'}")
     return photo_figures.photo_grid(photos, titles)
 
 

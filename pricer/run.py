@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.data import ingest
 from common.parallel.execution import Execution, make_execution
 from common.training.workdirs import Say
 from pricer import comparables, data, features, networks
@@ -53,7 +54,7 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
     execution.check_batch(config.networks.batch_size)
-    examples = data.make_examples(config, data.load_listings(config))
+    examples = open_examples(config)
     trained = train_networks(config, examples, execution, folder, say)
     stored = features.extract(config, trained, examples.listings, execution)
     statistics, compared = examples.context.statistics, None
@@ -84,6 +85,19 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
         },
     )
     return Run(config, execution, examples, trained, compared, heads)
+
+
+def open_examples(config: Config) -> Examples:
+    """Opens the data, and says what of it stays unused.
+
+    Raises:
+      UserError: whatever is wrong with the files or the settings.
+    """
+    listings = data.load_listings(config)
+    ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
+    if unused := labels.describe_unused(listings.schema, config.labels):
+        ingest.print_line(unused)
+    return data.make_examples(config, listings)
 
 
 def labels_to_learn(config: Config, examples: Examples) -> list[Labels]:

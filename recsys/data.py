@@ -48,15 +48,17 @@ def load(
       UserError: whatever is wrong with the files or the split.
     """
     if config.data.interactions:
-        return _load_tables(config, rejected_file)
+        return _load_tables(config, say, rejected_file)
     return _load_closet(config, say)
 
 
-def _load_tables(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
+def _load_tables(
+    config: Config, say: Say, rejected_file: pathlib.Path | None
+) -> Corpus:
     options = config.data
     if not options.items:
         raise UserError("--data.interactions needs --data.items=TABLE beside it")
-    items, features, encoder = read_catalogue(config)
+    items, features, encoder = read_catalogue(config, say=say)
     assembled = interaction_files.assemble(
         interaction_files.read_interactions(
             options.interactions, options.user, options.item, options.time
@@ -70,13 +72,16 @@ def _load_tables(config: Config, rejected_file: pathlib.Path | None) -> Corpus:
 
 
 def read_catalogue(
-    config: Config, encoder: AttributeEncoder | None = None
+    config: Config,
+    encoder: AttributeEncoder | None = None,
+    say: Say = lambda text: None,
 ) -> tuple[ItemTable, Features, AttributeEncoder | None]:
     """Reads a table of items and their features.
 
     Args:
       config: of the run.
       encoder: of attributes, fitted in training; None to fit it on this table.
+      say: prints which values of attributes stay without a feature.
 
     Returns:
       (items with their rows of the features, features, encoder; None where the
@@ -114,6 +119,11 @@ def read_catalogue(
             options.numbers,
             options.attribute_min_count,
         )
+        unused = encoder.describe_unused(
+            table.frame.iloc[rows], options.attribute_min_count
+        )
+        if unused:
+            say(unused)
     items = dataclasses.replace(items, feature_rows=rows)
     return items, ArrayFeatures(encoder.encode(table.frame)), encoder
 

@@ -83,7 +83,7 @@ def run_explain(config: Config, command: Command) -> None:
             command.say(f"not known from training: {', '.join(unknown[:5])}")
         if not users:
             raise UserError(f"{command.input}: no user that is known from training")
-    explain.write(model, users, folder, command.images)
+    explain.write(model, users, folder, command.images, command.say)
     command.show(f"{len(users)} users drawn: {folder}")
 
 

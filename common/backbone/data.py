@@ -20,7 +20,10 @@ from common.tables.splits import SPLITS
 from common.training.loop_config import LoopConfig
 
 FOLDER_LABEL = "class"
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"),
+    *(".jp2", ".heic", ".heif"),  # the last two are rejected by name
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,6 +140,12 @@ def load(config: Config, workdir: pathlib.Path) -> Examples:
             " photos or more; lower --min_count"
         )
     labels = np.maximum(ids - RESERVED, -1).astype(np.int32)
+    if left_out := int((labels < 0).sum()):
+        ingest.print_line(
+            f"{left_out:,} of {len(labels):,} photos unused: no class, or one of fewer"
+            f" than --min_count={config.min_count} training photos"
+        )
+    ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
     return Examples(listings, classes, labels, config.photos)
 
 

@@ -46,6 +46,7 @@ def write(
         workdir / train.WEIGHTS, config.depth, "depth"
     )
     listings = ingest.load(config.data)
+    ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
     store = extraction.extract_photos(
         _CACHE,
         config.depth,

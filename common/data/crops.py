@@ -1,13 +1,24 @@
 """From photos as they were taken to the pixels that a backbone sees."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from common.data import images, transforms
-from common.data.configs import PhotosConfig
+from common.data.images import decode
+from common.data.transforms import (
+    centre_crop,
+    random_crop,
+    random_flip,
+    resize,
+    resize_shorter,
+)
+
+if TYPE_CHECKING:
+    from common.data.configs import PhotosConfig
 
 
 def cut_photos(
-    encoded: list[bytes], config: PhotosConfig, rng: np.random.Generator | None
+    encoded: list[bytes], config: "PhotosConfig", rng: np.random.Generator | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes and cuts the photos of a row.
 
@@ -23,16 +34,16 @@ def cut_photos(
     mask = np.zeros(config.count, np.float32)
     size = (config.crop, config.crop)
     for place, data in enumerate(encoded[: config.count]):
-        photo = images.decode(data, shrink_to=(config.resize, config.resize))
+        photo = decode(data, shrink_to=(config.resize, config.resize))
         if config.fit == "crop":
-            photo = transforms.resize_shorter(photo, config.resize)
+            photo = resize_shorter(photo, config.resize)
         else:
-            photo = transforms.resize(photo, (config.resize, config.resize))
+            photo = resize(photo, (config.resize, config.resize))
         if rng is not None and config.random_crop:
-            photo = transforms.random_crop(photo, size, rng)
+            photo = random_crop(photo, size, rng)
         else:
-            photo = transforms.centre_crop(photo, size)
+            photo = centre_crop(photo, size)
         if rng is not None and config.flip:
-            photo = transforms.random_flip(photo, rng)
+            photo = random_flip(photo, rng)
         photos[place], mask[place] = photo, 1.0
     return photos, mask

@@ -3,19 +3,32 @@
 import hashlib
 import os
 import pathlib
+import re
 import stat
 import tarfile
 import tempfile
+import threading
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO, Protocol
 
 from common.data.images import ImageError
 from common.errors import UserError
+from common.tables.cells import quoted
 
 ARCHIVE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 MAX_FILE_BYTES = 100 * 2**20
 MAX_ARCHIVE_BYTES = 200 * 2**30
+
+# Endings that may stand for each other; sidecar files such as a.json are no photos.
+_ENDING = re.compile(
+    r"\.(jpe?g|png|webp|gif|bmp|tiff?|avif|jp2|p[bgp]m)", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+class NoSuchImageError(ImageError):
+    """There is no file of that name."""
 
 
 class ImageStore(Protocol):
@@ -23,6 +36,10 @@ class ImageStore(Protocol):
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of one file; ImageError says why it can't."""
+        ...
+
+    def find(self, name: str) -> str:
+        """Returns the one name that differs in case, ending or Unicode form alone."""
         ...
 
     def close(self) -> None:
@@ -74,9 +91,9 @@ def fingerprint(path: str | os.PathLike, names: Collection[str]) -> str:
             raise UserError(f"{path}: can't be read ({error.strerror})") from error
     files = list(_files_below(path))
     missing = set(names).difference(files)
-    alike = {_loosely(name) for name in missing}
+    alike = {_key(name) for name in missing}
     for relative in files:
-        if relative in names or (alike and _loosely(relative) in alike):
+        if relative in names or (alike and _key(relative) in alike):
             status = os.lstat(path / relative)
             line = f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n"
             digest.update(line.encode(errors="surrogateescape"))
@@ -91,10 +108,72 @@ def _files_below(path: pathlib.Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), path)
 
 
-def _loosely(name: str) -> str:
-    """A name without what systems change in it: case, Unicode form, ending."""
-    stem, _ = os.path.splitext(name)
-    return unicodedata.normalize("NFC", stem).casefold()
+def read_closest(store: ImageStore, name: str) -> tuple[str, bytes]:
+    """Reads the photo that a table names, as exactly as it can.
+
+    Args:
+      store: of the photos.
+      name: as the table has it. Where there is no such file, the one is taken whose
+        name differs in case, ending (also none) or Unicode form alone.
+
+    Returns:
+      (name under which the photo lies, its bytes).
+
+    Raises:
+      ImageError: why it can't be read; more than one such file.
+    """
+    try:
+        return name, store.read(name)
+    except ImageError as error:
+        if _ADDRESS.match(name):
+            raise ImageError(
+                "a web address; download the photo and name its file"
+            ) from error
+        if not isinstance(error, NoSuchImageError):
+            raise
+    found = store.find(name)
+    return found, store.read(found)
+
+
+class _Lookalikes:
+    """Names by what is left of them without case, ending and Unicode form.
+
+    Args:
+      list_names: gives all names; called once, when the first exact name is missed.
+      missing: what is said of a name that none is like.
+    """
+
+    def __init__(self, list_names: Callable[[], Iterable[str]], missing: str):
+        self._list_names, self._missing = list_names, missing
+        self._by_key: dict[str, list[str]] | None = None
+        self._lock = threading.Lock()
+
+    def find(self, name: str) -> str:
+        """Returns the only name that is like this one.
+
+        Raises:
+          NoSuchImageError: there is none, or more than one.
+        """
+        with self._lock:
+            if self._by_key is None:
+                self._by_key = {}
+                for known in self._list_names():
+                    self._by_key.setdefault(_key(known), []).append(known)
+        alike = self._by_key.get(_key(clean_name(name)), [])
+        if not alike:
+            raise NoSuchImageError(self._missing)
+        if len(alike) > 1:
+            some = " and ".join(quoted(other) for other in sorted(alike)[:2])
+            raise NoSuchImageError(f"{self._missing}, and {some} are equally like it")
+        return alike[0]
+
+
+def _key(name: str) -> str:
+    stem, ending = os.path.splitext(name)
+    text = stem if _ENDING.fullmatch(ending) else name
+    for _ in range(2):  # folding may take a text out of its normal form
+        text = unicodedata.normalize("NFC", text).casefold()
+    return unicodedata.normalize("NFC", text)
 
 
 def clean_name(name: str) -> str:
@@ -123,6 +202,17 @@ class ImageFolder:
 
     def __init__(self, root: str | os.PathLike):
         self._root = os.path.realpath(root)
+        self._lookalikes = _Lookalikes(
+            lambda: _files_below(pathlib.Path(self._root)), "no such file"
+        )
+
+    def find(self, name: str) -> str:
+        """Returns the one name that differs in case, ending or Unicode form alone.
+
+        Raises:
+          ImageError: unsafe name, no such file, or more than one.
+        """
+        return self._lookalikes.find(name)
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of a file below the root.
@@ -141,7 +231,7 @@ class ImageFolder:
                 raise ImageError(f"larger than {MAX_FILE_BYTES} bytes")
             return pathlib.Path(full).read_bytes()
         except FileNotFoundError as error:
-            raise ImageError("no such file") from error
+            raise NoSuchImageError("no such file") from error
         except OSError as error:
             reason = f"can't be opened ({error.strerror})"
             raise ImageError(reason) from error
@@ -161,6 +251,8 @@ class ImageArchive:
         self._path = pathlib.Path(path)
         self._places: dict[str, tuple[int, int]] = {}
         self._refused: dict[str, str] = {}
+        self._missing = f"no such file in {self._path.name}"
+        self._lookalikes = _Lookalikes(lambda: self._places, self._missing)
         # Lives as long as the archive.
         self._spool = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
         try:
@@ -226,9 +318,17 @@ class ImageArchive:
         if name in self._refused:
             raise ImageError(self._refused[name])
         if name not in self._places:
-            raise ImageError(f"no such file in {self._path.name}")
+            raise NoSuchImageError(self._missing)
         start, size = self._places[name]
         return os.pread(self._spool.fileno(), size, start)
+
+    def find(self, name: str) -> str:
+        """Returns the one name that differs in case, ending or Unicode form alone.
+
+        Raises:
+          ImageError: unsafe name, no such member, or more than one.
+        """
+        return self._lookalikes.find(name)
 
     def close(self) -> None:
         """Gives the temporary file back."""

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from common.data import exif
+from common.data.exif import read_orientation, separate
 
 # Pillow's own limit: above it `Image.open` warns before a caller can look.
 MAX_PIXELS = 89_478_485
@@ -24,6 +24,9 @@ FORMATS = (
     "JPEG2000",
     "PPM",
 )
+
+# Marks of HEIF files, which hold HEVC mostly; those of AVIF files are read.
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,7 +73,7 @@ def decode(
     """
     if not data:
         raise ImageError("empty file")
-    picture, block = exif.separate(data)
+    picture, block = separate(data)
     try:
         image = _open(picture, max_pixels)
         orientation = _read_orientation(image, block)
@@ -93,7 +96,8 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError("not an image, or its header is damaged") from error
+        unknown = "not an image, or its header is damaged"
+        raise ImageError(_describe_foreign(data) or unknown) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"more than {max_pixels} pixels") from error
     width, height = image.size
@@ -102,11 +106,25 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
+def _describe_foreign(data: bytes) -> str:
+    """What a file is that is often taken for a photo; "" for any other."""
+    head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the photo; get the photos by 'git lfs pull'"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF and b"avif" not in data[:64]:
+        return "HEIC, which can't be read whatever its ending; convert it to JPEG"
+    if head.startswith(b"<") and (b"<!doctype html" in head or b"<html" in head):
+        return "a web page (HTML), not a photo; download the photo again"
+    if head.startswith(b"<") and b"<svg" in head:
+        return "an SVG drawing, not a photo; convert it to PNG"
+    return ""
+
+
 def _read_orientation(image: Image.Image, block: bytes) -> int:
     if image.format == "TIFF":  # turned upright by Pillow while loading
         return 1
     block = block or image.info.get("exif") or b""
-    return exif.read_orientation(block) if isinstance(block, bytes) else 1
+    return read_orientation(block) if isinstance(block, bytes) else 1
 
 
 def _convert(image: Image.Image) -> Image.Image:

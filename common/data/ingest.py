@@ -13,9 +13,8 @@ import pandas as pd
 import tqdm
 
 from common.data import image_files, images, photos, prepared, records
-from common.data.configs import ListingsConfig
+from common.data.configs import ListingsConfig, PhotosConfig
 from common.data.listings import Listings, NewRows, NewRowSource
-from common.data.photos import RowPhotos
 from common.data.prepared import load_prepared
 from common.data.sources import Record
 from common.errors import UserError
@@ -26,17 +25,25 @@ from common.tables import table as tables
 from common.tables.faults import Rejection
 from common.tables.schema import Schema
 
-__all__ = ["load", "load_prepared", "prepare_generated", "read_rows"]
+__all__ = [
+    "load",
+    "load_prepared",
+    "prepare_generated",
+    "print_line",
+    "read_rows",
+    "say_unused_photos",
+]
 
 BadImage = Literal["skip", "blank", "raise"]
 
 
-def _say(text: str) -> None:
+def print_line(text: str) -> None:
+    """Prints a line of progress, once for all processes."""
     if is_first_process():
         print(text, file=sys.stderr, flush=True)
 
 
-def load(config: ListingsConfig, say: Callable[[str], None] = _say) -> Listings:
+def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Listings:
     """Prepares a table and its photos, once, and opens the result.
 
     Rows are read, checked, their photos decoded on trial, split, and written to
@@ -85,9 +92,33 @@ def describe(listings: Listings) -> str:
     words.append(f"{listings.rejected} rejected")
     if listings.dropped_photos:
         words.append(f"{listings.dropped_photos} unreadable photos left out")
+    if listings.renamed_photos:
+        words.append(_count_renamed(listings.renamed_photos))
     if listings.schema.images and listings.rows_without_photo:
         words.append(f"{listings.rows_without_photo} rows without a photo")
     return f"{listings.directory}: {', '.join(words)}"
+
+
+def _count_renamed(count: int) -> str:
+    return f"{count} photos taken under a name of another case, ending or Unicode form"
+
+
+def say_unused_photos(
+    frame: pd.DataFrame, schema: Schema, config: PhotosConfig, *, trained: bool = False
+) -> None:
+    """Prints what stays unseen where rows have more photos than a network takes.
+
+    Args:
+      frame: rows, with their columns of photos.
+      schema: of these.
+      config: of the run.
+      trained: whether the network stands already, so that a flag comes too late.
+    """
+    unused, remedy = photos.describe_unused(frame, schema.images, config.count)
+    if trained:
+        remedy = f"the model was trained with --photos.count={config.count}"
+    if unused:
+        print_line(f"{unused}; {remedy}")
 
 
 def _read_table(
@@ -170,8 +201,9 @@ def _prepare(
     try:
         row_photos = photos.find_photos(frame, schema.images, store)
         lines = table.line[frame.index]
-        keep, bad, dropped = _sort_out(config, schema, lines, row_photos)
-        rejected = faults.in_order([*rejected, *bad])
+        found = photos.sort_out(config, schema.images, lines, row_photos)
+        keep = found.keep
+        rejected = faults.in_order([*rejected, *found.rejected])
         file = directory.with_name(f"{directory.name}.{prepared.REJECTED_FILE}")
         limit, accepted = config.max_rejected_fraction, int(keep.sum())
         try:
@@ -190,11 +222,14 @@ def _prepare(
         if store is not None:
             store.close()
     faults.write_rejected(partial / prepared.REJECTED_FILE, rejected)
-    faults.write_rejected(partial / prepared.DROPPED_FILE, dropped)
+    faults.write_rejected(partial / prepared.DROPPED_FILE, found.dropped)
+    if found.renamed:
+        faults.write_rejected(partial / prepared.RENAMED_FILE, found.renamed)
     facts = {
         "fingerprint": fingerprint,
         "rejected": len(rejected),
-        "dropped_photos": len(dropped),
+        "dropped_photos": len(found.dropped),
+        "renamed_photos": len(found.renamed),
         "rows_without_photo": sum(not row.names for row in row_photos),
         "prepared_from": dataclasses.asdict(config),
     }
@@ -229,43 +264,6 @@ def _with_bar(rows: Any, total: int | None) -> Any:
     return tqdm.tqdm(rows, total=total, desc="rows", unit="", disable=None, leave=False)
 
 
-def _sort_out(
-    config: ListingsConfig,
-    schema: Schema,
-    lines: np.ndarray,
-    row_photos: Sequence[RowPhotos],
-) -> tuple[np.ndarray, list[Rejection], list[Rejection]]:
-    """Applies the policy for bad photos.
-
-    Returns:
-      (bool [N] rows to keep, rejected rows, photos dropped from rows that are kept).
-    """
-    keep = np.ones(len(row_photos), bool)
-    rejected, dropped = [], []
-    for index, row in enumerate(row_photos):
-        line = int(lines[index])
-        problems = [
-            Rejection(config.path, line, problem.column, problem.reason)
-            for problem in row.problems
-        ]
-        if problems and config.bad_image == "raise":
-            first = problems[0]
-            raise UserError(
-                f"{first.file}, line {line}, column {first.column}: {first.reason};"
-                " mend it, or set bad_image to skip or blank"
-            )
-        if config.bad_image == "blank":
-            dropped.extend(problems)
-            continue
-        if not problems and not row.names and schema.images:
-            column = schema.images.columns[0]
-            problems = [Rejection(config.path, line, column, "no photo named")]
-        if problems:
-            keep[index] = False
-            rejected.append(problems[0])
-    return keep, rejected, dropped
-
-
 def prepare_generated(
     name: str,
     directory: str | pathlib.Path,
@@ -274,7 +272,7 @@ def prepare_generated(
     fingerprint: str,
     *,
     total: int | None = None,
-    say: Callable[[str], None] = _say,
+    say: Callable[[str], None] = print_line,
 ) -> Listings:
     """Prepares a built-in data set in the same format, streaming.
 
@@ -361,12 +359,14 @@ def read_rows(
     policy = ListingsConfig(path=table.path, bad_image=bad_image)
     lines = table.line[typed.index]
     try:
-        _, bad, _ = _sort_out(policy, schema, lines, row_photos)
+        found = photos.sort_out(policy, schema.images, lines, row_photos)
     except UserError:
         if store is not None:
             store.close()
         raise
-    errors = [*table.rejected, *unfit, *bad]
+    if found.renamed:
+        print_line(f"{table.path}: {_count_renamed(len(found.renamed))}")
+    errors = [*table.rejected, *unfit, *found.rejected]
     frame = _with_errors(table, typed, errors)
     names: list[tuple[str, ...]] = [()] * len(frame)
     row_of_line = {line: row for row, line in enumerate(frame["line"])}

@@ -28,6 +28,8 @@ class Listings:
         dropped_photos.csv names them.
       rows_without_photo: number of rows in the frame that have none (left).
       directory: where the prepared files lie; a TFDS data set.
+      renamed_photos: number of photos that lie under a name of another case, ending or
+        Unicode form than the table's; renamed_photos.csv names them.
     """
 
     schema: Schema
@@ -38,6 +40,7 @@ class Listings:
     dropped_photos: int
     rows_without_photo: int
     directory: pathlib.Path
+    renamed_photos: int = 0
 
     def indices(self, split: str) -> np.ndarray:
         """Returns the rows of a split in the order of the frame.

@@ -7,6 +7,7 @@
       schema.json                       what its columns mean
       rejected.csv                      rows that could not be used, and why
       dropped_photos.csv                photos left out of rows that were kept
+      renamed_photos.csv                photos taken under another name, if any
       prepared.json                     counts, policy, versions, sizes of all files
 
 A directory is filled under another name and renamed when it is complete.
@@ -37,6 +38,7 @@ TABLE_FILE = "listings.parquet"
 SCHEMA_FILE = "schema.json"
 REJECTED_FILE = "rejected.csv"
 DROPPED_FILE = "dropped_photos.csv"
+RENAMED_FILE = "renamed_photos.csv"
 
 
 def find_or_make(directory: pathlib.Path, fill: Callable[[pathlib.Path], None]) -> bool:
@@ -169,6 +171,7 @@ def load_prepared(directory: str | os.PathLike) -> Listings:
             dropped_photos=int(facts["dropped_photos"]),
             rows_without_photo=int(facts["rows_without_photo"]),
             directory=directory,
+            renamed_photos=int(facts.get("renamed_photos", 0)),
         )
     except Exception as error:  # pyarrow, tfds and array_record have their own each
         words = " ".join(str(error).split())[:200]

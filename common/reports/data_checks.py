@@ -18,14 +18,17 @@ import numpy as np
 import pandas as pd
 
 from common.data import pipeline
+from common.data.configs import PhotosConfig
+from common.data.images import decode
 from common.data.listings import Listings
 from common.data.pipeline import Batch
-from common.data.prepared import DROPPED_FILE, REJECTED_FILE
+from common.data.prepared import DROPPED_FILE, REJECTED_FILE, RENAMED_FILE
 from common.data.sources import Record, Source, Subset
 from common.parallel.execution import Execution
 from common.reports import page
 from common.tables import splits
 
+VIEWED = 200  # photos whose shape is looked at
 STEPS = 3  # timed after one that compiles
 
 # What summaries say of the columns of `count_leaks`.
@@ -152,6 +155,18 @@ def hash_photos(listings: Listings) -> list[list[str]]:
     ]
 
 
+def describe_view(listings: Listings, photos: PhotosConfig) -> str:
+    """Share of a photo that a network sees, the median of some photos; "" for none."""
+    shares = []
+    inner = (photos.crop / photos.resize) ** 2
+    for row in np.linspace(0, len(listings.frame) - 1, VIEWED).astype(int):
+        for photo in listings.source[int(row)]["images"][:1]:
+            height, width = decode(photo, shrink_to=(1, 1)).shape[:2]
+            shape = min(height, width) / max(height, width)
+            shares.append(inner * (shape if photos.fit == "crop" else 1.0))
+    return f"{np.median(shares):.0%}" if shares else ""
+
+
 def find_leaks(
     listings: Listings,
     hashes: Sequence[Sequence[str]] | None = None,
@@ -245,6 +260,7 @@ def list_files(listings: Listings) -> list[str]:
         for count, what, file in (
             (listings.rejected, "rejected rows", REJECTED_FILE),
             (listings.dropped_photos, "dropped photos", DROPPED_FILE),
+            (listings.renamed_photos, "photos under another name", RENAMED_FILE),
         )
         if count
     ]

@@ -1,6 +1,8 @@
 """Models as serialized StableHLO programs that serve without this repository."""
 
+import ast
 import hashlib
+import inspect
 import io
 import json
 import pathlib
@@ -11,8 +13,12 @@ import jax
 import jax.export
 import numpy as np
 
+from common.data import crops, exif, images, transforms
+from common.data.configs import PhotosConfig
 from common.errors import UserError
-from common.serving import standalone
+from common.serving import photo_records, standalone
+from common.tables import photo_cells
+from common.tables.schema import Images
 from common.training import workdirs
 
 PROGRAM, WEIGHTS, METADATA, LOADER = (
@@ -21,6 +27,8 @@ PROGRAM, WEIGHTS, METADATA, LOADER = (
     "metadata.json",
     "serve.py",
 )
+# What a photo goes through from its name to its pixels, in the order of imports.
+_PHOTO_MODULES = (photo_cells, exif, images, transforms, crops, photo_records)
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 Predict = Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]]
@@ -35,13 +43,15 @@ def export_program(
     encoders: Mapping[str, Any] | None = None,
     help: Mapping[str, str] | None = None,
     about: Mapping[str, Any] | None = None,
+    photos: Mapping[str, Any] | None = None,
     platforms: Sequence[str] = PLATFORMS,
 ) -> None:
     """Writes a model with all that serving needs.
 
     program.stablehlo holds the computation for any batch size, weights.npz its weights
     by flat names ("params/dense/kernel"), metadata.json what goes in and comes out,
-    and serve.py a loader that needs jax, numpy and flatbuffers alone.
+    and serve.py a loader that needs jax, numpy and flatbuffers alone. For a model of
+    photos there is photo_files.py beside it, which takes files and needs Pillow.
 
     Args:
       predict: pure function of (weights, {name: array [B, ...]}) that returns
@@ -55,6 +65,7 @@ def export_program(
       encoders: `Encoders.to_json()` of the attributes.
       help: {input: what to do to get such an array}, shown when one does not fit.
       about: facts that go into metadata.json as they are: names of classes, currency.
+      photos: what `describe_photos` gave; None for a model that sees none.
       platforms: where the program will run; it is lowered for each.
 
     Raises:
@@ -89,6 +100,8 @@ def export_program(
         WEIGHTS: _npz(flat),
         LOADER: pathlib.Path(standalone.__file__).read_bytes(),
     }
+    if photos:
+        blobs[standalone.PHOTO_FILES] = photo_files_source().encode()
     metadata = {
         "format": 1,
         "inputs": {
@@ -103,6 +116,7 @@ def export_program(
             for name, aval in outputs.items()
         },
         "encoders": encoders,
+        "photos": photos,
         "about": dict(about or {}),
         "platforms": list(platforms),
         "versions": workdirs.versions(),
@@ -112,6 +126,37 @@ def export_program(
         },
     }
     _write(directory, blobs, metadata)
+
+
+def describe_photos(
+    named: Images | None, config: PhotosConfig
+) -> dict[str, Any] | None:
+    """How records name photos, and how these are cut; None where none are named.
+
+    Args:
+      named: the columns of the table.
+      config: of the run.
+    """
+    if named is None:
+        return None
+    cut = {name: getattr(config, name) for name in ("fit", "resize", "crop", "count")}
+    return {"columns": list(named.columns), "separator": named.separator, "cut": cut}
+
+
+def photo_files_source() -> str:
+    """The modules that photos go through as one, without imports of each other."""
+    parts = ['"""Photos from files, as in training; needs Pillow and numpy."""\n']
+    for module in _PHOTO_MODULES:
+        text = inspect.getsource(module)
+        lines = text.splitlines(keepends=True)
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ImportFrom) and f"{node.module}".startswith(
+                "common"
+            ):
+                last = node.end_lineno or node.lineno
+                lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
+        parts.append("".join(lines))
+    return "\n\n".join(parts)
 
 
 def _flatten(weights: Any) -> tuple[list[str], list[np.ndarray], Any]:

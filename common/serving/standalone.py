@@ -1,4 +1,4 @@
-"""Serves an exported model; needs jax, numpy and flatbuffers, nothing else.
+"""Serves an exported model; needs jax, numpy and flatbuffers, and Pillow for files.
 
 This file stands beside program.stablehlo, weights.npz and metadata.json:
 
@@ -7,16 +7,20 @@ This file stands beside program.stablehlo, weights.npz and metadata.json:
     model.describe()                                      # what goes in and comes out
     model.predict_one({"metal": "gold", "weight": 3.2}, photo=pixels)
     model.predict(records, photo=batch_of_pixels)
+    model.predict_one({"metal": "gold", "photo": "ring.jpg"}, images="photos/")
 
-or, for a file of JSON records (one a line) and arrays of pixels:
+or, for a file of JSON records (one a line) and arrays of pixels, or files of photos:
 
     python serve.py --records=rows.jsonl --array photo=photos.npy
+    python serve.py --records=rows.jsonl --images=photos/
 """
 
 import argparse
 import decimal
 import difflib
+import functools
 import hashlib
+import importlib.util
 import json
 import pathlib
 import re
@@ -32,6 +36,8 @@ import numpy as np
 UNKNOWN, MISSING, RESERVED = 0, 1, 2
 LIMIT = 1000.0
 JSON = "json"
+PHOTO_FILES = "photo_files.py"  # beside this file; reads photos
+PHOTO_INPUTS = ("photo", "photos", "photo_mask")
 NO_NUMBER = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -255,6 +261,7 @@ class Predictor:
         self._call = jax.jit(program.call)
         fitted = self.metadata["encoders"]
         self._encoder = AttributeEncoder(fitted) if fitted else None
+        self._photos = self.metadata.get("photos")
         self._strict = strict
         self._max_batch = max_batch
 
@@ -266,24 +273,33 @@ class Predictor:
             if name not in encoded:
                 note = f"  {item['about']}" if item["about"] else ""
                 lines.append(f"  {name}: {item['dtype']} {item['shape']}{note}")
-        if self._encoder:
+        if self._encoder or self._photos:
             lines.append("keys of a record:")
-            for fitted in self._encoder.items:
+            for fitted in self._encoder.items if self._encoder else ():
                 attribute = fitted["attribute"]
                 columns = ", ".join(attribute["columns"])
                 lines.append(f"  {columns}: {attribute['kind']}")
+            for column in self._photos["columns"] if self._photos else ():
+                lines.append(f"  {column}: file of a photo, where no pixels are given")
         lines.append("arrays out, one item each:")
         for name, item in self.metadata["outputs"].items():
             lines.append(f"  {name}: {item['dtype']} {item['shape']}")
         return "\n".join(lines)
 
     def predict(
-        self, records: Sequence[Mapping[str, Any]] | None = None, **arrays: Any
+        self,
+        records: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        images: str | pathlib.Path = ".",
+        **arrays: Any,
     ) -> dict[str, np.ndarray]:
         """Predicts for a batch.
 
         Args:
-          records: B dicts of raw attributes; None for a model without attributes.
+          records: B dicts of raw attributes; None for a model without attributes. Where
+            no arrays are given, they name the photos too: a file, its bytes, or a list
+            of these.
+          images: folder of these files.
           **arrays: the other inputs by name, each [B, ...], such as photo.
 
         Returns:
@@ -292,15 +308,19 @@ class Predictor:
         Raises:
           InputError: naming the input and what is expected.
         """
-        inputs = self._check(records, arrays)
-        count = len(next(iter(inputs.values())))
+        files = bool(self._photos and records is not None and not arrays)
+        inputs = self._check(records, arrays, files)
+        count = len(records or ()) if files else len(next(iter(inputs.values())))
         parts = []
         for start in range(0, count, self._max_batch):
             rows = min(self._max_batch, count - start)
             size = min(self._max_batch, 1 << (rows - 1).bit_length())
             # Padding repeats the last row; what comes out for it is cut off.
-            take = np.minimum(np.arange(size), rows - 1) + start
-            padded = {name: array[take] for name, array in inputs.items()}
+            part = {name: a[start : start + rows] for name, a in inputs.items()}
+            if files and records:
+                part |= self._read_photos(records[start : start + rows], images, start)
+            take = np.minimum(np.arange(size), rows - 1)
+            padded = {name: array[take] for name, array in part.items()}
             outputs = jax.device_get(self._call(self._weights, padded))
             parts.append({name: value[:rows] for name, value in outputs.items()})
         if not parts:
@@ -313,26 +333,54 @@ class Predictor:
         }
 
     def predict_one(
-        self, record: Mapping[str, Any] | None = None, **arrays: Any
+        self,
+        record: Mapping[str, Any] | None = None,
+        *,
+        images: str | pathlib.Path = ".",
+        **arrays: Any,
     ) -> dict[str, Any]:
         """Predicts for one item; inputs and outputs as in `predict`, without B."""
         records = None if record is None else [record]
         batch = {name: np.asarray(array)[None] for name, array in arrays.items()}
-        return {name: v[0] for name, v in self.predict(records, **batch).items()}
+        outputs = self.predict(records, images=images, **batch)
+        return {name: value[0] for name, value in outputs.items()}
+
+    def _read_photos(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        images: str | pathlib.Path,
+        first: int,
+    ) -> dict[str, np.ndarray]:
+        """Inputs of the program from the photos that records name."""
+        reader = _load_photo_reader()
+        try:
+            photos, mask = reader.read_photos(records, self._photos, images, first)
+        except reader.ImageError as error:
+            raise InputError(str(error)) from None
+        found = {"photo": photos[:, 0], "photos": photos, "photo_mask": mask}
+        return {name: found[name] for name in self.metadata["inputs"] if name in found}
 
     def _check(
-        self, records: Sequence[Mapping[str, Any]] | None, arrays: Mapping[str, Any]
+        self,
+        records: Sequence[Mapping[str, Any]] | None,
+        arrays: Mapping[str, Any],
+        files: bool,
     ) -> dict[str, np.ndarray]:
-        """Inputs of the program, checked; attributes encoded."""
-        wanted = self.metadata["inputs"]
+        """Inputs of the program but photos of files, checked; attributes encoded."""
+        wanted = {
+            name: item
+            for name, item in self.metadata["inputs"].items()
+            if not (files and name in PHOTO_INPUTS)
+        }
         given = {name: np.asarray(array) for name, array in arrays.items()}
+        if records is not None and (self._encoder or files):
+            self._check_keys(records, self._photos["columns"] if files else ())
         if self._encoder:
             if records is None:
                 raise InputError("records are missing: this model reads attributes")
-            self._check_keys(records)
             encoded = self._encoder.encode(records)
             given.update((k, v) for k, v in encoded.items() if k in wanted)
-        elif records is not None:
+        elif records is not None and not files:
             raise InputError("this model reads no records")
         for name in given:
             if name not in wanted:
@@ -351,18 +399,38 @@ class Predictor:
             raise InputError(f"inputs hold different numbers of items: {counts}")
         return given
 
-    def _check_keys(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def _check_keys(
+        self, records: Sequence[Mapping[str, Any]], photos: Sequence[str]
+    ) -> None:
         if isinstance(records, Mapping) or not all(
             isinstance(record, Mapping) for record in records
         ):
             raise InputError("records must be a list of dicts, one for each item")
-        known = set(self._encoder.columns if self._encoder else ())
+        known = {*(self._encoder.columns if self._encoder else ()), *photos}
         for number, record in enumerate(records if self._strict else ()):
             for key in record:
                 if key not in known:
                     raise InputError(
                         f"record {number}: unknown key {key!r}{_hint(key, known)}"
                     )
+
+
+@functools.cache
+def _load_photo_reader() -> Any:
+    """The code that reads files of photos; late, since only it needs Pillow."""
+    path = pathlib.Path(__file__).resolve().with_name(PHOTO_FILES)
+    spec = importlib.util.spec_from_file_location("photo_files", path)
+    assert spec is not None and spec.loader is not None  # both know a .py file
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; photo files need it") from None
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"photo files need Pillow ({error}): pip install pillow, or give pixels"
+        ) from None
+    return module
 
 
 def _expected(item: Mapping[str, Any]) -> str:
@@ -419,6 +487,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--array", action="append", default=[], metavar="NAME=FILE.npy",
         help="an input array [B, ...], such as photo=photos.npy",
     )  # fmt: skip
+    parser.add_argument(
+        "--images", default=".", help="folder of the photos that the records name"
+    )
     parser.add_argument("--describe", action="store_true", help="say what goes in")
     options = parser.parse_args(argv)
     try:
@@ -427,7 +498,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(model.describe())
             return 0
         records = None if options.records is None else _read_records(options.records)
-        outputs = model.predict(records, **dict(map(_read_array, options.array)))
+        arrays = dict(map(_read_array, options.array))
+        outputs = model.predict(records, images=options.images, **arrays)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

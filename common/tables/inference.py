@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from common.tables import set_cells
+from common.tables import photo_cells, set_cells
 from common.tables.cells import (
     NO_NUMBER,
     SIGNS,
@@ -34,7 +34,10 @@ _MOST = 0.95  # share of the cells that must fit a role
 _LONGEST_LOG = 50  # rows of a listing, in a log of its prices say
 _NEARLY_ALL = 0.9  # values a row that make an id of whatever is named one
 _SEPARATORS = ("|", ";", ", ")
-_PHOTO = re.compile(r"[^|;]+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
+_PHOTO_SEPARATORS = (photo_cells.LIST, "|", ";", ",", photo_cells.BLANKS, "")
+_ENDING = r"\.(jpe?g|png|webp|gif|bmp|tiff?|avif|jp2|heic|heif)"
+_PHOTO = re.compile(rf"[^|;]+{_ENDING}", re.IGNORECASE)
+_PHOTO_ENDING = re.compile(_ENDING, re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 # Words in the names of columns.
@@ -156,8 +159,7 @@ def infer(table: Table) -> Schema:
                 f" {quoted(ids[0].name)} has {ids[0].distinct:,}"
             )
     groups = (*titles, *([tying] if tying else []))
-    photos = tuple(column.name for column in named("images"))
-    separator = max((roles[name].detail for name in photos), default="")
+    photos, separator = _join_photos(named("images"), roles, ignored)
     attributes = [_attribute(name, role) for name, role in roles.items()]
     return Schema(
         attributes=tuple(attribute for attribute in attributes if attribute),
@@ -169,6 +171,16 @@ def infer(table: Table) -> Schema:
         id=ids[0].name if ids else None,
         ignored=tuple((name, ignored[name]) for name in roles if name in ignored),
     )
+
+
+def photo_separator(cells: pd.Series) -> str:
+    """Guesses what parts the names of photos in the cells of a column.
+
+    Returns:
+      As `schema.Images.separator`; "" for one name a cell, or no photos.
+    """
+    role = _find_photos(_Column("", cells))
+    return role.detail if role else ""
 
 
 def _strangeness(column: _Column) -> int:
@@ -200,9 +212,8 @@ def _role(column: _Column) -> _Role:
 
 def _find_special(column: _Column) -> _Role | None:
     """Photos, web addresses, JSON, splits, identifiers and times."""
-    for separator in ("", *_SEPARATORS):
-        if column.mostly(functools.partial(_is_photos, separator)):
-            return _Role("images", separator)
+    if role := _find_photos(column):
+        return role
     if column.mostly(lambda value: value.startswith(("http://", "https://"))):
         return _Role("ignored", "web addresses: photos must lie in a folder")
     if column.mostly(lambda value: value[0] in "[{" and value[-1] in "]}"):
@@ -268,9 +279,50 @@ def _json_members(value: str) -> list[str] | None:
     return roles if all(isinstance(entry, str) for entry in entries) else None
 
 
+def _find_photos(column: _Column) -> _Role | None:
+    """Names of photos, parted by the first mark that most cells agree with.
+
+    Each part must be a name, so that a comma or a blank inside of names parts none; and
+    one cell at least must be parted.
+    """
+    if not any(map(_PHOTO_ENDING.search, column.values)):
+        return None
+    for separator in _PHOTO_SEPARATORS:
+        parts = functools.partial(_parts_photos, separator)
+        sensible = not separator or any(map(parts, column.values))
+        if sensible and column.mostly(functools.partial(_is_photos, separator)):
+            return _Role("images", separator)
+    return None
+
+
 def _is_photos(separator: str, value: str) -> bool:
-    names = set_cells.members(value, separator) if separator else [value]
+    try:
+        names = photo_cells.names(value, separator)
+    except ValueError:
+        return False
     return all(_PHOTO.fullmatch(name) and "://" not in name for name in names)
+
+
+def _parts_photos(separator: str, value: str) -> bool:
+    """Whether a separator makes something of a cell, and photos only."""
+    return _is_photos(separator, value) and (
+        photo_cells.names(value, separator) not in ([], [value])
+    )
+
+
+def _join_photos(
+    columns: list[_Column], roles: dict[str, _Role], ignored: dict[str, str]
+) -> tuple[tuple[str, ...], str]:
+    """Columns of photos that one separator reads, and it; the others are ignored."""
+    found = (roles[column.name].detail for column in columns)
+    separator = next(filter(None, found), "")
+    taken = []
+    for column in columns:
+        if column.mostly(functools.partial(_is_photos, separator)):
+            taken.append(column.name)
+        else:
+            ignored[column.name] = f"photos that are not parted by {separator!r}"
+    return tuple(taken), separator
 
 
 def _is_time(value: str) -> bool:

@@ -22,8 +22,9 @@ class Images:
 
     Attributes:
       columns: columns that hold file names, in the order the photos are shown.
-      separator: what stands between several names in one cell; "" for one name a
-        cell.
+      separator: what stands between several names in one cell; " " for any blanks,
+        "json" where each cell is a list as JSON or Python writes it, "" for one name a
+        cell; see `photo_cells.names`.
     """
 
     columns: tuple[str, ...]
@@ -175,11 +176,8 @@ def _is_misspelt_json(separator: str) -> bool:
 def _check_roles(schema: Schema) -> None:
     if schema.images and not schema.images.columns:
         raise UserError("images.columns is empty: name a column, or set images to null")
-    if schema.images and schema.images.separator.lower() == set_cells.SEPARATOR:
-        raise UserError(
-            'images.separator can\'t be "json": name the photos in a column, or in'
-            ' several, parted by, say, "|"'
-        )
+    if schema.images and _is_misspelt_json(schema.images.separator):
+        raise UserError('images.separator: write "json" in small letters')
     if schema.group and not (schema.group.columns or schema.group.photo_hash):
         raise UserError("group.columns is empty: name a column, or set group to null")
     if schema.target and not schema.target.column:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from common.errors import UserError
-from common.tables import set_cells
+from common.tables import photo_cells, set_cells
 from common.tables.cell_values import LIST_SEPARATOR, LISTS, cell_text
 from common.tables.cells import (
     TEXT,
@@ -212,6 +212,10 @@ def check_rows(
             typed[column] = texts.astype(TEXT)
         wrong = set_cells.find_faults(typed[column])
         faults.note(column, list(wrong), wrong.values())
+    for column in schema.images.columns if schema.images else ():
+        if column in table.lists:
+            texts = typed[column].map(_list_to_names(schema), na_action="ignore")
+            typed[column] = texts.astype(TEXT)
     if need_target and schema.target:
         _require(faults, typed[schema.target.column], "a price")
     if need_target and schema.split:
@@ -245,6 +249,11 @@ def _json_columns(schema: Schema) -> list[str]:
 
 def _list_to_json(text: str) -> str:
     return set_cells.from_joined(text, LIST_SEPARATOR)
+
+
+def _list_to_names(schema: Schema) -> Callable[[str], str]:
+    separator = schema.images.separator if schema.images else ""
+    return lambda text: photo_cells.from_joined(text, LIST_SEPARATOR, separator)
 
 
 def _require(faults: Faults, typed: pd.Series, needed: str) -> None:

@@ -48,6 +48,11 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
         ),
         {"": "rejected rows", "found": listings.rejected},
         {"": "rows without photo", "found": listings.rows_without_photo},
+        {"": "photos under another name", "found": listings.renamed_photos},
+        {
+            "": "share of a photo that is seen (see --photos.fit)",
+            "found": data_checks.describe_view(listings, config.photos),
+        },
     ]
     currency = data.price_unit(listings.schema)
     price = figures.histogram(run.examples.prices.tolist(), xlabel=currency, log=True)

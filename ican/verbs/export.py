@@ -88,4 +88,9 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
             "currency": target.currency if target else "",
             "interval": fitted.level,
         },
+        photos=(
+            export.describe_photos(trained.schema.images, photos)
+            if trained.learner.config.model.sees_photos
+            else None
+        ),
     )

@@ -111,6 +111,7 @@ class Model:
             schema,
             bad_image=self.config.data.bad_image,
         )
+        ingest.say_unused_photos(new.frame, schema, self.config.photos, trained=True)
         outputs = (
             self.outputs_of(new.frame, new.source, new.usable)
             if len(new.usable)

@@ -90,6 +90,23 @@ def make_labels(listings: Listings, config: LabelsConfig) -> dict[str, Labels]:
     return by_task
 
 
+def describe_unused(schema: Schema, config: LabelsConfig) -> str:
+    """Says which attributes of the schema no label names; "" where all are used."""
+    single = (config.category, config.brand, config.seller, config.table)
+    named = {*single, *config.attribute, *config.specification}
+    unused = [a for a in schema.attributes if a.name not in named]
+    if not unused:
+        return ""
+    names = ", ".join(attribute.name for attribute in unused)
+    what = f"{len(unused)} of {len(schema.attributes)} attributes unused: {names}"
+    usable = [a.name for a in unused if a.kind != "continuous"]
+    if not usable:
+        return f"{what}; pricer reads no numbers"
+    known = {attribute.name for attribute in schema.attributes}
+    joined = ",".join([*(name for name in config.attribute if name in known), *usable])
+    return f"{what}; --labels.attribute={joined} uses those that are no numbers"
+
+
 def find(schema: Schema, name: str, task: str) -> Attribute:
     """The attribute that a label is read from.
 

@@ -20,12 +20,12 @@ from common.reports.data_checks import Cost
 from common.reports.page import Section
 from common.tables.splits import SPLITS
 from common.training.workdirs import Say
-from pricer import comparables, data, networks
+from pricer import comparables, networks
 from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.inputs import labels, sales, trimming
 from pricer.inputs.labels import Labels
-from pricer.run import labels_to_learn
+from pricer.run import labels_to_learn, open_examples
 from pricer.step import Learner, Scales
 
 FILE = "check.html"
@@ -65,7 +65,7 @@ def prepare(config: Config) -> Plan:
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
     execution.check_batch(config.networks.batch_size)
-    examples = data.make_examples(config, data.load_listings(config))
+    examples = open_examples(config)
     photos = data_checks.hash_photos(examples.listings)
     learnt = labels_to_learn(config, examples)
     rows = {
@@ -141,6 +141,10 @@ def count_rows(plan: Plan) -> Part:
         **{f"{row['split']} rows": row["rows"] for row in table},
         "rejected rows": examples.listings.rejected,
         "dropped photos": examples.listings.dropped_photos,
+        "photos under another name": examples.listings.renamed_photos,
+        "share of a photo that is seen (see --photos.fit)": (
+            data_checks.describe_view(examples.listings, plan.config.photos)
+        ),
         "rows without a photo": total["without a photo"],
         "rows beyond the price limits": total["rows"] - total["within them"],
     }

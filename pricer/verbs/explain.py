@@ -69,7 +69,7 @@ def draw_rows(
     context: Context,
     folder: pathlib.Path,
 ) -> None:
-    """Writes row_<n>.png for some rows: photo, what told the price, what the gate.
+    """Writes row_<n>.png for some rows: photos, what told the price, what the gate.
 
     Args:
       source: of the photos.
@@ -81,13 +81,19 @@ def draw_rows(
     for index, row in enumerate(rows):
         images = source[int(row)]["images"]
         photos, mask = cut_photos(images, model.config.photos, None)
-        log_price, logit, maps = cover_each_place(
-            model, photos, mask, context.rows([index])
-        )
+        seen = max(int(mask.sum()), 1)  # a row without a photo shows a blank one
+        covered = [
+            cover_each_place(model, photos, mask, context.rows([index]), number)
+            for number in range(seen)
+        ]
+        log_price, logit, _ = covered[0]
         accepted = model.trained.calibration.threshold.accepts(np.array([logit]))[0]
         figure = photo_figures.overlays(
-            photos[0],
-            {"raises or lowers the price": maps.price, "told the gate": maps.gate},
+            list(photos[:seen]),
+            [
+                {"raises or lowers the price": maps.price, "told the gate": maps.gate}
+                for _, _, maps in covered
+            ],
             title=f"row {row}: {model.price_of(log_price):,.0f}, "
             + ("accepted" if accepted else "refused"),
         )
@@ -95,21 +101,26 @@ def draw_rows(
 
 
 def cover_each_place(
-    model: "Model", photos: np.ndarray, mask: np.ndarray, context: Context
+    model: "Model",
+    photos: np.ndarray,
+    mask: np.ndarray,
+    context: Context,
+    number: int = 0,
 ) -> tuple[float, float, Maps]:
-    """What the first photo of a row tells, place by place.
+    """What one photo of a row tells, place by place.
 
     Args:
       model: that prices it.
       photos: uint8 [M, H, W, 3].
       mask: [M].
       context: of the row, n = 1.
+      number: of the photo; the others stay as they are.
 
     Returns:
       (log price, gate logit, maps).
     """
     covered = np.repeat(photos[None], PLACES**2 + 1, axis=0)  # [1 + h*w, M, H, W, 3]
-    covered[1:, 0] = cover(photos[0])
+    covered[1:, number] = cover(photos[number])
     count = len(covered)
     outputs = model.outputs_of_photos(
         covered,

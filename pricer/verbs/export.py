@@ -159,4 +159,5 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
             "interval": fitted.level,
             "threshold": fitted.threshold.logit,
         },
+        photos=export.describe_photos(trained.schema.images, trained.config.photos),
     )

@@ -101,12 +101,15 @@ class Model:
     def read(self, rows: Rows, images: str | pathlib.Path = "") -> NewRows:
         """Reads new rows, as `predict` takes them; close the source at the end."""
         table = rows if isinstance(rows, str | pathlib.Path) else from_rows(rows)
-        return ingest.read_rows(
+        schema = self._inputs()
+        new = ingest.read_rows(
             table,
             images,
-            self._inputs(),
+            schema,
             bad_image=self.config.data.bad_image,
         )
+        ingest.say_unused_photos(new.frame, schema, self.config.photos, trained=True)
+        return new
 
     def outputs_of(
         self,
@@ -251,6 +254,11 @@ class Model:
     def _reason(self, record: Record) -> str:
         if not record["images"]:
             return "there is no photo"
-        measured = photo_quality.measure(decode(record["images"][0]))
-        reasons = photo_quality.reasons(measured, self.trained.quality)
+        seen = record["images"][: self.config.photos.count]
+        reasons = []
+        for number, data in enumerate(seen, 1):
+            measured = photo_quality.measure(decode(data))
+            which = f"photo {number}: " if len(seen) > 1 else ""
+            found = photo_quality.reasons(measured, self.trained.quality)
+            reasons += [which + reason for reason in found]
         return "; ".join(reasons) or TOO_LITTLE

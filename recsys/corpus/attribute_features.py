@@ -96,6 +96,27 @@ class AttributeEncoder:
             first += len(edges) + 1
         return features
 
+    def describe_unused(self, frame: pd.DataFrame, min_count: int) -> str:
+        """Says which values of a frame have no feature; "" where all have one.
+
+        Args:
+          frame: that it was fitted on.
+          min_count: items that a value had to have.
+        """
+        totals = {column: frame[column].nunique() for column in self.categories}
+        parts = [
+            f"{totals[column] - len(values):,} of {totals[column]:,} values of {column}"
+            for column, values in self.categories.items()
+            if totals[column] > len(values)
+        ]
+        if not parts:
+            return ""
+        return (
+            f"{', '.join(parts)} have no feature: fewer items than"
+            f" --data.attribute_min_count={min_count} have them, or {MOST} others are"
+            " commoner"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` turns back into an equal encoder."""
         return {

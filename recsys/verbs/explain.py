@@ -16,11 +16,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from common.data import image_files
+from common.data import image_files, transforms
 from common.data.images import ImageError, decode
 from common.reports import figures
 from common.reports.figures import COLOURS, INK, plain
+from common.tables import inference, photo_cells
+from common.training.workdirs import Say
 from recsys.verbs.predict import Model
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ LISTED = 5  # items of a list that are explained
 NEAR = 3  # items that the user has taken, beside each
 _SAMPLE = 512  # items of the catalogue that the parts are held against
 _MOST_TAKEN = 2048  # items of a user that are looked at
+_HEIGHT = 256  # of each of several photos of an item, pixels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +113,7 @@ def write(
     users: Sequence[str],
     folder: pathlib.Path,
     images: pathlib.Path | None = None,
+    say: Say = lambda text: None,
 ) -> None:
     """Writes parts.csv, and a figure for each user.
 
@@ -117,6 +122,7 @@ def write(
       users: of training.
       folder: made where absent.
       images: folder or archive with the photos of the items; None where there are none.
+      say: prints what could not be shown.
 
     Raises:
       UserError: the photos can't be opened.
@@ -131,6 +137,9 @@ def write(
             rows += _rows(model, explained)
             figure = draw(model, explained, photos)
             figures.save(figure, folder / f"user_{number:03d}.png")
+        for name, reason in list(photos.unread.items())[:1]:
+            count = len(photos.unread)
+            say(f"{count:,} photos can't be shown, the first is {name!r}: {reason}")
     if rows:
         with open(folder / "parts.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -155,23 +164,45 @@ def _rows(model: Model, explained: Explained) -> list[dict[str, Any]]:
 
 
 class Photos:
-    """Photos of the items, as far as there are any."""
+    """Photos of the items, as far as there are any.
+
+    Attributes:
+      unread: {name: reason} of those that can't be shown.
+    """
 
     def __init__(self, model: Model, images: pathlib.Path | None):
         """Opens the photos; the column of their names is `data.photo`."""
-        self._names = model.photo_names
+        self._cells = model.photo_names
         self._store = None
-        if images is not None and self._names is not None:
+        self.unread: dict[str, str] = {}
+        if images is not None and self._cells is not None:
+            self._separator = inference.photo_separator(pd.Series(self._cells))
             self._store = image_files.open_images(images)
 
     def find(self, item: int) -> np.ndarray | None:
-        """uint8 [H, W, 3]; None where there is no photo, or one that can't be read."""
-        if self._store is None or self._names is None or not self._names[item]:
+        """All photos of an item side by side, uint8 [H, W, 3]; None where none can be
+        shown.
+        """
+        if self._store is None or self._cells is None:
             return None
+        found = []
         try:
-            return np.asarray(decode(self._store.read(self._names[item])))
-        except ImageError:
+            names = photo_cells.names(self._cells[item], self._separator)
+        except ValueError as error:
+            self.unread[self._cells[item]] = str(error)
             return None
+        for name in names:
+            try:
+                found.append(decode(image_files.read_closest(self._store, name)[1]))
+            except ImageError as error:
+                self.unread[name] = str(error)
+        if len(found) < 2:
+            return found[0] if found else None
+        sizes = [
+            (_HEIGHT, max(round(_HEIGHT * p.shape[1] / p.shape[0]), 1)) for p in found
+        ]
+        scaled = [transforms.resize(p, s) for p, s in zip(found, sizes, strict=True)]
+        return np.concatenate(scaled, axis=1)
 
     def close(self) -> None:
         """Lets go of open files."""

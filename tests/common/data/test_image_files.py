@@ -83,6 +83,111 @@ def test_missing_files_and_folders_are_reasons(store):
         store.read("x" * 5000)
 
 
+LOOKALIKES = {
+    "IMG_1.JPG": b"1",
+    "img_2.jpeg": b"2",
+    "sub/caf\u00e9 \u2460.png": b"3",
+    "Stra\u00dfe.webp": b"4",
+    "5": b"5",
+    "6.jpg": b"6",
+    "6.json": b"no photo",
+    "._6.jpg": b"no photo",
+    "7.tar.jpg": b"7",
+    "8.jpg": b"8",
+    "8.PNG": b"8 too",
+    "9.JPG": b"9",
+    "9.jpg": b"9 too",
+}
+
+
+@pytest.fixture(params=["folder", "archive"])
+def lookalikes(request, tmp_path):
+    root = tmp_path / "photos"
+    if request.param == "folder":
+        for name, content in LOOKALIKES.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+    else:
+        root = write_tar(tmp_path / "photos.tar", list(LOOKALIKES.items()))
+    opened = image_files.open_images(root)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("img_1.jpg", "IMG_1.JPG"),
+        ("./IMG_1.jpeg", "IMG_1.JPG"),
+        ("IMG_1.png", "IMG_1.JPG"),
+        ("IMG_1", "IMG_1.JPG"),
+        ("IMG_2.jpg", "img_2.jpeg"),
+        ("sub/cafe\u0301 \u2460.PNG", "sub/caf\u00e9 \u2460.png"),
+        ("SUB/CAF\u00c9 \u2460.jpg", "sub/caf\u00e9 \u2460.png"),
+        ("STRASSE.webp", "Stra\u00dfe.webp"),
+        ("5.jpg", "5"),
+        ("6.JPG", "6.jpg"),
+        ("7.TAR", "7.tar.jpg"),
+        ("8.jpg", "8.jpg"),  # exactly so
+        ("9.jpg", "9.jpg"),
+    ],
+)
+def test_a_name_of_another_case_ending_or_unicode_form_is_found(
+    lookalikes, name, found
+):
+    assert image_files.read_closest(lookalikes, name) == (found, LOOKALIKES[found])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("8.gif", "no such file.*, and '8.PNG' and '8.jpg' are equally like it"),
+        ("9.Jpg", "no such file.*, and '9.JPG' and '9.jpg' are equally like it"),
+        ("6.txt", "no such file"),
+        ("cafe \u2460.png", "no such file"),  # lies in a folder
+        ("IMG_1.JPG.zip", "no such file"),
+        ("IMG_1 .JPG", "no such file"),
+        ("../IMG_1.JPG", "leaves the image folder"),
+        ("https://shop.example/IMG_1.JPG", "a web address; download the photo"),
+        ("HTTP://x/" + "y" * 5000, "a web address; download the photo"),
+        ("s3://x/../y.jpg", "a web address; download the photo"),
+    ],
+)
+def test_only_one_candidate_is_taken(lookalikes, name, reason):
+    with pytest.raises(ImageError, match=reason) as caught:
+        image_files.read_closest(lookalikes, name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_listed_once_and_only_where_a_name_is_missed(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"A")
+    walks = []
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda *args: walks.append(args) or walk(*args))
+    store = image_files.open_images(tmp_path)
+    assert image_files.read_closest(store, "a.jpg") == ("a.jpg", b"A")
+    assert walks == []
+    for _ in range(3):
+        assert image_files.read_closest(store, "A.JPG") == ("a.jpg", b"A")
+        with pytest.raises(ImageError, match="no such file"):
+            image_files.read_closest(store, "b.jpg")
+    assert len(walks) == 1
+
+
+def test_a_lookalike_that_is_no_file_inside_is_refused(tmp_path):
+    root = tmp_path / "photos"
+    root.mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (root / "out.jpg").symlink_to(tmp_path / "secret.jpg")
+    (root / "broken.jpg").symlink_to("nowhere")
+    store = image_files.open_images(root)
+    with pytest.raises(ImageError, match="leaves the image folder"):
+        image_files.read_closest(store, "OUT.JPG")
+    for name in ("broken.jpg", "BROKEN.jpg"):
+        with pytest.raises(ImageError, match="no such file"):
+            image_files.read_closest(store, name)
+
+
 def test_links_of_a_folder_are_followed_only_inside(tmp_path):
     root = tmp_path / "photos"
     root.mkdir()

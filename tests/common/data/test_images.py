@@ -179,6 +179,59 @@ def test_empty_and_foreign_files():
             images.decode(data)
 
 
+POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+    + b"0" * 64
+    + b"\nsize 9\n"
+)
+HTML = b"\xef\xbb\xbf\n<!DOCTYPE HTML>\n<html><body>404</body></html>"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (POINTER, "a Git LFS pointer, not the photo"),
+        (b"\0\0\0\x18ftypheic" + bytes(200), "HEIC, which can't be read"),
+        (b"\0\0\0\x18ftypmif1" + bytes(200), "HEIC, which can't be read"),
+        (HTML, "a web page (HTML), not a photo"),
+        (b"<html lang='en'><svg/></html>", "a web page (HTML), not a photo"),
+        (b"<?xml version='1.0'?><!DOCTYPE html><html/>", "a web page (HTML)"),
+        (SVG, "an SVG drawing, not a photo"),
+        (b"<?xml version='1.0'?>\n<!-- a logo -->" + SVG, "an SVG drawing"),
+        (b"\0\0\0\x18ftypmp42" + bytes(200), "not an image, or its header"),
+        (b"version 2 of the photo", "not an image, or its header"),
+        (b"<3", "not an image, or its header"),
+        (b"see <svg> and <html>", "not an image, or its header"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_known_looks_have_a_sentence_of_their_own(data, reason):
+    with pytest.raises(images.ImageError) as caught:
+        images.decode(data)
+    assert str(caught.value).startswith(reason)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_mpo_gives_its_first_picture():
+    """As iPhones and 3D cameras write: a JPEG with further ones behind it."""
+    first, second = gradient(), Image.new("RGB", (40, 24), (1, 2, 3))
+    data = encode(first, "MPO", save_all=True, append_images=[second], quality=90)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.n_frames) == ("MPO", 2)
+    np.testing.assert_array_equal(
+        images.decode(data), images.decode(encode(first, "JPEG", quality=90))
+    )
+
+
+def test_avif_is_read_and_laid_over_white():
+    data = encode(gradient(), "AVIF", quality=100)
+    difference = images.decode(data).astype(int) - np.asarray(gradient())
+    assert abs(difference).max() <= 8
+    clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    assert images.decode(encode(clear, "AVIF")).min() >= 250
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_truncated_files_are_refused(format, share):

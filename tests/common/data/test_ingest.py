@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.data import ingest, prepared
+from common.data.configs import PhotosConfig
+from common.data.photos import describe_unused
 from common.errors import UserError
 from common.tables import schema as schemas
 from common.tables.table import from_rows
@@ -168,6 +170,111 @@ def test_bad_photos_are_left_out_under_blank(market):
     assert [line for line, _, _ in dropped] == [5, 8]
     assert (listings.dropped_photos, listings.rows_without_photo) == (2, 2)
     assert "2 unreadable photos left out, 2 rows without a photo" in market.said[-1]
+
+
+@pytest.mark.parametrize(
+    ("separator", "cell"),
+    [
+        ("|", "4.jpg|5.jpg"),
+        (",", "4.jpg, 5.jpg"),
+        (",", "4.jpg,5.jpg"),
+        (" ", "4.jpg  5.jpg"),
+        ("json", '["4.jpg", "5.jpg"]'),
+        ("json", "['4.jpg', '5.jpg']"),
+    ],
+)
+def test_photos_in_one_cell_in_training_and_prediction(market, separator, cell):
+    described = schemas.Images(("photo",), separator)
+    market.schema = dataclasses.replace(market.schema, images=described)
+    table = market.write(30, {(4, "photo"): cell})
+    wanted = [market.jpeg(4), market.jpeg(5)]
+    assert load(market).source[4]["images"] == wanted
+    for rows in (table, from_rows([{"photo": cell}]), from_rows([{"photo": AB}])):
+        new = ingest.read_rows(rows, market.photos, schema_of_photos(market))
+        assert new.source[4 if rows is table else 0]["images"] == wanted
+
+
+AB = ["4.jpg", "5.jpg"]
+
+
+def schema_of_photos(market):
+    return dataclasses.replace(market.schema, attributes=(), id=None)
+
+
+def test_a_cell_that_is_no_list_of_photos_rejects_its_row(market):
+    described = schemas.Images(("photo",), "json")
+    market.schema = dataclasses.replace(market.schema, images=described)
+    market.write(30, {(4, "photo"): "[4.jpg]"})
+    listings = load(market)
+    ((line, column, reason),) = market.rejected(listings.directory / "rejected.csv")
+    assert (line, column) == (6, "photo")
+    assert reason.startswith("'[4.jpg]' is no list of names such as")
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_photos_under_another_name_are_taken_and_counted(market, archive):
+    market.write(30)
+    before = load(market)
+    assert before.renamed_photos == 0
+    assert not (before.directory / "renamed_photos.csv").exists()
+    cells = {(3, "photo"): "3.JPG", (4, "photo"): "4|5.png", (6, "photo"): "6.JPG|x"}
+    market.write(30, cells, "renamed.csv")
+    images = market.photos
+    if archive:
+        images = market.folder / "photos.tar"
+        with tarfile.open(images, "w") as file:
+            for path in sorted(market.photos.iterdir()):
+                file.add(path, path.name)
+    path = str(market.folder / "renamed.csv")
+    listings = load(market, path=path, images=str(images))
+    # Row 6 names a photo that is not there; what is rejected is not counted.
+    assert (listings.rejected, listings.renamed_photos) == (1, 3)
+    assert listings.source[3]["images"] == [market.jpeg(3)]
+    assert listings.source[4]["images"] == [market.jpeg(4), market.jpeg(5)]
+    text = "3 photos taken under a name of another case, ending or Unicode form"
+    assert text in market.said[-1]
+    assert market.rejected(listings.directory / "renamed_photos.csv") == [
+        (5, "photo", "photo '3.JPG': taken from '3.jpg'"),
+        (6, "photo", "photo '4': taken from '4.jpg'"),
+        (6, "photo", "photo '5.png': taken from '5.jpg'"),
+    ]
+    assert load(market, path=path, images=str(images)).renamed_photos == 3
+
+
+def test_photos_beyond_those_that_a_network_takes_are_named(market, capsys):
+    market.write(30, {(4, "photo"): "4.jpg|5.jpg|1.jpg", (5, "photo"): "5.jpg|6.jpg"})
+    listings = load(market)
+
+    def said(count, **options):
+        config, rows = PhotosConfig(count=count), (listings.frame, listings.schema)
+        ingest.say_unused_photos(*rows, config, **options)
+        return capsys.readouterr().err
+
+    assert said(1) == "3 of 33 photos unused; --photos.count=3 uses them\n"
+    assert said(2) == "1 of 33 photos unused; --photos.count=3 uses them\n"
+    assert said(3) == ""
+    assert said(1, trained=True) == (
+        "3 of 33 photos unused; the model was trained with --photos.count=1\n"
+    )
+
+
+def test_columns_of_photos_beyond_those_that_a_network_takes_are_named():
+    columns = tuple("abcd")
+    full = {name: f"{name}.jpg" for name in columns}
+    frame = pd.DataFrame([full, full | {"b": None}])
+
+    def unused(count, **changes):
+        images = schemas.Images(columns)
+        return "; ".join(describe_unused(frame.assign(**changes), images, count))
+
+    assert unused(1) == "3 of 4 photo columns unused; --photos.count=4 uses them"
+    assert unused(3) == "1 of 4 photo columns unused; --photos.count=4 uses them"
+    assert unused(4) == unused(9) == "; "
+    assert unused(1, c=None, d=None) == (
+        "1 of 2 photo columns unused; --photos.count=2 uses them"
+    )
+    assert unused(1, b=None, c=None, d=None) == "; "
+    assert describe_unused(frame, None, 1) == ("", "")
 
 
 def test_bad_photos_stop_under_raise(market):

@@ -1,9 +1,13 @@
+import dataclasses
+import io
 import shutil
 import types
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
+from common.data.configs import PhotosConfig
 from common.reports import data_checks
 from common.tables.schema import Group, Schema
 
@@ -115,3 +119,17 @@ def test_a_prediction_is_timed_by_the_row(monkeypatch):
     # Three batches of four rows, two seconds each.
     assert seconds == 0.5
     assert seen == [0, 1, 2] * 5 + [0]
+
+
+def test_the_share_of_a_photo_that_is_seen():
+    """Photos of 60 x 20: the crop of 8 of 10 pixels leaves 64 % of a third."""
+    file = io.BytesIO()
+    Image.new("RGB", (60, 20)).save(file, "PNG")
+    source = [{"row": 0, "images": [file.getvalue()]}, {"row": 1, "images": []}]
+    listings = types.SimpleNamespace(frame=range(2), source=source)
+    photos = PhotosConfig(resize=10, crop=8)
+    assert data_checks.describe_view(listings, photos) == "21%"
+    squeezed = dataclasses.replace(photos, fit="squeeze")
+    assert data_checks.describe_view(listings, squeezed) == "64%"
+    listings = types.SimpleNamespace(frame=range(2), source=source[1:] * 2)
+    assert data_checks.describe_view(listings, photos) == ""

@@ -1,6 +1,9 @@
+import ast
+import io
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -8,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
+from common.data.configs import PhotosConfig
 from common.errors import UserError
 from common.serving import export, standalone
 from common.tables import encoders, table
-from common.tables.schema import Attribute, Schema
+from common.tables.schema import Attribute, Images, Schema
 
 SCHEMA = Schema(
     (
@@ -246,6 +251,7 @@ BARE = """
 import importlib.machinery as machinery, runpy, sys
 
 ALLOWED = {"jax", "jaxlib", "numpy", "flatbuffers", "scipy", "ml_dtypes", "opt_einsum"}
+ALLOWED |= set(sys.argv.pop(1).split())
 
 class Bare(machinery.PathFinder):
     @classmethod
@@ -260,9 +266,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def serve(folder, *words):
+def serve(folder, *words, also=""):
     return subprocess.run(
-        [sys.executable, "-I", "-c", BARE, str(folder / "serve.py"), *map(str, words)],
+        [
+            *(sys.executable, "-I", "-c", BARE, also),
+            *map(str, (folder / "serve.py", *words)),
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -321,3 +330,131 @@ def test_describe(folder, capsys):
 def test_the_loader_in_the_folder_is_the_one_tested(folder):
     source = pathlib.Path(standalone.__file__).read_bytes()
     assert (folder / "serve.py").read_bytes() == source
+
+
+def encode(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class TestPhotoFiles:
+    """A model that returns the mean of each photo, and which of three there are."""
+
+    CUT = PhotosConfig(fit="squeeze", resize=8, crop=8, count=3)
+
+    @pytest.fixture(scope="class")
+    def exported(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("photos") / "export"
+        export.export_program(
+            lambda weights, inputs: {
+                "mean": inputs["photos"].mean((2, 3, 4)) * weights["s"],
+                "mask": inputs["photo_mask"],
+            },
+            {"s": np.float32(1)},
+            {
+                "photos": struct((3, 8, 8, 3), "uint8"),
+                "photo_mask": struct((3,), "float32"),
+            },
+            folder,
+            photos=export.describe_photos(Images(("front", "more"), ","), self.CUT),
+            platforms=["cpu"],
+        )
+        for shade in (10, 20, 30, 40):
+            pixels = np.full((20, 12, 3), shade, np.uint8)
+            (folder / f"{shade}.png").write_bytes(encode(pixels))
+        (folder / "page.jpg").write_bytes(b"<html></html>")
+        return folder
+
+    @pytest.fixture(scope="class")
+    def model(self, exported):
+        return runpy.run_path(str(exported / "serve.py"))["Predictor"](
+            exported, max_batch=2
+        )
+
+    def test_files_and_bytes_are_read_in_batches(self, model, exported):
+        ten = (exported / "10.png").read_bytes()
+        records = [
+            {"front": "10.png"},
+            {"front": "20.png", "more": "30.png, 40.png,10.png"},
+            {"front": None, "more": ["40.png", ten]},
+            {"more": float("nan"), "front": ten},
+            {"front": ("30.png",)},
+        ]
+        found = model.predict(records, images=exported)
+        wanted = [[10, 0, 0], [20, 30, 40], [40, 10, 0], [10, 0, 0], [30, 0, 0]]
+        np.testing.assert_allclose(found["mean"], wanted)
+        np.testing.assert_array_equal(found["mask"], np.array(wanted) > 0)
+        one = model.predict_one(records[1], images=str(exported))
+        np.testing.assert_allclose(one["mean"], wanted[1])
+        assert model.predict([], images=exported)["mean"].shape == (0, 3)
+
+    @pytest.mark.parametrize(
+        ("record", "message"),
+        [
+            ({}, "record 1: no photo; name its file in 'front', 'more' or give pixels"),
+            ({"front": " , "}, "record 1: no photo"),
+            ({"front": "50.png"}, "record 1: photo '50.png': No such file"),
+            ({"front": "../x.png"}, "photo '../x.png': path leaves the folder"),
+            ({"front": "/etc/passwd"}, "path leaves the folder of the photos"),
+            ({"front": "a\0b"}, "record 1: photo 'a\\x00b': embedded null"),
+            ({"front": "page.jpg"}, "photo 'page.jpg': a web page (HTML)"),
+            ({"front": b"x"}, "record 1: photo b'x': not an image"),
+            ({"front": 7}, "record 1: photo 7: give the name of a file"),
+            ({"frnt": "10.png"}, "record 1: unknown key 'frnt'; did you mean 'front'?"),
+        ],
+    )
+    def test_photos_that_can_not_be_read(self, model, exported, record, message):
+        with pytest.raises(ValueError) as caught:
+            model.predict([{"front": "10.png"}, record], images=exported)
+        assert message in str(caught.value) and "\n" not in str(caught.value)
+        assert type(caught.value).__name__ == "InputError"
+
+    def test_the_command_line_takes_a_folder(self, exported, tmp_path):
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text('{"front": "10.png"}\n{"more": ["20.png", "30.png"]}\n')
+        done = serve(exported, "--records", rows, "--images", exported, also="PIL")
+        assert done.returncode == 0, done.stderr
+        means = [json.loads(line)["mean"] for line in done.stdout.splitlines()]
+        np.testing.assert_allclose(means, [[10, 0, 0], [20, 30, 0]])
+
+    def test_without_pillow_one_line_says_so_and_pixels_go_on(self, exported, tmp_path):
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text('{"front": "10.png"}\n')
+        done = serve(exported, "--records", rows, "--images", exported)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "error: photo files need Pillow (No module named 'PIL'): pip install"
+            " pillow, or give pixels\n"
+        )
+        np.save(tmp_path / "photos.npy", np.full((1, 3, 8, 8, 3), 5, np.uint8))
+        np.save(tmp_path / "mask.npy", np.ones((1, 3), np.float32))
+        arrays = (f"photos={tmp_path}/photos.npy", f"photo_mask={tmp_path}/mask.npy")
+        done = serve(exported, "--array", arrays[0], "--array", arrays[1])
+        assert json.loads(done.stdout)["mean"] == [5, 5, 5], done.stderr
+
+    def test_columns_of_photos_are_described(self, model):
+        lines = model.describe().splitlines()
+        assert "  more: file of a photo, where no pixels are given" in lines
+
+    def test_records_and_pixels_together_are_refused_as_ever(self, model):
+        pixels = np.zeros((1, 3, 8, 8, 3), np.uint8)
+        with pytest.raises(ValueError, match="this model reads no records"):
+            model.predict(
+                [{"front": "10.png"}], photos=pixels, photo_mask=np.ones((1, 3))
+            )
+
+
+def test_the_modules_of_photo_files_do_not_hide_each_other():
+    names = [
+        name
+        for node in ast.parse(export.photo_files_source()).body
+        for name in (
+            [node.name]
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            else [target.id for target in node.targets]
+            if isinstance(node, ast.Assign)
+            else []
+        )
+    ]
+    assert len(names) > 40 and len(set(names)) == len(names)

@@ -1,6 +1,7 @@
 import json
 import pathlib
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,6 +129,58 @@ def test_the_number_of_json_members_is_limited(monkeypatch):
     assert is_json_set(cells)
     monkeypatch.setattr(inference, "_MOST_JSON_MEMBERS", 20)
     assert not is_json_set(cells)
+
+
+AB = ("a.jpg", "b c.PNG")
+
+
+@pytest.mark.parametrize(
+    ("write", "separator"),
+    [
+        (", ".join, ","),
+        (",".join, ","),
+        (" , ".join, ","),
+        ("|".join, "|"),
+        (" | ".join, "|"),
+        ("; ".join, ";"),
+        (lambda names: " ".join(name.replace(" ", "_") for name in names), " "),
+        (lambda names: "\n".join(name.replace(" ", "_") for name in names), " "),
+        (json.dumps, "json"),
+        (lambda names: str(list(names)), "json"),
+        (lambda names: f"['{names[0]}']", "json"),  # lists of one
+        (lambda names: "; ".join(names[:1]), ""),
+        (lambda names: f"ring, {names[0]}", ""),  # a comma in a name parts nothing
+        (lambda names: f"ring {names[0]}", ""),
+        (lambda names: f"{names[0]}.avif", ""),
+        (lambda names: f"{names[0]}.heic", ""),
+    ],
+)
+def test_photos_in_one_cell(write, separator):
+    """Also where most rows have one photo, and a few cells are something else."""
+    several = [write((f"{i}{AB[0]}", f"{i}{AB[1]}")) for i in range(30)]
+    assert infer(photo=several).images == Images(("photo",), separator)
+    single = [
+        write((f"{i}.jpg",) * 2) if separator == "" else f"{i}.jpg" for i in range(90)
+    ]
+    mixed = [*several[:8], *single, None, "see below"]
+    assert infer(photo=mixed).images == Images(("photo",), separator)
+
+
+def test_columns_of_photos_share_a_separator_or_are_left_out():
+    found = infer(
+        front=[f"{i}.jpg" for i in range(9)],
+        more=[f"{i}.jpg,x{i}.jpg" for i in range(9)],
+        named=[f"ring, {i}.jpg" for i in range(9)],
+    )
+    assert found.images == Images(("front", "more"), ",")
+    assert found.ignored == (("named", "photos that are not parted by ','"),)
+
+
+def test_the_separator_of_a_column_alone():
+    cells = pd.Series(["", "a.jpg;b.jpg", "c.jpg", ""])
+    assert inference.photo_separator(cells) == ";"
+    assert inference.photo_separator(pd.Series(["a.jpg", ""])) == ""
+    assert inference.photo_separator(pd.Series(["x", ""])) == ""
 
 
 def test_numbers_in_the_form_of_names_are_no_measures():

@@ -157,8 +157,8 @@ STONE = {"name": "s", "kind": "continuous", "columns": ["carat"]}
             r'attributes\[0\].separator: write "json" in small letters',
         ),
         (
-            {"images": {"columns": ["photo"], "separator": "json"}},
-            'images.separator can\'t be "json"',
+            {"images": {"columns": ["photo"], "separator": "Json"}},
+            'images.separator: write "json" in small letters',
         ),
         ({"attributes": [METAL | {"log": True}]}, "log is for continuous"),
         (

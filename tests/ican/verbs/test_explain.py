@@ -9,6 +9,12 @@ from ican.figures import draw_row, side_of_map
 from ican.step import Outputs
 
 
+def encode(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("side", [1, 2, 7, 14])
 def test_side_of_a_square_map(side):
     assert side_of_map(side * side) == side
@@ -25,9 +31,7 @@ def test_a_panel_shows_the_row_it_is_asked_for():
     photos = rng.integers(0, 256, (3, 10, 10, 3), np.uint8)
     source = []
     for row, pixels in enumerate(photos):
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "PNG")
-        source.append({"row": row, "images": [file.getvalue()]})
+        source.append({"row": row, "images": [encode(pixels)]})
     maps = rng.dirichlet(np.ones(4), size=(2, 3))  # [B, L, P]
     weights = rng.dirichlet(np.ones(2), size=(2, 3))  # [B, L, A]
     figure = draw_row(
@@ -51,3 +55,21 @@ def test_a_panel_shows_the_row_it_is_asked_for():
     widths = [[bar.get_width() for bar in axes.patches] for axes in bars]
     for cell in range(3):
         np.testing.assert_allclose(sorted(widths[cell]), sorted(weights[1, cell]))
+
+
+def test_all_photos_of_a_row_are_drawn():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    source = [{"row": 0, "images": [encode(photo) for photo in pixels[:2]]}]
+    outputs = Outputs(None, np.full((1, 1, 4), 0.25), np.ones((1, 1, 1)))
+
+    def shown(count):
+        config = PhotosConfig(resize=8, crop=8, count=count)
+        figure = draw_row(source, 0, config, outputs, 0, ("metal",), "")
+        photos = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+        return [photo for photo in photos if photo.ndim == 3]
+
+    # Each as it is and under the map; a third place stays empty.
+    np.testing.assert_array_equal(shown(3), pixels[[0, 1, 0, 1]])
+    np.testing.assert_array_equal(shown(1), pixels[[0, 0]])
+    source[0]["images"] = []
+    assert len(shown(3)) == 2  # one blank photo

@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import runpy
 
 import numpy as np
+from PIL import Image
 
 from common.data.crops import cut_photos
 from common.serving.standalone import Predictor
@@ -77,3 +79,47 @@ def test_inputs_follow_what_the_network_sees(photo_run):
     assert inputs.keys() == {"photos", "photo_mask"}
     assert inputs["photos"].shape == (3, 36, 36, 3)
     assert inputs["photo_mask"].shape == (3,)
+
+
+def served(run, directory):
+    """The loader that is exported, which takes files too."""
+    export.write(saved_model.load(run.workdir, run.config), directory)
+    return runpy.run_path(str(directory / "serve.py"))["Predictor"](directory)
+
+
+def test_a_photo_that_is_served_is_prepared_as_in_training(photo_run, shop, tmp_path):
+    """Turned by EXIF, larger than the crop, CMYK: all that changes pixels."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    rows = [{**row, "photo": f"{n}.jpg"} for n, row in enumerate(shop.rows[:4])]
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for number, (mode, size) in enumerate(
+        [("RGB", (90, 330)), ("RGB", (44, 40)), ("CMYK", (61, 50)), ("L", (700, 300))]
+    ):
+        pixels = rng.integers(0, 256, (*size, 4), np.uint8)
+        image = Image.fromarray(pixels, "RGBA").convert("RGB").convert(mode)
+        image.save(photos / f"{number}.jpg", exif=turned, quality=80)
+    program = served(photo_run, tmp_path / "export")
+    records = [
+        {**cells, "photo": row["photo"]}
+        for cells, row in zip(raw(rows), rows, strict=True)
+    ]
+    found = program.predict(records, images=photos)
+    table = Model(photo_run.workdir).predict(rows, photos)
+    assert (table["error"] == "").all()
+    for name in ("price", "price_low", "price_high"):
+        np.testing.assert_allclose(found[name], table[name], rtol=1e-5)
+    data_of = [(photos / row["photo"]).read_bytes() for row in rows]
+    one = program.predict_one({**raw(rows)[1], "photo": data_of[1]})
+    np.testing.assert_allclose(one["price"], table["price"][1], rtol=1e-5)
+    about = program.metadata["photos"]
+    cut = {"fit": "crop", "resize": 40, "crop": 36, "count": 1}
+    assert about == {"columns": ["photo"], "separator": "", "cut": cut}
+
+
+def test_a_network_without_photos_takes_no_files(attributes_run, tmp_path):
+    program = served(attributes_run, tmp_path)
+    assert program.metadata["photos"] is None
+    assert not (tmp_path / "photo_files.py").exists()

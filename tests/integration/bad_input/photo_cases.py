@@ -168,6 +168,7 @@ def _lay_out(bench: Bench) -> pathlib.Path:
 _GOOD_NAMES = ["a b.jpg", "été.jpg", "🙂.jpg", "sub/c.jpg", ".hidden.jpg", "d"]
 _GOOD_NAMES += ["x,y.jpg", "quote'.jpg", "A.JPG", "-rf.jpg", "%2e.jpg", "*.jpg"]
 _GOOD_NAMES += ["./0.jpg", ".//0.jpg", "sub//c.jpg", "sub/./c.jpg", " 0.jpg ", "0.jpg/"]
+_GOOD_NAMES += ["0.JPG", "e\u0301te\u0301.jpg", "a B.png", "Sub/C.webp", "d.jpeg"]
 _GOOD_NAMES += ["inside.jpg", "chain.jpg", "subfolder/c.jpg", "0.jpg|1.jpg", "|0.jpg|"]
 _BAD_NAMES = ["../secret.jpg", "/etc/passwd", "//etc/passwd", "sub/../../secret.jpg"]
 _BAD_NAMES += ["..", ".", "/", "sub", "sub/", "../photos/0.jpg", "sub/../0.jpg"]
@@ -175,13 +176,12 @@ _BAD_NAMES += ["C:\\x.jpg", "C:0.jpg", "..\\secret.jpg", "\\\\server\\x", "sub\\
 _BAD_NAMES += ["~/secret.jpg", "$HOME/x.jpg", "file:///etc/passwd", "http://a.b/c.jpg"]
 _BAD_NAMES += ["outside.jpg", "absolute.jpg", "twice.jpg", "parent/secret.jpg"]
 _BAD_NAMES += ["sibling/secret.jpg", "loop.jpg", "broken.jpg", "zero.jpg", "pipe.jpg"]
-_BAD_NAMES += ["socket.jpg", "nothing.jpg", "0.JPG", "0.jpg/x", "?.jpg"]
+_BAD_NAMES += ["socket.jpg", "nothing.jpg", "0.jpg/x", "?.jpg", "0.gpj", "Broken.JPG"]
 _BAD_NAMES += ["x" * 300, "x/" * 3000, "0.jpg\u200b", "\u202egpj.0", "0.jpg;1.jpg"]
 _BAD_NAMES += ["0.jpg|../secret.jpg", "%2e%2e/secret.jpg", "`id`", "parent"]
 _BAD_NAMES += [
     "photos/0.jpg",
     "\x1b[2J0.jpg",
-    "e\u0301te\u0301.jpg",
     "file://0.jpg",
     "0 .jpg",
 ]

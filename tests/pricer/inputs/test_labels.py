@@ -102,3 +102,17 @@ def test_the_price_is_standardised_by_the_training_rows():
     found = labels.price_labels(np.array([1.0, 3.0, 8.0]), np.array([0, 1]))
     np.testing.assert_allclose(found.target, [-1, 1, 6])
     assert found.outputs == 1 and found.usable.all()
+
+
+def test_attributes_that_no_label_names_are_told():
+    def unused(**changes):
+        return labels.describe_unused(SCHEMA, dataclasses.replace(CONFIG, **changes))
+
+    assert unused(attribute=("attribtes",)) == (
+        "3 of 5 attributes unused: colour, attributes, weight;"
+        " --labels.attribute=colour,attributes uses those that are no numbers"
+    )
+    assert unused(attribute=("attributes",), table="colour") == (
+        "1 of 5 attributes unused: weight; pricer reads no numbers"
+    )
+    assert unused(attribute=("weight", "attributes"), seller="colour") == ""

@@ -1,8 +1,12 @@
+import io
 import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from common.data.configs import PhotosConfig
+from common.reports import figures
 from pricer.data import Context
 from pricer.model import Suggestion
 from pricer.saved_model import Outputs
@@ -52,3 +56,45 @@ def test_what_is_covered_is_what_told():
     assert maps.price[1, 1] > 0 and maps.gate[6, 6] < 0
     assert maps.price[6, 6] == 0 and maps.gate[1, 1] == 0
     assert maps.price.max() == pytest.approx(maps.price[1, 1])
+
+
+def test_every_photo_is_covered_and_drawn(monkeypatch, tmp_path):
+    """A model whose price is that of the second photo, its gate that of the first."""
+
+    def outputs_of_photos(photos, mask, context):
+        bright = photos.astype(np.float64).mean((2, 3, 4))  # [n, M]
+        assert photos.shape[1] == 3 and (mask == [1, 1, 0]).all()
+        assert (photos[:, 2] == 0).all()
+        return Outputs(Suggestion(bright[:, 1], bright[:, 0]), None, None)
+
+    threshold = types.SimpleNamespace(accepts=lambda logits: logits > 0)
+    model = types.SimpleNamespace(
+        outputs_of_photos=outputs_of_photos,
+        price_of=float,
+        config=types.SimpleNamespace(photos=PhotosConfig(resize=16, crop=16, count=3)),
+        trained=types.SimpleNamespace(
+            calibration=types.SimpleNamespace(threshold=threshold)
+        ),
+    )
+    pixels = np.zeros((2, 16, 16, 3), np.uint8)
+    pixels[:, :4, :4] = 255
+    encoded = []
+    for photo in pixels:
+        file = io.BytesIO()
+        Image.fromarray(photo).save(file, "PNG")
+        encoded.append(file.getvalue())
+    drawn = {}
+    monkeypatch.setattr(
+        figures, "save", lambda figure, path: drawn.update({path: figure})
+    )
+    context = Context(np.zeros((1, 0)), np.zeros(1, np.int32))
+    source = [{"row": 0, "images": encoded}]
+    explain.draw_rows(source, np.array([0]), model, context, tmp_path)
+    (figure,) = drawn.values()
+    shown = [axes for axes in figure.axes if axes.images]
+    assert len(shown) == 2 * 3
+    for number in range(2):
+        plain, price, gate = shown[3 * number : 3 * number + 3]
+        np.testing.assert_array_equal(plain.images[0].get_array(), pixels[number])
+        told = [bool(axes.images[1].get_array().any()) for axes in (price, gate)]
+        assert told == [number == 1, number == 0]

@@ -1,3 +1,5 @@
+import runpy
+
 import numpy as np
 
 from common.data.crops import cut_photos
@@ -44,3 +46,20 @@ def test_unknown_keys_have_the_overall_statistics(run):
     (expected,) = found.history.features([category[3]], [seller[1]])
     sum_ = tables["base"] + tables["category"][2 + 3] + tables["seller"][2 + 1]
     np.testing.assert_allclose(sum_, expected, atol=1e-5)
+
+
+def test_a_photo_file_is_served_as_the_model_sees_it(run, shop, tmp_path):
+    rows = shop.table.iloc[[0, 40, 148]]
+    export.write(saved_model.load(run.workdir, run.config), tmp_path)
+    program = runpy.run_path(str(tmp_path / "serve.py"))["Predictor"](tmp_path)
+    cells = rows[["category", "seller", "photo"]].astype(object)
+    records = cells.where(cells.notna(), None).to_dict("records")
+    found = program.predict(records, images=shop.folder / "photos")
+    table = Model(run.workdir).predict(rows, shop.folder / "photos")
+    np.testing.assert_allclose(found["gate"], table["gate"], rtol=1e-5)
+    accepted = table["accepted"].to_numpy(bool)
+    np.testing.assert_array_equal(found["accepted"], accepted)
+    for name in ("price", "price_low", "price_high"):
+        np.testing.assert_allclose(
+            found[name][accepted], table[name][accepted], rtol=1e-5
+        )

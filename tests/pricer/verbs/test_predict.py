@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import io
 import shutil
 
 import numpy as np
@@ -179,3 +180,20 @@ def test_a_damaged_model_is_told(tmp_path, run):
     (tmp_path / "model.json").write_text(text.replace('"threshold"', '"treshold"'))
     with pytest.raises(UserError, match="is damaged"):
         Model(tmp_path)
+
+
+def test_reasons_come_from_every_photo_that_is_used(model, shop):
+    """A good photo in front does not hide that the second shows nothing."""
+    good = (shop.folder / "photos" / shop.table["photo"][0]).read_bytes()
+    file = io.BytesIO()
+    Image.new("RGB", (50, 40), (200, 10, 10)).save(file, "PNG")
+    two = copy.copy(model)
+    photos = dataclasses.replace(model.config.photos, count=2)
+    two.config = dataclasses.replace(model.config, photos=photos)
+    record = {"row": 0, "images": [good, file.getvalue(), good]}
+    alone = model._reason(record)
+    first, blank = ({"row": 0, "images": [data]} for data in (good, file.getvalue()))
+    assert alone == model._reason(first) and "one colour" not in alone
+    parts = two._reason(record).split("; ")
+    assert "photo 2: " + model._reason(blank).split("; ")[0] in parts
+    assert all(part.startswith(("photo 1: ", "photo 2: ")) for part in parts)

@@ -130,3 +130,13 @@ def test_a_cell_that_is_no_number_is_told(when):
             AttributeEncoder({}, {"weight": (2.0,)}).encode(frame)
     text = in_one_line(told)
     assert "'weight'" in text and "row 7" in text and "heavy" in text
+
+
+def test_values_without_a_feature_are_told():
+    fitted = AttributeEncoder.fit(FRAME, ["colour", "size"], [], min_count=2)
+    assert fitted.describe_unused(FRAME, 2) == (
+        "1 of 3 values of colour have no feature: fewer items than"
+        " --data.attribute_min_count=2 have them, or 512 others are commoner"
+    )
+    fitted = AttributeEncoder.fit(FRAME, ["colour", "size"], [], min_count=1)
+    assert fitted.describe_unused(FRAME, 1) == ""
