@@ -133,7 +133,7 @@ def test_explain_draws_rows_of_a_split(photo_run, shop, tmp_path, capsys, monkey
     assert call(*flags, f"--output={tmp_path}") == 0
     drawn = {path.name for path in tmp_path.glob("*.png")}
     assert drawn == {f"row_{row}.png" for row in shop.positions("test")[:3]}
-    assert f"3 rows drawn: {tmp_path}" in capsys.readouterr().out
+    assert f"3 rows drawn (of 13): {tmp_path}" in capsys.readouterr().out
 
 
 def test_explain_draws_new_rows_and_names_those_it_cannot(

@@ -110,6 +110,9 @@ def test_rows_are_counted_by_split_and_price_limit(plan):
         "dropped photos": 1,
         "rows without a photo": 1,
         "rows beyond the price limits": 4,
+        "photos under another name": 0,
+        # Squares, scaled to 36 pixels and cut to 32.
+        "share of a photo that is seen (see --photos.fit)": f"{(32 / 36) ** 2:.0%}",
     }
 
 
