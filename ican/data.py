@@ -13,6 +13,7 @@ from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.errors import UserError
 from common.tables.encoders import AttributeSpec, Encoders, replace_unseen
+from common.tables.guess_notes import explain_no_target
 from common.tables.schema import Schema
 from common.training.loop_config import LoopConfig
 from ican import ensemble as ensembles
@@ -192,8 +193,7 @@ def prices_of(listings: Listings) -> np.ndarray:
     target = listings.schema.target
     if target is None:
         raise UserError(
-            f"{listings.directory}: the schema names no target; set target.column to"
-            " the column of prices"
+            f"{listings.directory}: the schema {explain_no_target(listings.schema)}"
         )
     return pd.to_numeric(listings.frame[target.column]).to_numpy(np.float64)
 

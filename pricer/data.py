@@ -14,6 +14,7 @@ from common.data.pipeline import Batch
 from common.errors import UserError
 from common.reports import data_checks
 from common.tables import splits
+from common.tables.guess_notes import explain_no_target
 from common.training.loop_config import LoopConfig
 from pricer import comparables
 from pricer.config import Config
@@ -112,8 +113,7 @@ def make_examples(config: Config, listings: Listings) -> Examples:
     target = listings.schema.target
     if target is None:
         raise UserError(
-            f"{listings.directory}: the schema names no target; set target.column to"
-            " the column of prices"
+            f"{listings.directory}: the schema {explain_no_target(listings.schema)}"
         )
     prices = pd.to_numeric(listings.frame[target.column]).to_numpy(np.float64)
     log_prices = trimming.to_log_prices(prices, config.prices.transform)

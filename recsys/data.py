@@ -114,10 +114,11 @@ def read_catalogue(
     rows = np.searchsorted(table.line, items.line)
     if encoder is None:
         encoder = AttributeEncoder.fit(
-            table.frame.iloc[rows],
+            table,
             options.attributes,
             options.numbers,
             options.attribute_min_count,
+            rows,
         )
         unused = encoder.describe_unused(
             table.frame.iloc[rows], options.attribute_min_count
@@ -125,7 +126,7 @@ def read_catalogue(
         if unused:
             say(unused)
     items = dataclasses.replace(items, feature_rows=rows)
-    return items, ArrayFeatures(encoder.encode(table.frame)), encoder
+    return items, ArrayFeatures(encoder.encode(table)), encoder
 
 
 def read_sound_catalogue(

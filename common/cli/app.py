@@ -36,6 +36,9 @@ class RunFlags:
     split: Literal["train", "validation", "test"] = knob(
         "test", "rows to look at; evaluate, explain"
     )
+    allow_missing_columns: bool = knob(
+        False, "whether --input may lack attributes: their cells are empty; predict"
+    )
     init_from: str = knob("", "workdir whose weights training starts from")
 
 
@@ -52,6 +55,7 @@ class Command:
       output: what to write, where given.
       split: "train", "validation" or "test".
       init_from: workdir to take the first weights from, where given.
+      allow_missing_columns: whether `input` may lack attributes.
     """
 
     system: str
@@ -62,6 +66,7 @@ class Command:
     output: pathlib.Path | None = None
     split: str = "test"
     init_from: pathlib.Path | None = None
+    allow_missing_columns: bool = False
 
     def need(self, name: str) -> pathlib.Path:
         """Returns the path under `name` ("input"), or says which flag is missing."""
@@ -217,6 +222,7 @@ def _make_command(system: str, given: RunFlags, modes: Modes) -> Command:
         path("output"),
         given.split,
         path("init_from"),
+        given.allow_missing_columns,
     )
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from common.cli.app import Command, Mode
 from common.errors import UserError
 from common.parallel.processes import is_first_process
-from common.tables import inference
+from common.tables import guess_notes, inference
 from common.tables import schema as schemas
 from common.tables.table import read_table
 from common.training.workdirs import Say
@@ -64,7 +64,9 @@ def predict_rows(
     def run(config: Any, command: Command) -> None:
         output = table_output(command)
         table = model(command.workdir, config).predict(
-            command.need("input"), command.images or ""
+            command.need("input"),
+            command.images or "",
+            allow_missing_columns=command.allow_missing_columns,
         )
         write_table(table, output)
         command.show(f"{summarise(table)}: {output}")
@@ -140,7 +142,10 @@ def infer_schema(config: Any, command: Command) -> None:
     """
     if not config.data.path:
         raise UserError("--mode=schema needs --data.path=TABLE")
-    inferred = inference.infer(read_table(config.data.path))
+    table = read_table(config.data.path)
+    inferred = inference.infer(table)
+    for note in guess_notes.notes(table, inferred):
+        command.say(f"note: {note}")
     output = command.output
     if output is None:
         command.show(schemas.dumps(inferred))

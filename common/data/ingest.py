@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -19,10 +20,11 @@ from common.data.prepared import load_prepared
 from common.data.sources import Record
 from common.errors import UserError
 from common.parallel.processes import is_first_process
-from common.tables import faults, inference, splits
+from common.tables import decimals, faults, inference, row_checks, splits
 from common.tables import schema as schemas
 from common.tables import table as tables
 from common.tables.faults import Rejection
+from common.tables.parquet_files import find_parts
 from common.tables.schema import Schema
 
 __all__ = [
@@ -52,7 +54,8 @@ def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Lis
     first one wrote. The order is that of the table.
 
     Args:
-      config: what to read. Where `path` is a directory it must be a prepared one.
+      config: what to read. Where `path` is a directory it is a prepared one, or holds
+        the Parquet parts of a table.
       say: prints a line of progress.
 
     Raises:
@@ -63,10 +66,11 @@ def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Lis
     if not config.path:
         raise UserError("no table given: set path to a .csv, .csv.gz or .parquet file")
     path = pathlib.Path(config.path)
-    if path.is_dir():
+    if path.is_dir() and not _is_table(path):
         return load_prepared(path)
-    table, schema = _read_table(config, say)
-    fingerprint = _fingerprint(config, table, schema)
+    table, given = _read_table(config, say)
+    schema = row_checks.settle(table, given)
+    fingerprint = _fingerprint(config, table, decimals.settle_doubtful(table, given))
     stem = path.name.split(".")[0] or "table"
     directory = pathlib.Path(config.cache) / f"{stem}-{fingerprint[:16]}"
 
@@ -75,7 +79,7 @@ def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Lis
         _prepare(partial, directory, config, table, schema, fingerprint)
 
     made = prepared.find_or_make(directory, fill)
-    listings = load_prepared(directory)
+    listings = dataclasses.replace(load_prepared(directory), schema=schema)
     # A looser limit may have let it be prepared than is set now.
     file = directory / prepared.REJECTED_FILE
     if listings.rejected:
@@ -121,6 +125,11 @@ def say_unused_photos(
         print_line(f"{unused}; {remedy}")
 
 
+def _is_table(folder: pathlib.Path) -> bool:
+    """Whether a folder holds the Parquet parts of a table, and no prepared listings."""
+    return not (folder / prepared.FACTS_FILE).exists() and bool(find_parts(folder))
+
+
 def _read_table(
     config: ListingsConfig, say: Callable[[str], None]
 ) -> tuple[tables.Table, Schema]:
@@ -162,8 +171,7 @@ def _check_images(schema: Schema, path: str) -> None:
 
 def _fingerprint(config: ListingsConfig, table: tables.Table, schema: Schema) -> str:
     """Hashes everything the outcome depends on."""
-    with open(config.path, "rb") as file:
-        contents = hashlib.file_digest(file, "sha256").hexdigest()
+    contents = tables.hash_of(pathlib.Path(config.path))
     store = None
     if config.images:
         names = photos.names_in(table.frame, schema.images)
@@ -193,7 +201,7 @@ def _prepare(
     fingerprint: str,
 ) -> None:
     """Fills the directory `partial`, which will become `directory`."""
-    frame, unfit = tables.check_rows(table, schema)
+    frame, unfit = row_checks.check_rows(table, schema)
     rejected = [*table.rejected, *unfit]
     store = None
     if config.images:
@@ -307,7 +315,8 @@ def prepare_generated(
                 yield columns["split"], {"row": number, "images": encoded}
 
         records.write_records(partial, _with_bar(stream(), total))
-        frame, rejected = tables.check_rows(tables.from_rows(cells, name), schema)
+        table = tables.from_rows(cells, name)
+        frame, rejected = row_checks.check_rows(table, schema)
         if rejected:
             raise ValueError(f"generated rows don't fit the schema: {rejected[0]}")
         facts = {
@@ -317,7 +326,8 @@ def prepare_generated(
             "rows_without_photo": bare,
             "prepared_from": name,
         }
-        prepared.write_tables(partial, schema, frame, facts)
+        settled = row_checks.settle(table, schema)
+        prepared.write_tables(partial, settled, frame, facts)
 
     made = prepared.find_or_make(folder, fill)
     listings = load_prepared(folder)
@@ -332,10 +342,12 @@ def read_rows(
     schema: Schema,
     *,
     bad_image: BadImage = "skip",
+    allow_missing_columns: bool = False,
 ) -> NewRows:
     """Reads rows to predict: all of them, in their order.
 
     A row that can't be used keeps its place and gets the reason in column "error".
+    Attributes that rows given in Python all lack are missing values, with a warning.
 
     Args:
       table: path of a CSV or Parquet file, or a table made by `tables.from_rows`.
@@ -343,6 +355,7 @@ def read_rows(
       schema: the one the model was trained with; its target may be missing here.
       bad_image: "skip": a row with an unreadable photo, or with none, is an error;
         "blank": it goes on with the photos that are left; "raise": UserError.
+      allow_missing_columns: whether a file may lack attributes.
 
     Returns:
       Rows and photos; close the source at the end.
@@ -350,10 +363,17 @@ def read_rows(
     Raises:
       UserError: missing or unreadable files; an unreadable photo under "raise".
     """
+    in_python = isinstance(table, tables.Table)
     if not isinstance(table, tables.Table):
         table = tables.read_table(table)
+    if in_python or allow_missing_columns:
+        table, note = row_checks.add_missing_columns(table, schema)
+        if note and in_python:
+            warnings.warn(note, stacklevel=4)  # where `predict` was called
+        elif note:
+            print_line(f"note: {note}")
     _check_images(schema, str(image_path))
-    typed, unfit = tables.check_rows(table, schema, need_target=False)
+    typed, unfit = row_checks.check_rows(table, schema, need_target=False)
     store = image_files.open_images(image_path) if str(image_path) else None
     row_photos = photos.find_photos(typed, schema.images, store)
     policy = ListingsConfig(path=table.path, bad_image=bad_image)

@@ -41,6 +41,9 @@ PHOTO_INPUTS = ("photo", "photos", "photo_mask")
 NO_NUMBER = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+# Thousands to some, decimals to others.
+_DOUBTFUL = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+_DECIMAL_COMMA = re.compile(r"[+-]?([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]+)?")
 _LARGEST = float(np.finfo(np.float32).max)
 # Whole numbers that are written as floats, see common/tables/whole_numbers.py.
 _WHOLE = r"(?:0|[1-9][0-9]*)"
@@ -133,7 +136,7 @@ def _encode_numbers(
     for column, value, (fill, center, scale) in zip(
         columns, raw, statistics, strict=True
     ):
-        number = _read_number(column, value)
+        number = _read_number(column, value, item["attribute"].get("decimal", ""))
         missing.append(float(number is None))
         filled = np.float64(fill if number is None else number)
         if item["attribute"]["log"]:
@@ -207,13 +210,19 @@ def _digits(text: str) -> str:
     return str(int(number)) if exact else text
 
 
-def _read_number(column: str, value: Any) -> float | None:
-    """A finite number; None if it is missing."""
+def _read_number(column: str, value: Any, decimal: str) -> float | None:
+    """A finite number; None if it is missing. Texts are read as in training."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str):
         text = value.strip()
         if text.lower() in NO_NUMBER:
             return None
+        if decimal == "," and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(".", "").replace(",", ".")
+        elif not decimal and _DOUBTFUL.fullmatch(text):
+            raise InputError(
+                f"{column}={value!r} can be read in two ways: give a number, not a text"
+            )
         if not _NUMBER.fullmatch(text):
             raise InputError(f"{column}={value!r}: not a number; write it as 1234.5")
         value = float(text)

@@ -1,4 +1,4 @@
-"""What the cells of a table say: numbers, prices, times."""
+"""What the cells of a table say: numbers and times."""
 
 import datetime
 import re
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 # Text as pandas holds it here: compact, and an empty cell is a NaN.
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
@@ -14,104 +16,80 @@ TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
 # alone: as a category NA may be a country.
 NO_NUMBER = frozenset({"-", "na", "n/a", "nan", "none", "null"})
 
-# Currencies that a sign may stand for.
-SIGNS = {
-    "$": ("USD", "AUD", "CAD", "HKD", "MXN", "NZD", "SGD"),
-    "€": ("EUR",),
-    "£": ("GBP",),
-    "¥": ("JPY", "CNY"),
-    "₹": ("INR",),
-    "₩": ("KRW",),
-    "₽": ("RUB",),
-}
+# What may stand before decimals.
+MARKS = (".", ",")
+MARK_NAMES = {".": "a decimal point", ",": "a decimal comma"}
 
-_PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-# A comma that can't part thousands: not three digits after it, or not 1-3 before.
-_DECIMAL_COMMA = re.compile(
-    r"[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|(0|[0-9]{4,}),[0-9]+)"
-)
-# Thousands in groups of three by one mark, then perhaps decimals after another one.
-_GROUPED = re.compile(r"([+-]?[1-9][0-9]{0,2}(?:([.,'’ ])[0-9]{3})(?:\2[0-9]{3})*)")
-_DECIMALS = re.compile(r"([.,])[0-9]*")
+_PLAIN = {
+    ".": re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"),
+    ",": re.compile(r"[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]{1,3})?"),
+}
+# Thousands in groups of three by another mark, then perhaps decimals.
+_GROUPED = {
+    ".": re.compile(r"[+-]?[1-9][0-9]{0,2}([,'’ ])[0-9]{3}(\1[0-9]{3})*(\.[0-9]*)?"),
+    ",": re.compile(r"[+-]?[1-9][0-9]{0,2}([.'’ ])[0-9]{3}(\1[0-9]{3})*(,[0-9]*)?"),
+}
 _SPACES = re.compile(r"[\s\u00a0\u2009\u202f]+")
-_PREFIX = re.compile(r"[A-Za-z]{3}(?![A-Za-z])|[$€£¥₹₩₽]")
-_SUFFIX = re.compile(r"(?<![A-Za-z])[A-Za-z]{3}\Z|[$€£¥₹₩₽]\Z")
-_NUMBER_STARTS = re.compile(r"[-+.]?[0-9]")
 _COMPACT_DATE = re.compile(r"(19|20)[0-9]{6}")
 
 # A number that no longer fits a float32 is a mistake of writing.
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _FIRST_MILLISECONDS = 1e11  # as seconds this is the year 5138
 
 
-def parse_number(text: str) -> float:
-    """Reads a number whose writing leaves no doubt.
+def read_number(text: str, decimal: str) -> float | None:
+    """What a text says where decimals stand behind a certain mark.
 
-    Plain numbers (12, 12.5, 1e3), decimal commas (12,5) and thousands in groups of
-    three (1,234.50; 1.234,50; 1 234 567) are read; 1,234 alone is refused, since it
-    is 1234 to some and 1.234 to others.
-
-    Raises:
-      ValueError: with the reason.
-    """
-    if _PLAIN.fullmatch(text):
-        number = float(text)
-    elif _DECIMAL_COMMA.fullmatch(text):
-        number = float(text.replace(",", "."))
-    else:
-        number = _parse_grouped(text)
-    if not abs(number) <= _LARGEST:
-        raise ValueError(f"{quoted(text)} is too large")
-    return number
-
-
-def _parse_grouped(text: str) -> float:
-    text = _SPACES.sub(" ", text)
-    match = _GROUPED.match(text)
-    if not match:
-        raise ValueError(f"{quoted(text)} is not a number")
-    whole, mark = match[1], match[2]
-    decimals = text[match.end() :]
-    if decimals and (decimals[0] == mark or not _DECIMALS.fullmatch(decimals)):
-        raise ValueError(f"{quoted(text)} is not a number")
-    if mark == "," and not decimals and whole.count(mark) == 1:
-        readings = f"{text.replace(',', '')} or {text.replace(',', '.')}"
-        raise ValueError(f"{quoted(text)} may be {readings}: write one of these")
-    return float(whole.replace(mark, "") + decimals.replace(",", "."))
-
-
-def split_currency(text: str) -> tuple[str, str]:
-    """Parts a price into (number, sign or three-letter code or "")."""
-    if match := _PREFIX.match(text):
-        number = text[match.end() :].strip()
-    elif match := _SUFFIX.search(text):
-        number = text[: match.start()].strip()
-    if match and _NUMBER_STARTS.match(number):
-        return number, match[0].upper()
-    return text, ""
-
-
-def parse_price(text: str, currency: str) -> float:
-    """Reads a price that may carry the sign or the code of its currency.
+    Plain numbers (12, 12.5, 1e3) and thousands in groups of three by another mark,
+    apostrophes or spaces (1,234.50; 1'234; 1 234 567.8) are read.
 
     Args:
-      text: such as "12.50", "$1,234.50" or "12,50 EUR".
-      currency: code that the table's prices are in; "" if none is known, then a
-        price with a sign is refused.
+      text: of a cell.
+      decimal: "." or ",".
+
+    Returns:
+      None where it is no number so.
+    """
+    if _PLAIN[decimal].fullmatch(text):
+        return float(text if decimal == "." else text.replace(",", "."))
+    text = _SPACES.sub(" ", text)
+    if match := _GROUPED[decimal].fullmatch(text):
+        return float(text.replace(match[1], "").replace(",", "."))
+    return None
+
+
+def parse_number(text: str, decimal: str = "") -> float:
+    """Reads a number.
+
+    Args:
+      text: of a cell.
+      decimal: what stands before the decimals of its column, see `decimals`; "" where
+        that is not known: then 1.234 and 1,234 are refused, since each is 1234 to some
+        and 1.234 to others, and all others are read, since their writing tells.
 
     Raises:
       ValueError: with the reason.
     """
-    number, mark = split_currency(text)
-    if mark and currency not in SIGNS.get(mark, (mark,)):
-        known = f"in {currency}" if currency else "of no currency (target.currency)"
+    readings = {mark: read_number(text, mark) for mark in decimal or MARKS}
+    known = {number for number in readings.values() if number is not None}
+    if len(known) == 1:
+        number = known.pop()
+        if not abs(number) <= LARGEST:
+            raise ValueError(f"{quoted(text)} is too large")
+        return number
+    if known:
+        whole, part = sorted(known, key=abs, reverse=True)
         raise ValueError(
-            f"{quoted(text)} is in {mark}, the schema's prices are {known}"
+            f"{quoted(text)} may be {whole:.0f} or {part:.3f}: write {whole:.1f} or"
+            f" {part:.4f}"
         )
-    value = parse_number(number)
-    if value <= 0:
-        raise ValueError(f"{quoted(text)} is not above zero")
-    return value
+    for mark in MARKS:
+        if decimal and read_number(text, mark) is not None:
+            raise ValueError(
+                f"{quoted(text)} has {MARK_NAMES[mark]}, its column"
+                f" {MARK_NAMES[decimal]}"
+            )
+    raise ValueError(f"{quoted(text)} is not a number")
 
 
 def parse_time(text: str) -> float:
@@ -123,8 +101,8 @@ def parse_time(text: str) -> float:
     Raises:
       ValueError: with the reason.
     """
-    if _PLAIN.fullmatch(text) and not _COMPACT_DATE.fullmatch(text):
-        number = parse_number(text)
+    if _PLAIN["."].fullmatch(text) and not _COMPACT_DATE.fullmatch(text):
+        number = parse_number(text, ".")
         return number / 1000 if abs(number) >= _FIRST_MILLISECONDS else number
     try:
         moment = datetime.datetime.fromisoformat(text)
@@ -162,6 +140,12 @@ def parse_column(
             reasons[code] = str(error)
     wrong = np.flatnonzero(np.isin(codes, list(reasons))) if reasons else ()
     return values[codes], {int(row): reasons[codes[row]] for row in wrong}
+
+
+def take_off(cells: pd.Series, pattern: str) -> pd.Series:
+    """Texts without what a pattern of RE2 finds in them."""
+    bare = pc.replace_substring_regex(pa.array(cells), pattern, "")
+    return pd.Series(TEXT.__from_arrow__(bare), cells.index)
 
 
 def quoted(text: str, longest: int = 40) -> str:

@@ -5,7 +5,9 @@ import collections
 import csv
 import gzip
 import io
+import itertools
 import pathlib
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -19,6 +21,21 @@ _FOREIGN_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+
+# Opens the file that Git keeps in the place of a large one.
+LFS_MARK = b"version https://git-lfs.github.com/spec/"
+
+DELIMITERS = ",;\t|"
+_EXCEL = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;:|~^\t])"?[\r\n]', re.IGNORECASE)
+_ESCAPED_QUOTE = re.compile(rb'(?<!\\)((?:\\\\)*)\\"')
+
+
+def refuse_pointer(path: pathlib.Path, data: bytes) -> None:
+    """Raises a UserError for a file that only points at a table."""
+    if data.startswith(LFS_MARK):
+        raise UserError(
+            f"{path}: a Git LFS pointer, not the table itself: get it by `git lfs pull`"
+        )
 
 
 def read_utf8(path: pathlib.Path) -> bytes:
@@ -37,6 +54,7 @@ def read_utf8(path: pathlib.Path) -> bytes:
         raise UserError(f"{path}: can't read the table: {error.strerror}") from error
     except ValueError as error:  # a NUL in the name
         raise UserError(f"{path}: can't read the table: {error}") from error
+    refuse_pointer(path, data)
     for mark, encoding in _FOREIGN_MARKS.items():
         if data.startswith(mark):
             raise UserError(f"{path}: written in {encoding}: save the table as UTF-8")
@@ -53,10 +71,29 @@ def read_utf8(path: pathlib.Path) -> bytes:
     return data
 
 
-def read_header(data: bytes, delimiter: str) -> list[str]:
-    """The fields of the first record; none where it can't be read."""
-    _, fields, _ = next(records(data, delimiter), (0, [], ""))
+def find_header(data: bytes) -> tuple[str, int, list[str]]:
+    """Finds what parts the fields of a CSV text, and its header.
+
+    Returns:
+      (delimiter; records before the header: 1 where Excel's sep= stands there; names).
+    """
+    if match := _EXCEL.match(data):
+        delimiter = match[1].decode()
+        return delimiter, 1, _read_names(data, delimiter, 1)
+    found = [(mark, 0, _read_names(data, mark, 0)) for mark in DELIMITERS]
+    return max(found, key=lambda each: len(each[2]))
+
+
+def _read_names(data: bytes, delimiter: str, before: int) -> list[str]:
+    """The fields of the header; none where it can't be read."""
+    rows = itertools.islice(records(data, delimiter), before, None)
+    _, fields, _ = next(rows, (0, [], ""))
     return [field.strip() for field in fields]
+
+
+def double_quotes(data: bytes) -> bytes:
+    r"""Quotes that a backslash escapes, as CSV has them: \" becomes "" in place."""
+    return _ESCAPED_QUOTE.sub(rb'\1""', data)
 
 
 def check_header(path: pathlib.Path, header: Sequence[str]) -> None:

@@ -14,6 +14,9 @@ from common.tables.whole_numbers import is_inexact, may_be_floats
 
 _LONGEST_ID = 256  # characters; in an array each id takes the room of the longest
 
+# Starts the reason of rows that the user chose to leave out: no sign of a bad table.
+BY_CHOICE = "left out: "
+
 
 @dataclasses.dataclass(frozen=True)
 class Rejection:
@@ -134,6 +137,8 @@ def check_rejected(
 ) -> None:
     """Stops where too many rows of a file are rejected, or all.
 
+    Rows that were left out by choice do not count.
+
     Args:
       rejected: rows of one file.
       accepted: number of all others.
@@ -143,6 +148,8 @@ def check_rejected(
     Raises:
       UserError: with the first of them.
     """
+    unfit = [each for each in rejected if not each.reason.startswith(BY_CHOICE)]
+    rejected = unfit if accepted else rejected
     total = len(rejected) + accepted
     if not rejected or (accepted and len(rejected) <= max_rejected_fraction * total):
         return

@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from common.tables import photo_cells, set_cells
+from common.tables import column_words, decimals, photo_cells, set_cells
 from common.tables.cells import (
+    LARGEST,
+    MARKS,
     NO_NUMBER,
-    SIGNS,
-    parse_number,
     parse_time,
     quoted,
-    split_currency,
+    read_number,
 )
+from common.tables.prices import CODES, currencies, plain_number, split_currency
+from common.tables.row_checks import SPLIT_NAMES
 from common.tables.schema import Attribute, Group, Images, Schema, Target
-from common.tables.table import SPLIT_NAMES, Table
+from common.tables.table import Table
 
 # More categories than this are left out: too few rows show each of them.
 MOST_CATEGORIES = 1000
@@ -40,33 +42,8 @@ _PHOTO = re.compile(rf"[^|;]+{_ENDING}", re.IGNORECASE)
 _PHOTO_ENDING = re.compile(_ENDING, re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
-# Words in the names of columns.
-_PRICE = {"price", "prices", "preis", "prix", "precio", "prezzo"}
-_OUTCOME = {"sold", "sales", "bid", "bids"}
-_TYPICAL = {"median", "mean", "average", "avg"}
-_TIME = {"date", "time", "datetime", "timestamp", "unix", "epoch", "created", "sold"}
-_TITLE = {"title", "name", "headline"}
-_ID = {"id", "sku", "uuid", "guid", "asin", "gtin", "ean", "upc", "isbn"}
-# Beside one of these words an id is that of the row or the listing itself, and not that
-# of its brand or seller.
-_LISTING = frozenset(
-    ("ad", "article", "auction", "entry", "item", "listing", "lot", "object", "offer")
-    + ("parent", "post", "product", "record", "row", "sale", "stock", "uniq", "unique")
-    + ("unit", "variant")
-)
-_OTHERS = {"brand", "buyer", "category", "customer", "seller", "shop", "store", "user"}
-_SPLIT = {"split", "fold", "subset", "partition"}
-_CODES = (
-    "AUD BRL CAD CHF CNY DKK EUR GBP HKD INR JPY KRW MXN NOK NZD PLN RUB SEK SGD USD"
-)
-_CURRENCIES = {
-    **{code.lower(): code for code in _CODES.split()},
-    **dict.fromkeys(("dollar", "dollars"), "USD"),
-    **dict.fromkeys(("euro", "euros"), "EUR"),
-    **dict.fromkeys(("rupee", "rupees"), "INR"),
-    "yen": "JPY",
-    "yuan": "CNY",
-}
+NAMED_PRICE = "named a price, but"
+_TOO_LATE = "seems to be known only after the sale"
 _EARLIEST = parse_time("1973-03-04")  # smaller numbers are no seconds since 1970
 
 
@@ -79,6 +56,7 @@ class _Column:
       rows: of the table.
       filled: number of cells that are not empty.
       distinct: number of different values.
+      cells: of the table.
       counts: how often each of a sample of the values occurs.
     """
 
@@ -89,6 +67,7 @@ class _Column:
         self.rows = len(cells)
         self.filled = int(counts.sum())
         self.distinct = len(counts)
+        self.cells = cells
         self.counts = counts.iloc[:: -(-self.distinct // _SAMPLE) or 1]
 
     @property
@@ -98,7 +77,10 @@ class _Column:
     @property
     def names_listing(self) -> bool:
         """Whether the name says that this is an id of the row or the listing."""
-        return bool(self.words & _ID) and self.words - _ID <= _LISTING
+        return (
+            bool(self.words & column_words.ID_WORDS)
+            and self.words - column_words.ID_WORDS <= column_words.LISTING_WORDS
+        )
 
     def mostly(self, fits: Callable[[str], bool]) -> bool:
         """Whether most cells hold a value that fits."""
@@ -111,7 +93,8 @@ class _Role:
     """What a column seems to be.
 
     Attributes:
-      kind: a field of the schema, a kind of attribute, "price", "text" or "ignored".
+      kind: a field of the schema, a kind of attribute, "price", "currency", "text" or
+        "ignored".
       detail: the separator of images and sets, the currency of a price, "log" for
         the logarithm, the reason for text and ignored columns.
     """
@@ -144,7 +127,12 @@ def infer(table: Table) -> Schema:
 
     prices = sorted(named("price"), key=_strangeness)
     price = first(prices, "another price, which would give the target away")
-    titled = [column for column in named("text") if column.words & _TITLE]
+    target = Target(price, roles[price].detail) if price else None
+    if target and not target.currency and (found := named("currency")):
+        target = dataclasses.replace(target, currency_column=found[0].name)
+    titled = [
+        column for column in named("text") if column.words & column_words.TITLE_WORDS
+    ]
     titled.sort(key=lambda column: len(column.words))
     titles = tuple(column.name for column in titled[:1])
     for title in titles:
@@ -160,17 +148,22 @@ def infer(table: Table) -> Schema:
             )
     groups = (*titles, *([tying] if tying else []))
     photos, separator = _join_photos(named("images"), roles, ignored)
-    attributes = [_attribute(name, role) for name, role in roles.items()]
-    return Schema(
+    attributes = [
+        _attribute(name, role)
+        for name, role in roles.items()
+        if not target or name != target.currency_column
+    ]
+    schema = Schema(
         attributes=tuple(attribute for attribute in attributes if attribute),
         images=Images(photos, separator) if photos else None,
-        target=Target(price, roles[price].detail) if price else None,
+        target=target,
         group=Group(groups, bool(photos)) if groups or photos else None,
         time=first(named("time"), "another time"),
         split=first(named("split"), "another split"),
         id=ids[0].name if ids else None,
         ignored=tuple((name, ignored[name]) for name in roles if name in ignored),
     )
+    return decimals.settle_doubtful(table, schema)
 
 
 def photo_separator(cells: pd.Series) -> str:
@@ -185,11 +178,16 @@ def photo_separator(cells: pd.Series) -> str:
 
 def _strangeness(column: _Column) -> int:
     """Fewer words beside "price" make a likelier target."""
-    return len(column.words - _PRICE - _TYPICAL - set(_CURRENCIES))
+    return len(
+        column.words
+        - column_words.PRICE_WORDS
+        - column_words.TYPICAL_WORDS
+        - set(column_words.CURRENCIES_WORDS)
+    )
 
 
 def _attribute(name: str, role: _Role) -> Attribute | None:
-    if role.kind == "categorical":
+    if role.kind in ("categorical", "currency"):
         return Attribute(name, "categorical", (name,))
     if role.kind == "set":
         return Attribute(name, "set", (name,), separator=role.detail)
@@ -205,9 +203,33 @@ def _role(column: _Column) -> _Role:
         return _Role("ignored", f"always {quoted(column.values[0])}")
     for find in (_find_special, _find_number, _find_categories):
         if role := find(column):
-            return role
+            return _left_out(column, role) or role
+    if role := _left_out(column, _Role("text")):
+        return role
     different = f"{column.distinct:,} different values in {column.rows:,} rows"
     return _Role("text", f"free text: {different}")
+
+
+def _left_out(column: _Column, role: _Role) -> _Role | None:
+    """A column that is named a price or an outcome is no attribute unread."""
+    if role.kind not in ("categorical", "set", "text"):
+        return None
+    if _is_price(column):
+        cells = (c for c in column.cells.dropna() if c.lower() not in NO_NUMBER)
+        first = next((c for c in cells if not _readings(c, True)), column.values[0])
+        return _Role("ignored", f"{NAMED_PRICE} {quoted(first)} can't be read as one")
+    if (
+        column.words & column_words.OUTCOME_WORDS and "by" not in column.words
+    ):  # who has sold it
+        return _Role("ignored", _TOO_LATE)
+    return None
+
+
+def _is_price(column: _Column) -> bool:
+    return any(
+        word in column_words.PRICE_WORDS or column_words.COMPOUND.search(word)
+        for word in column.words
+    )
 
 
 def _find_special(column: _Column) -> _Role | None:
@@ -220,18 +242,26 @@ def _find_special(column: _Column) -> _Role | None:
         return _find_json_set(column) or _Role(
             "ignored", "JSON: give each entry a column of its own"
         )
-    if column.words & _SPLIT and column.mostly(lambda v: v.lower() in SPLIT_NAMES):
+    if column.words & column_words.SPLIT_WORDS and column.mostly(
+        lambda v: v.lower() in SPLIT_NAMES
+    ):
         return _Role("split")
+    if (
+        column.words & column_words.CURRENCY_WORDS
+        and column.distinct > 1
+        and column.mostly(_is_currency)
+    ):
+        return _Role("currency")
     if identifier := _find_identifier(column):
         return identifier
-    if column.words & _TIME and column.mostly(_is_time):
+    if column.words & column_words.TIME_WORDS and column.mostly(_is_time):
         return _Role("time")
     return None
 
 
 def _find_identifier(column: _Column) -> _Role | None:
     """An id of the row or the listing, however often it repeats; no other ones."""
-    if not column.words & _ID:
+    if not column.words & column_words.ID_WORDS:
         return None
     if column.distinct == column.rows:
         return _Role("id")
@@ -250,7 +280,10 @@ def _find_identifier(column: _Column) -> _Role | None:
 def _split_ids(words: Iterable[str]) -> Iterator[str]:
     """Words in lower case; "listingid" is two."""
     for word in map(str.lower, words):
-        if word.endswith("id") and word[:-2] in _LISTING | _OTHERS:
+        if (
+            word.endswith("id")
+            and word[:-2] in column_words.LISTING_WORDS | column_words.OTHERS_WORDS
+        ):
             yield from (word[:-2], "id")
         else:
             yield word
@@ -332,26 +365,35 @@ def _is_time(value: str) -> bool:
         return False
 
 
+def _is_currency(value: str) -> bool:
+    return currencies(value.upper().replace(" ", ""))[0] in CODES
+
+
 def _find_number(column: _Column) -> _Role | None:
     """Prices, numbers that are known too late, and continuous attributes."""
-    priced = bool(column.words & (_PRICE | set(_CURRENCIES)))
+    priced = _is_price(column) or bool(
+        column.words & set(column_words.CURRENCIES_WORDS)
+    )
     numbers, counts, marks = [], [], set()
-    for value, count in column.counts.items():
-        number, mark = split_currency(value) if priced else (value, "")
-        try:
-            numbers.append(parse_number(number))
-        except ValueError:
-            continue
-        counts.append(count)
-        marks.add(mark)
+    read = [_readings(value, priced) for value in column.values]
+    # In doubt, here, as most cells are: only the spread is looked at.
+    sure = collections.Counter(next(iter(each)) for each in read if len(each) == 1)
+    decimal = max(MARKS, key=lambda mark: sure[mark])
+    for (value, count), readings in zip(column.counts.items(), read, strict=True):
+        if readings:
+            numbers.append(readings.get(decimal, next(iter(readings.values()))))
+            counts.append(count)
+            marks.add(split_currency(value)[1] if priced else "")
     empty = column.counts[[v.lower() in NO_NUMBER for v in column.values]].sum()
     if not numbers or sum(counts) < _MOST * (column.counts.sum() - empty):
         return None
     if priced:
         return _Role("price", _currency(column.words, marks))
-    if column.words & _OUTCOME:
-        return _Role("ignored", "seems to be known only after the sale")
-    if column.words & _ID or set(numbers) <= {0, 1}:
+    if column.words & column_words.OUTCOME_WORDS:
+        return _Role("ignored", _TOO_LATE)
+    if column.words & (column_words.ID_WORDS | column_words.CODE_WORDS) or set(
+        numbers
+    ) <= {0, 1}:
         return None  # names or flags in the form of numbers
     skewed = min(numbers) >= 0 and max(numbers) > 10 * np.median(
         np.repeat(numbers, counts)
@@ -361,11 +403,30 @@ def _find_number(column: _Column) -> _Role | None:
 
 def _currency(words: set[str], marks: set[str]) -> str:
     """The currency that the name of a price column, or else its cells, tell."""
-    told = sorted(_CURRENCIES[word] for word in words & set(_CURRENCIES))
+    told = sorted(
+        column_words.CURRENCIES_WORDS[word]
+        for word in words & set(column_words.CURRENCIES_WORDS)
+    )
     if told:
         return told[0]
-    known = {SIGNS.get(mark, (mark,))[0] for mark in marks - {""}}
-    return known.pop() if len(known) == 1 else ""
+    known = [currencies(mark) for mark in sorted(marks - {""})]
+    shared = (
+        [code for code in known[0] if all(code in c for c in known)] if known else []
+    )
+    return shared[0] if shared else ""
+
+
+def _readings(cell: str, priced: bool) -> dict[str, float]:
+    """What a cell is as a number by each decimal mark that it may have."""
+    factor = 1.0
+    if priced:
+        cell, factor = plain_number(split_currency(cell)[0])
+    found = {mark: read_number(cell, mark) for mark in MARKS}
+    return {
+        mark: value * factor
+        for mark, value in found.items()
+        if value is not None and abs(value) <= LARGEST
+    }
 
 
 def _find_categories(column: _Column) -> _Role | None:

@@ -45,6 +45,8 @@ class Attribute:
         a JSON object {"Fabric": "Cotton"}, whose members are "Fabric: Cotton" and so
         on, or a JSON list ["white", "cotton"].
       log: whether log(1 + x) is taken of a continuous attribute.
+      decimal: what stands before the decimals of a continuous one, "." or ","; "" to
+        let the cells of each column tell, see `decimals`. Parquet's numbers need none.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Attribute:
     columns: tuple[str, ...]
     separator: str = ""
     log: bool = False
+    decimal: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +64,15 @@ class Target:
     Attributes:
       column: of finite numbers above zero.
       currency: ISO 4217 code of the prices; "" where unknown.
+      currency_column: column of the currency of each row; rows of another one than
+        `currency` are left out. "" where all prices are in one.
+      decimal: as in `Attribute`.
     """
 
     column: str
     currency: str = ""
+    currency_column: str = ""
+    decimal: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +127,13 @@ class Schema:
 
     def columns(self) -> tuple[str, ...]:
         """All columns that have a role, inputs first; each once."""
-        target = (self.target.column,) if self.target else ()
+        target: tuple[str, ...] = ()
+        if self.target:
+            target = (self.target.column, self.target.currency_column)
         group = self.group.columns if self.group else ()
         single = [column for column in (self.time, self.split) if column]
-        return tuple(dict.fromkeys([*self.input_columns(), *target, *group, *single]))
+        names = [*self.input_columns(), *filter(None, target), *group, *single]
+        return tuple(dict.fromkeys(names))
 
     def name_columns(self) -> tuple[str, ...]:
         """The columns of names: of the row, its group, its categories; each once."""
@@ -165,8 +176,15 @@ def _check_attributes(attributes: tuple[Attribute, ...]) -> None:
             raise UserError(f'{where}.separator: write "json" in small letters')
         if attribute.kind != "set" and attribute.separator:
             raise UserError(f"{where}.separator is for sets, not {attribute.kind} ones")
-        if attribute.log and attribute.kind != "continuous":
-            raise UserError(f"{where}.log is for continuous attributes only")
+        for field in ("log", "decimal"):
+            if getattr(attribute, field) and attribute.kind != "continuous":
+                raise UserError(f"{where}.{field} is for continuous attributes only")
+        _check_decimal(attribute.decimal, where)
+
+
+def _check_decimal(decimal: str, where: str) -> None:
+    if decimal not in ("", ".", ","):
+        raise UserError(f'{where}.decimal {decimal!r}: write ".", "," or ""')
 
 
 def _is_misspelt_json(separator: str) -> bool:
@@ -187,6 +205,8 @@ def _check_roles(schema: Schema) -> None:
         raise UserError(
             f'target.currency {currency!r}: write a code such as USD, or "" if unknown'
         )
+    if schema.target:
+        _check_decimal(schema.target.decimal, "target")
     _check_numbers(schema)
 
 
@@ -205,6 +225,8 @@ def _check_numbers(schema: Schema) -> None:
         texts.extend(("images", column) for column in schema.images.columns)
     if schema.group:
         texts.extend(("group", column) for column in schema.group.columns)
+    if schema.target and schema.target.currency_column:
+        texts.append(("target.currency_column", schema.target.currency_column))
     if schema.split:
         texts.append(("split", schema.split))
     if schema.id:
@@ -253,6 +275,8 @@ def dumps(schema: Schema) -> str:
     """The JSON text of a schema, one attribute and one ignored column a line."""
     fields = dataclasses.asdict(schema)
     attributes = [_json(_own_fields(a)) for a in fields.pop("attributes")]
+    if fields["target"]:
+        _drop_empty(fields["target"], "currency_column", "decimal")
     ignored = [f"{_json(name)}: {_json(why)}" for name, why in fields.pop("ignored")]
     entries = [f'  "{key}": {_json(value)}' for key, value in fields.items()]
     entries.append(f'  "attributes": [{_lines(attributes)}]')
@@ -295,7 +319,15 @@ def _own_fields(attribute: dict[str, Any]) -> dict[str, Any]:
         del attribute["separator"]
     if attribute["kind"] != "continuous":
         del attribute["log"]
-    return attribute
+    return _drop_empty(attribute, "decimal")
+
+
+def _drop_empty(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leaves out what few files have, so that the others stay as they were."""
+    for name in names:
+        if not fields[name]:
+            del fields[name]
+    return fields
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

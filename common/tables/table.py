@@ -1,49 +1,33 @@
-"""Tables of listings, read so that every row is either accepted or rejected."""
+"""Tables of listings, read so that every row is either in them or rejected."""
 
 import dataclasses
+import hashlib
 import itertools
+import numbers
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from common.errors import UserError
-from common.tables import photo_cells, set_cells
-from common.tables.cell_values import LIST_SEPARATOR, LISTS, cell_text
-from common.tables.cells import (
-    TEXT,
-    parse_column,
-    parse_number,
-    parse_price,
-    parse_time,
-    quoted,
+from common.tables import parquet_files
+from common.tables.cell_values import LISTS, cell_text
+from common.tables.cells import TEXT
+from common.tables.csv_records import (
+    check_header,
+    double_quotes,
+    find_header,
+    read_utf8,
+    records,
 )
-from common.tables.csv_records import check_header, read_header, read_utf8, records
-from common.tables.faults import Faults, Rejection
-from common.tables.schema import Schema, did_you_mean
-from common.tables.whole_numbers import (
-    EXACT,
-    whole_number_text,
-    with_digits,
-    with_digits_in,
-)
-
-# Names of the splits as tables spell them, in lower case.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
+from common.tables.faults import Rejection
+from common.tables.parquet_files import ENDINGS
+from common.tables.schema import did_you_mean
+from common.tables.whole_numbers import whole_number_text, with_digits
 
 _TEXT = pa.large_string()
 _CHUNK = 50_000  # rows that are held as Python objects at a time
@@ -61,6 +45,8 @@ class Table:
         row's number in Parquet.
       rejected: rows that could not be read, not in `frame`.
       lists: columns in which lists became text.
+      typed: {column: bool [N], cells that came as numbers and not as text}; columns
+        without such cells are left out.
     """
 
     path: str
@@ -68,17 +54,21 @@ class Table:
     line: np.ndarray
     rejected: list[Rejection]
     lists: frozenset[str] = frozenset()
+    typed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def read_table(path: str | pathlib.Path) -> Table:
-    """Reads a CSV (.csv, .csv.gz, .tsv, .txt) or Parquet (.parquet) file as text.
+    r"""Reads a CSV (.csv, .csv.gz, .tsv, .txt) or Parquet (.parquet) file as text.
 
-    CSV: UTF-8, a header, fields parted by the comma, semicolon or tab that parts the
-    header into most names, quoted by double quotes; blank lines are no rows. A row
-    with broken quoting, a field over 131,072 characters, a NUL character or another
-    number of fields than the header is rejected; reading goes on at the next line.
+    CSV: UTF-8, a header, fields parted by the comma, semicolon, tab or "|" that parts
+    the header into most names, or by what a first line such as Excel's sep=; names;
+    quoted by double quotes; blank lines are no rows. A row with broken quoting, a field
+    over 131,072 characters, a NUL character or another number of fields than the header
+    is rejected; reading goes on at the next line. Where quotes in quotes are written as
+    \\", and fewer rows are rejected for it, they are read so.
 
-    Parquet: numbers and dates become text; the members of a list are joined by "|".
+    Parquet: a file or a folder of parts; numbers and dates become text; the members of
+    a list are joined by "|". Rows are counted through all parts.
 
     Raises:
       UserError: the file as a whole can't be read: missing, empty, damaged, another
@@ -86,11 +76,22 @@ def read_table(path: str | pathlib.Path) -> Table:
     """
     path = pathlib.Path(path)
     name = path.name.lower().removesuffix(".gz")
-    if name.endswith((".parquet", ".pq")):
+    if name.endswith(ENDINGS):
+        return _read_parquet(path)
+    if path.is_dir():
         return _read_parquet(path)
     if name.endswith((".csv", ".tsv", ".txt")):
         return _read_csv(path)
     raise UserError(f"{path}: no table by its ending: give .csv, .csv.gz or .parquet")
+
+
+def hash_of(path: pathlib.Path) -> str:
+    """SHA-256 of a table's file; of the hashes of its parts where it is a folder."""
+    if path.is_dir():
+        hashes = "".join(map(hash_of, parquet_files.find_parts(path)))
+        return hashlib.sha256(hashes.encode()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def from_rows(
@@ -120,6 +121,7 @@ def from_rows(
         )
     rows = list(rows)
     columns: dict[str, list[str | None]] = {}
+    typed: dict[str, np.ndarray] = {}
     lists: set[str] = set()
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -131,11 +133,13 @@ def from_rows(
             columns[str(column)][index] = cell_text(value, where)
             if isinstance(value, LISTS):
                 lists.add(str(column))
+            elif isinstance(value, numbers.Number):
+                typed.setdefault(str(column), np.zeros(len(rows), bool))[index] = True
     if not columns:
         raise UserError(f"{name}: no rows: give at least one row with a column")
     arrays = {key: _tidy(pa.array(cells, _TEXT)) for key, cells in columns.items()}
     line = np.arange(1, len(rows) + 1)
-    return Table(name, _to_frame(arrays), line, [], frozenset(lists))
+    return Table(name, _to_frame(arrays), line, [], frozenset(lists), typed)
 
 
 def choose_rows(table: Table, where: str) -> Table:
@@ -162,122 +166,30 @@ def choose_rows(table: Table, where: str) -> Table:
     if not keep.any():
         raise UserError(f"{table.path}: no row has {where!r}")
     frame = table.frame[keep].reset_index(drop=True)
-    return dataclasses.replace(table, frame=frame, line=table.line[keep])
-
-
-def check_rows(
-    table: Table, schema: Schema, *, need_target: bool = True
-) -> tuple[pd.DataFrame, list[Rejection]]:
-    """Gives the columns their types and rejects the rows that have no valid values.
-
-    Empty cells are normal, save in the target and the split column. Every row of
-    `table.frame` is in exactly one of the two results; rows that could not even be
-    read are in `table.rejected`.
-
-    Args:
-      table: as read.
-      schema: of the table.
-      need_target: False for rows that are only to be predicted: their id, photos and
-        attributes are checked and returned, other columns may be absent.
-
-    Returns:
-      frame: accepted rows. Continuous variables and the target are float64, the time
-        is float64 seconds since 1970, NaN where the cell is empty; the split is
-        train, validation or test; the rest is text, NaN where empty, and names (id,
-        group, categories) are as `whole_numbers` has them. The index are the rows'
-        places in `table.frame` (and so in `table.line`).
-      rejections: one for each row left out, in the order of the file.
-
-    Raises:
-      UserError: the schema names a column that the table lacks.
-    """
-    columns = schema.columns() if need_target else schema.input_columns()
-    for column in columns:
-        if column not in table.frame:
-            hint = did_you_mean(column, table.frame.columns)
-            raise UserError(
-                f"{table.path}: no column {quoted(column, 80)}{hint}: correct the schema"
-                " or the table"
-            )
-    typed = with_digits_in(table.frame[list(columns)], schema.name_columns())
-    faults = Faults(table)
-    if schema.id:
-        faults.note_inexact(schema.id)
-    for column, parse in _number_columns(schema, need_target).items():
-        typed[column], wrong = parse_column(table.frame[column], parse)
-        faults.note(column, list(wrong), wrong.values())
-    for column in _json_columns(schema):
-        if column in table.lists:
-            texts = typed[column].map(_list_to_json, na_action="ignore")
-            typed[column] = texts.astype(TEXT)
-        wrong = set_cells.find_faults(typed[column])
-        faults.note(column, list(wrong), wrong.values())
-    for column in schema.images.columns if schema.images else ():
-        if column in table.lists:
-            texts = typed[column].map(_list_to_names(schema), na_action="ignore")
-            typed[column] = texts.astype(TEXT)
-    if need_target and schema.target:
-        _require(faults, typed[schema.target.column], "a price")
-    if need_target and schema.split:
-        cells = table.frame[schema.split].str.lower()
-        typed[schema.split] = cells.map(SPLIT_NAMES).astype(TEXT)
-        _require(faults, typed[schema.split], "train, validation or test")
-    return typed[faults.good], faults.noted()
-
-
-def _number_columns(
-    schema: Schema, need_target: bool
-) -> dict[str, Callable[[str], float]]:
-    """The columns that become numbers, and how their cells are read."""
-    parsers: dict[str, Callable[[str], float]] = {}
-    if need_target and schema.target:
-        currency = schema.target.currency
-        parsers[schema.target.column] = lambda text: parse_price(text, currency)
-    if need_target and schema.time:
-        parsers[schema.time] = parse_time
-    for attribute in schema.attributes:
-        if attribute.kind == "continuous":
-            parsers.update(dict.fromkeys(attribute.columns, parse_number))
-    return parsers
-
-
-def _json_columns(schema: Schema) -> list[str]:
-    separator = set_cells.SEPARATOR
-    sets = [a for a in schema.attributes if a.separator == separator]
-    return list(dict.fromkeys(attribute.columns[0] for attribute in sets))
-
-
-def _list_to_json(text: str) -> str:
-    return set_cells.from_joined(text, LIST_SEPARATOR)
-
-
-def _list_to_names(schema: Schema) -> Callable[[str], str]:
-    separator = schema.images.separator if schema.images else ""
-    return lambda text: photo_cells.from_joined(text, LIST_SEPARATOR, separator)
-
-
-def _require(faults: Faults, typed: pd.Series, needed: str) -> None:
-    """Notes the rows of a column whose cell gave no value."""
-    cells, rows = faults.table.frame[typed.name], np.flatnonzero(typed.isna())
-    texts = [
-        quoted(cell) if isinstance(cell, str) else "an empty cell"
-        for cell in cells.iloc[rows]
-    ]
-    reasons = [f"{text} where {needed} must stand" for text in texts]
-    faults.note(str(typed.name), rows, reasons)
+    typed = {column: cells[keep] for column, cells in table.typed.items()}
+    return dataclasses.replace(table, frame=frame, line=table.line[keep], typed=typed)
 
 
 def _read_csv(path: pathlib.Path) -> Table:
     data = read_utf8(path)
-    delimiter, header = max(
-        ((mark, read_header(data, mark)) for mark in ",;\t"),
-        key=lambda found: len(found[1]),
-    )
+    table = _read_records(path, data)
+    if table.rejected and b'\\"' in data:
+        other = _read_records(path, double_quotes(data))
+        if len(other.rejected) < len(table.rejected):
+            table = other
+    if not len(table.line) and not table.rejected:
+        raise UserError(f"{path}: a header and no rows")
+    return table
+
+
+def _read_records(path: pathlib.Path, data: bytes) -> Table:
+    delimiter, before, header = find_header(data)
     check_header(path, header)
     builder = _TextColumns(header)
     line: list[int] = []
     rejected = []
-    for number, fields, reason in itertools.islice(records(data, delimiter), 1, None):
+    rows = itertools.islice(records(data, delimiter), before + 1, None)
+    for number, fields, reason in rows:
         if not reason and len(fields) != len(header):
             reason = f"has {len(fields)} fields, the header {len(header)}"
         elif "\0" in "".join(fields):
@@ -287,8 +199,6 @@ def _read_csv(path: pathlib.Path) -> Table:
         else:
             builder.append(fields)
             line.append(number)
-    if not line and not rejected:
-        raise UserError(f"{path}: a header and no rows")
     return Table(str(path), builder.frame(), np.array(line, np.int64), rejected)
 
 
@@ -329,62 +239,12 @@ def _to_frame(columns: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read_parquet(path: pathlib.Path) -> Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            check_header(path, names)
-            data = file.read()
-        data.validate(full=True)
-    except OSError as error:
-        reason = error.strerror or "damaged"
-        raise UserError(f"{path}: can't read the table: {reason}") from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: damaged Parquet file ({reason})") from error
-    if not data.num_rows:
+    paths = parquet_files.find_parts(path) if path.is_dir() else [path]
+    if not paths:
+        raise UserError(f"{path}: a folder without .parquet files: give a table")
+    cells, typed, lists = parquet_files.read(paths)
+    columns = {name: _tidy(column) for name, column in cells.items()}
+    frame = _to_frame(columns)
+    if not len(frame):
         raise UserError(f"{path}: no rows")
-    columns = {
-        name: _tidy(_as_text(path, name, column))
-        for name, column in zip(names, data.columns, strict=True)
-    }
-    line = np.arange(1, data.num_rows + 1)
-    lists = frozenset(n for n in names if _is_list(data.schema.field(n).type))
-    return Table(str(path), _to_frame(columns), line, [], lists)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
-
-
-def _as_text(path: pathlib.Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind, where = column.type, f"{path}: column {name!r}"
-    if pa.types.is_dictionary(kind):
-        return _as_text(path, name, column.cast(kind.value_type))
-    if _is_list(kind):
-        cells = [cell_text(value, where) for value in column.to_pylist()]
-        return pa.chunked_array([pa.array(cells, _TEXT)])
-    if pa.types.is_floating(kind):
-        return _floats_as_text(pc.if_else(pc.is_nan(column), None, column))
-    try:
-        texts = column.cast(_TEXT)
-    except pa.ArrowException as error:
-        raise UserError(
-            f"{where} holds {kind}, not cells of text or numbers: leave it out"
-        ) from error
-    if pa.types.is_decimal(kind):  # exact at any size
-        return pc.replace_substring_regex(texts, r"\.0+$", "")
-    return texts
-
-
-def _floats_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whole numbers as their digits; too large ones look like floats, see `EXACT`."""
-    if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())
-    exact = pc.less(pc.abs(column), float(EXACT))
-    whole = pc.and_(exact, pc.equal(column, pc.floor(column)))
-    digits = pc.if_else(whole, column, 0).cast(pa.int64()).cast(_TEXT)
-    texts = column.cast(_TEXT)
-    bare = pc.match_substring_regex(texts, "^-?[0-9]+$")
-    ending, between = pa.scalar(".0", _TEXT), pa.scalar("", _TEXT)
-    marked = pc.binary_join_element_wise(texts, ending, between)
-    return pc.if_else(whole, digits, pc.if_else(bare, marked, texts))
+    return Table(str(path), frame, np.arange(1, len(frame) + 1), [], lists, typed)

@@ -69,13 +69,21 @@ class Model:
         """The attributes, in the order of the attribute attention."""
         return self._learner.spec.names
 
-    def predict(self, rows: Rows, images: str | pathlib.Path = "") -> pd.DataFrame:
+    def predict(
+        self,
+        rows: Rows,
+        images: str | pathlib.Path = "",
+        *,
+        allow_missing_columns: bool = False,
+    ) -> pd.DataFrame:
         """Predicts price and price zone.
 
         Args:
           rows: path of a CSV or Parquet file, a DataFrame, or mappings of column to
             value; no price is needed.
           images: folder or archive with the photos that the rows name.
+          allow_missing_columns: whether a file may lack attributes. Mappings and frames
+            may: what all of them lack is missing, with a warning.
 
         Returns:
           One row for each given, in order:
@@ -89,13 +97,18 @@ class Model:
         Raises:
           UserError: files that are missing or can't be read at all.
         """
-        predicted = self.predict_outputs(rows, images)
+        predicted = self.predict_outputs(rows, images, allow_missing_columns)
         try:
             return self._table(predicted)
         finally:
             predicted.rows.source.close()
 
-    def predict_outputs(self, rows: Rows, images: str | pathlib.Path = "") -> Predicted:
+    def predict_outputs(
+        self,
+        rows: Rows,
+        images: str | pathlib.Path = "",
+        allow_missing_columns: bool = False,
+    ) -> Predicted:
         """Reads rows and runs the network over those that can be read.
 
         Close `rows.source` of the result when the photos are not needed any more.
@@ -110,6 +123,7 @@ class Model:
             images,
             schema,
             bad_image=self.config.data.bad_image,
+            allow_missing_columns=allow_missing_columns,
         )
         ingest.say_unused_photos(new.frame, schema, self.config.photos, trained=True)
         outputs = (

@@ -65,7 +65,13 @@ class Model:
             functools.partial(self.trained.predict, devices=execution.devices)
         )
 
-    def predict(self, rows: Rows, images: str | pathlib.Path = "") -> pd.DataFrame:
+    def predict(
+        self,
+        rows: Rows,
+        images: str | pathlib.Path = "",
+        *,
+        allow_missing_columns: bool = False,
+    ) -> pd.DataFrame:
         """Suggests prices, or says why not.
 
         Args:
@@ -73,6 +79,8 @@ class Model:
             value. Photo, category and seller are read where the schema has them; no
             price is needed.
           images: folder or archive with the photos that the rows name.
+          allow_missing_columns: whether a file may lack attributes. Mappings and frames
+            may: what all of them lack is missing, with a warning.
 
         Returns:
           One row for each given, in order:
@@ -94,11 +102,16 @@ class Model:
         Raises:
           UserError: files that are missing or can't be read at all.
         """
-        new = self.read(rows, images)
+        new = self.read(rows, images, allow_missing_columns)
         with contextlib.closing(new.source):
             return self._table(new)
 
-    def read(self, rows: Rows, images: str | pathlib.Path = "") -> NewRows:
+    def read(
+        self,
+        rows: Rows,
+        images: str | pathlib.Path = "",
+        allow_missing_columns: bool = False,
+    ) -> NewRows:
         """Reads new rows, as `predict` takes them; close the source at the end."""
         table = rows if isinstance(rows, str | pathlib.Path) else from_rows(rows)
         schema = self._inputs()
@@ -107,6 +120,7 @@ class Model:
             images,
             schema,
             bad_image=self.config.data.bad_image,
+            allow_missing_columns=allow_missing_columns,
         )
         ingest.say_unused_photos(new.frame, schema, self.config.photos, trained=True)
         return new

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.tables.cells import parse_column, parse_number
+from common.tables.decimals import find_writing, mark_of_new_rows, settle_column
+from common.tables.row_checks import read_numbers
+from common.tables.table import Table
 from common.tables.whole_numbers import distinct_with_digits
 
 BINS = 10  # of a number, with about as many items each
@@ -24,10 +26,12 @@ class AttributeEncoder:
     Attributes:
       categories: {column: its values}; a feature each.
       numbers: {column: edges between its bins, ascending}; a feature for each bin.
+      decimals: {column of numbers: what stands before its decimals}; "" for whole ones.
     """
 
     categories: Mapping[str, Sequence[str]]
     numbers: Mapping[str, Sequence[float]]
+    decimals: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -38,32 +42,36 @@ class AttributeEncoder:
     @classmethod
     def fit(
         cls,
-        frame: pd.DataFrame,
+        table: Table,
         categories: Sequence[str],
         numbers: Sequence[str],
         min_count: int,
+        rows: np.ndarray | slice = slice(None),
     ) -> AttributeEncoder:
         """Finds the values that have a feature, and the edges of the bins.
 
         Args:
-          frame: texts, one row an item; an empty cell is None.
+          table: of items.
           categories: columns with names.
           numbers: columns with numbers.
           min_count: items that a value must have.
+          rows: of the table that count; all, unless told.
 
         Raises:
-          UserError: no value of any column is frequent enough, or a cell of a column of
-            numbers is none.
+          UserError: no value of any column is frequent enough; a cell of a column of
+            numbers is none, or all of them can be read in two ways.
         """
+        frame = table.frame.iloc[rows]
         values = {}
         for column in categories:
             counts = frame[column].value_counts()
             frequent = counts[counts >= min_count]
             order = sorted(frequent.index, key=lambda text: (-counts[text], text))
             values[column] = tuple(order[:MOST])
-        edges = {}
+        edges, decimals = {}, {}
         for column in numbers:
-            cells = _parse(frame, column)
+            decimals[column] = settle_column([find_writing(table, column)])
+            cells = _parse(table, column, decimals[column])[rows]
             shares = np.linspace(0, 1, BINS + 1)[1:-1]
             inner = np.nanquantile(cells, shares) if np.isfinite(cells).any() else []
             edges[column] = tuple(float(edge) for edge in np.unique(inner))
@@ -72,14 +80,18 @@ class AttributeEncoder:
                 f"columns {', '.join(categories)}: no value stands in {min_count} items"
                 " or more: name other columns or lower --data.attribute_min_count"
             )
-        return cls(values, edges)
+        return cls(values, edges, decimals)
 
-    def encode(self, frame: pd.DataFrame) -> np.ndarray:
+    def encode(self, table: Table) -> np.ndarray:
         """Features float16 [I, F]; zeros for empty cells and values without a feature.
+
+        Args:
+          table: of I items.
 
         Raises:
           UserError: a cell of a column of numbers is none.
         """
+        frame = table.frame
         features = np.zeros((len(frame), self.width), np.float16)
         rows = np.arange(len(frame))
         first = 0
@@ -89,7 +101,8 @@ class AttributeEncoder:
             features[rows[known], first + number[known]] = 1
             first += len(values)
         for column, edges in self.numbers.items():
-            numbers = _parse(frame, column)
+            mark = mark_of_new_rows(table, column, self.decimals.get(column, ""))
+            numbers = _parse(table, column, mark)
             known = np.isfinite(numbers)
             bins = np.searchsorted(np.asarray(edges), numbers[known], side="right")
             features[rows[known], first + bins] = 1
@@ -122,6 +135,7 @@ class AttributeEncoder:
         return {
             "categories": {name: list(v) for name, v in self.categories.items()},
             "numbers": {name: list(v) for name, v in self.numbers.items()},
+            "decimals": dict(self.decimals),
         }
 
     @classmethod
@@ -131,14 +145,14 @@ class AttributeEncoder:
             n: tuple(distinct_with_digits(v)) for n, v in value["categories"].items()
         }
         numbers = {n: tuple(map(float, v)) for n, v in value["numbers"].items()}
-        return cls(categories, numbers)
+        return cls(categories, numbers, dict(value.get("decimals", {})))
 
 
-def _parse(frame: pd.DataFrame, column: str) -> np.ndarray:
+def _parse(table: Table, column: str, decimal: str) -> np.ndarray:
     """Numbers float64 [I], NaN for empty cells."""
-    numbers, wrong = parse_column(frame[column], parse_number)
+    numbers, wrong = read_numbers(table, column, decimal)
     if wrong:
-        row, reason = next(iter(wrong.items()))
+        row, reason = min(wrong.items())
         raise UserError(
             f"column {column!r}, row {row} (counted from 0): {reason}; use it as a"
             " category, or mend the cell"

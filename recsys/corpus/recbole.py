@@ -130,7 +130,9 @@ def _read_inter(
 
 def _choose_ratings(table: Table, at_least: float) -> tuple[Table, int]:
     faults = Faults(table)
-    ratings, wrong = parse_column(table.frame["rating"], parse_number)
+    ratings, wrong = parse_column(
+        table.frame["rating"], lambda text: parse_number(text, ".")
+    )
     faults.note("rating", np.array(list(wrong), np.int64), wrong.values())
     empty = np.flatnonzero(np.isnan(ratings))
     faults.note("rating", empty, "an empty cell where a rating must stand")

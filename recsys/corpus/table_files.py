@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from common.errors import UserError
 from common.tables import table as tables
 from common.tables.cells import quoted
+from common.tables.parquet_files import find_parts
 from common.tables.schema import did_you_mean
 from common.tables.table import Table
 from common.tables.whole_numbers import with_digits_in
@@ -48,5 +49,9 @@ def _read(path: pathlib.Path) -> Table:
 
         if prepared_tables.is_prepared(path):
             return prepared_tables.read_prepared(path)
-        raise UserError(f"{path}: a folder, but not one that TFDS has prepared")
+        if not find_parts(path):
+            raise UserError(
+                f"{path}: a folder, but none that TFDS has prepared, nor one of Parquet"
+                " files"
+            )
     return tables.read_table(path)

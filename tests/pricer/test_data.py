@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from common.tables import schema as schemas
 from common.tables.schema import Group
 from pricer import comparables, data
 from pricer.generated import bazaar
@@ -160,4 +159,6 @@ def test_the_bazaar_is_drawn_where_no_path_is_given(shop, tmp_path):
     listings = data.load_listings(config)
     counts = [len(listings.indices(s)) for s in ("train", "validation", "test")]
     assert counts == [5, 2, 3]
-    assert schemas.dumps(listings.schema) == schemas.dumps(bazaar.schema())
+    schema = bazaar.schema()
+    target = dataclasses.replace(schema.target, decimal=".")  # of numbers in Python
+    assert listings.schema == dataclasses.replace(schema, target=target)

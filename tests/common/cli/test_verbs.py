@@ -15,8 +15,10 @@ class Doubler:
     def __init__(self, workdir, config):
         self.factor = config
 
-    def predict(self, rows, images):
+    def predict(self, rows, images, *, allow_missing_columns):
         table = pd.read_csv(rows)
+        if allow_missing_columns:
+            table = table.assign(x=0)
         errors = ["" if x >= 0 else "below 0" for x in table["x"]]
         return pd.DataFrame({"y": self.factor * table["x"], "error": errors})
 
@@ -39,6 +41,29 @@ def test_predictions_go_into_the_file_of_the_output(ending, command, capsys):
     assert table["y"].tolist() == [2, -4]
     assert table["error"].fillna("").tolist() == ["", "below 0"]
     assert capsys.readouterr().out == f"2 rows: {path}\n"
+
+
+def test_missing_columns_are_allowed_by_a_flag(command, capsys):
+    path = command.workdir / "out.csv"
+    PREDICT.run(
+        2, dataclasses.replace(command, output=path, allow_missing_columns=True)
+    )
+    assert pd.read_csv(path)["y"].tolist() == [0, 0]
+
+
+def test_the_guess_says_what_is_amiss(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    rows = ["price,km,kind", *(f"{i} - {i + 5},1.{i:03},a" for i in range(20)), "1,2"]
+    table.write_text("\n".join(rows))
+    config = types.SimpleNamespace(data=types.SimpleNamespace(path=str(table)))
+    verbs.infer_schema(config, Command("toy", "schema"))
+    out, err = capsys.readouterr()
+    ragged, target, doubt = err.splitlines()
+    assert "1 of 21 rows can't be read; the first is line 22: has 2 fields" in ragged
+    assert "names no target; set target.column" in target
+    assert "column 'price' is named a price, but '0 - 5' can't be read" in target
+    assert "column 'km' can be read in two ways" in doubt and '"decimal"' in doubt
+    assert "named a price" in out
 
 
 @pytest.mark.parametrize(

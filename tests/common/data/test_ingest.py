@@ -31,6 +31,13 @@ def load(market, **options):
     return ingest.load(market.config(**options), market.said.append)
 
 
+def point(schema):
+    """The schema of plain numbers, with what the column told of them."""
+    kind, carat = schema.attributes
+    carat = dataclasses.replace(carat, decimal=".")
+    return dataclasses.replace(schema, attributes=(kind, carat))
+
+
 def test_rows_and_photos_keep_the_order_of_the_table(market):
     market.write(30)
     listings = load(market)
@@ -59,7 +66,7 @@ def test_a_second_call_reads_what_the_first_wrote(market):
     assert {p: p.stat().st_mtime_ns for p in second.directory.iterdir()} == written
     pd.testing.assert_frame_equal(first.frame, second.frame)
     assert first.fingerprint == second.fingerprint
-    assert first.schema == second.schema == market.schema
+    assert first.schema == second.schema == point(market.schema)
 
 
 def test_everything_that_matters_is_in_the_fingerprint(market):
@@ -382,6 +389,85 @@ def test_a_schema_may_be_inferred(market):
     listings = load(market, schema="")
     assert listings.schema.images.columns == ("photo",)
     assert listings.schema.target.column == "price"
+
+
+def test_how_the_column_writes_decimals_is_kept(market):
+    """Prices and carats by a decimal comma, some of which tell and some do not."""
+    cells = {(i, "carat"): f"1.{i:03}" for i in range(30)} | {(3, "carat"): "948,00"}
+    cells |= {(i, "price"): f"1.{i:03},- USD" for i in range(30)}
+    cells |= {(4, "price"): "12,50"}
+    market.write(30, cells)
+    listings = load(market)
+    assert listings.rejected == 0
+    carats = [948 if i == 3 else 1000 + i for i in range(30)]
+    np.testing.assert_array_equal(listings.frame["carat"], carats)
+    assert listings.frame["price"].tolist()[:5] == [1000, 1001, 1002, 1003, 12.5]
+    assert listings.schema.attributes[1].decimal == ","
+    again = ingest.load(market.config(path=str(listings.directory)))
+    assert again.schema == listings.schema
+    row = {"id": "n", "photo": "1.jpg", "kind": "a", "carat": "1.031"}
+    new = ingest.read_rows(from_rows([row]), market.photos, listings.schema)
+    new.source.close()
+    assert new.frame["carat"].tolist() == [1031]
+    # The same table without a cell that tells is refused before anything is prepared.
+    market.write(30, cells | {(3, "carat"): "7"})
+    with pytest.raises(UserError, match="column 'carat' can be read in two ways"):
+        load(market)
+
+
+def test_rows_of_another_currency_are_listed_and_do_not_stop_a_run(market):
+    market.write(30, {(i, "kind"): "EUR" for i in range(0, 30, 2)})
+    target = schemas.Target("price", "EUR", "kind")
+    market.schema = dataclasses.replace(market.schema, target=target)
+    listings = load(market, max_rejected_fraction=0.0)
+    assert (len(listings.frame), listings.rejected) == (15, 15)
+    assert market.rejected(listings.directory / "rejected.csv")[0] == (
+        *(3, "kind"),
+        "left out: in B, not EUR",
+    )
+    assert "15 rejected" in market.said[-1]
+
+
+def test_a_folder_of_parts_is_a_table(market):
+    frame = pd.read_csv(market.write(30))
+    parts = market.folder / "parts"
+    parts.mkdir()
+    frame[:20].to_parquet(parts / "0.parquet")
+    frame[20:].to_parquet(parts / "1.parquet")
+    whole, found = load(market), load(market, path=str(parts))
+    pd.testing.assert_frame_equal(found.frame, whole.frame)
+    frame[20:29].to_parquet(parts / "1.parquet")
+    assert load(market, path=str(parts)).fingerprint != found.fingerprint
+
+
+def test_a_file_that_lacks_an_attribute_is_refused_unless_allowed(market, capsys):
+    table = market.write(3)
+    table.write_text(table.read_text().replace("carat", "carats"))
+    with pytest.raises(UserError, match=r"no column 'carat' \(did you mean 'carats'"):
+        ingest.read_rows(table, market.photos, market.schema)
+    new = ingest.read_rows(
+        table, market.photos, market.schema, allow_missing_columns=True
+    )
+    new.source.close()
+    assert new.frame["carat"].isna().all() and (new.frame["error"] == "").all()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: ") and "no 'carat' (did you mean 'carats'?)" in line
+
+
+def test_rows_in_python_that_lack_an_attribute_are_one_warning(market):
+    market.write(3)
+    rows = [{"id": i, "photo": f"{i}.jpg", "kinds": "a", "carat": 1} for i in range(3)]
+    with pytest.warns(UserWarning, match="no 'kind' .did you mean 'kinds'") as warned:
+        new = ingest.read_rows(from_rows(rows), market.photos, market.schema)
+    new.source.close()
+    assert len(warned) == 1
+    assert new.frame["kind"].isna().all() and (new.frame["error"] == "").all()
+    # In one record alone it is a missing value.
+    rows = [{**row, "kind": "a"} for row in rows[:2]] + rows[2:]
+    rows = [{k: v for k, v in row.items() if k != "kinds"} for row in rows]
+    new = ingest.read_rows(from_rows(rows), market.photos, market.schema)
+    new.source.close()
+    assert new.frame["kind"].isna().tolist() == [False, False, True]
 
 
 def test_a_column_named_split_must_be_the_split(market):

@@ -16,7 +16,7 @@ from PIL import Image
 from common.data.configs import PhotosConfig
 from common.errors import UserError
 from common.serving import export, standalone
-from common.tables import encoders, table
+from common.tables import encoders, row_checks, table
 from common.tables.schema import Attribute, Images, Schema
 
 SCHEMA = Schema(
@@ -71,7 +71,9 @@ INPUTS = {
 
 @pytest.fixture(scope="module")
 def fitted():
-    frame, _ = table.check_rows(table.from_rows(RECORDS), SCHEMA, need_target=False)
+    frame, _ = row_checks.check_rows(
+        table.from_rows(RECORDS), SCHEMA, need_target=False
+    )
     return encoders.Encoders.fit(frame, SCHEMA)
 
 
@@ -97,7 +99,9 @@ def model(folder):
 
 @pytest.fixture(scope="module")
 def wanted(fitted):
-    frame, _ = table.check_rows(table.from_rows(RECORDS), SCHEMA, need_target=False)
+    frame, _ = row_checks.check_rows(
+        table.from_rows(RECORDS), SCHEMA, need_target=False
+    )
     arrays = {**fitted.encode(frame), "photo": PHOTOS}
     return jax.device_get(predict(WEIGHTS, arrays))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.serving import standalone
-from common.tables import cells, encoders, set_cells, table
+from common.tables import cells, encoders, row_checks, set_cells, table
 from common.tables.schema import Attribute, Schema
 
 SCHEMA = Schema(
@@ -29,7 +29,7 @@ TRAIN = [
 
 def frame_of(records):
     whole = [{name: None for name in SCHEMA.input_columns()} | r for r in records]
-    frame, rejected = table.check_rows(
+    frame, rejected = row_checks.check_rows(
         table.from_rows(whole), SCHEMA, need_target=False
     )
     assert not rejected
@@ -47,6 +47,42 @@ def test_constants_are_those_of_training():
     assert standalone.RESERVED == encoders.RESERVED
     assert standalone.LIMIT == encoders.LIMIT
     assert standalone.NO_NUMBER == cells.NO_NUMBER | {""}
+
+
+@pytest.mark.parametrize(
+    ("decimal", "text", "number"),
+    [
+        (",", "1.031", 1031),
+        (",", "948,50", 948.5),
+        (",", "1.234.567,5", 1234567.5),
+        (",", "1,031", 1.031),
+        (",", "12.5", 12.5),
+        (",", "1e3", 1000),
+        (".", "1.031", 1.031),
+        (".", "12.5", 12.5),
+        (".", "948,50", None),
+        ("", "1.031", None),
+        ("", "0.125", 0.125),
+        (",", 1.031, 1.031),
+        ("", 1.031, 1.031),
+    ],
+)
+def test_texts_are_numbers_as_their_column_had_them_in_training(decimal, text, number):
+    schema = Schema((Attribute("km", "continuous", ("km",), decimal=decimal),))
+    rows = table.from_rows([{"km": 1}, {"km": 2000}])
+    frame, _ = row_checks.check_rows(rows, schema)
+    fitted = encoders.Encoders.fit(frame, schema)
+    served = standalone.AttributeEncoder(fitted.to_json())
+    if number is None:
+        with pytest.raises(standalone.InputError, match="km="):
+            served.encode([{"km": text}])
+        return
+    found = served.encode([{"km": text}])["continuous"]
+    np.testing.assert_array_equal(found, served.encode([{"km": number}])["continuous"])
+    new = table.from_rows([{"km": text}])
+    frame, rejected = row_checks.check_rows(new, schema, need_target=False)
+    assert not rejected
+    np.testing.assert_allclose(fitted.encode(frame)["continuous"], found, rtol=1e-6)
 
 
 def test_encoding_by_hand(fitted):
@@ -165,7 +201,7 @@ def test_json_sets_are_encoded_or_refused_as_in_training(value):
     ]
 
     def check(rows):
-        return table.check_rows(table.from_rows(rows), DETAILS, need_target=False)
+        return row_checks.check_rows(table.from_rows(rows), DETAILS, need_target=False)
 
     fitted = encoders.Encoders.fit(check(known)[0], DETAILS)
     encoder = standalone.AttributeEncoder(json.loads(json.dumps(fitted.to_json())))

@@ -29,7 +29,7 @@ def written(rows, delimiter=",") -> list[str]:
 
 @given(
     st.lists(st.lists(FIELDS, min_size=1, max_size=4), max_size=6),
-    st.sampled_from(",;\t"),
+    st.sampled_from(csv_records.DELIMITERS),
 )
 def test_records_gives_fields_and_the_line_where_each_record_starts(rows, delimiter):
     texts = written(rows, delimiter)
@@ -73,7 +73,7 @@ def test_a_quote_inside_a_quoted_field_and_a_huge_field_cost_their_line():
     assert "field larger than field limit" in found[2][2]
 
 
-@given(st.binary(max_size=200), st.sampled_from(",;\t"))
+@given(st.binary(max_size=200), st.sampled_from(csv_records.DELIMITERS))
 def test_records_reads_any_text(data, delimiter):
     data = data.decode("utf-8", "ignore").encode()
     lines = [line for line, _, _ in csv_records.records(data, delimiter)]
@@ -96,6 +96,10 @@ def test_read_utf8_unpacks_gzip_and_keeps_bytes(tmp_path):
         ("name\nok\ncafé\n".encode("latin-1"), r"byte 11 \(0xe9\), line 3; .*Latin-1"),
         (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip file"),
         (b"\x1f\x8bnonsense", "damaged gzip file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "a Git LFS pointer, not the table itself: get it by `git lfs pull`",
+        ),
     ],
 )
 def test_read_utf8_says_what_is_wrong_with_a_file(tmp_path, data, message):
@@ -125,3 +129,35 @@ def test_read_utf8_reports_missing_files_and_folders(tmp_path):
 def test_check_header_refuses(header, message):
     with pytest.raises(UserError, match=message):
         csv_records.check_header("t.csv", header)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a,b\n", (",", 0, ["a", "b"])),
+        (b"a|b|c\n", ("|", 0, ["a", "b", "c"])),
+        (b"a;b,c\n", (",", 0, ["a;b", "c"])),
+        (b"sep=;\r\na;b,c,d\r\n", (";", 1, ["a", "b,c,d"])),
+        (b"\xef\xbb\xbfSEP=,\na,b;c;d\n", (",", 1, ["a", "b;c;d"])),
+        (b'"sep=|"\na|b\n', ("|", 1, ["a", "b"])),
+        (b"sep=\t\na\tb\n", ("\t", 1, ["a", "b"])),
+        (b"sepal=1;b\n", (";", 0, ["sepal=1", "b"])),
+        (b"", (",", 0, [])),
+    ],
+)
+def test_find_header(data, expected):
+    assert csv_records.find_header(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        (rb'"5\" ring"', b'"5"" ring"'),
+        (rb'"\"\""', b'""""""'),
+        (rb'"C:\\"', rb'"C:\\"'),  # a backslash that is escaped itself
+        (rb'"a\\\""', rb'"a\\"""'),
+        (rb'"\n"', rb'"\n"'),
+    ],
+)
+def test_double_quotes(written, plain):
+    assert csv_records.double_quotes(written) == plain

@@ -66,6 +66,15 @@ def test_too_many_rejected_rows_are_refused(accepted, fraction, words):
     assert text.endswith("; all are listed in list.csv")
 
 
+def test_rows_left_out_by_choice_do_not_count():
+    chosen = Rejection("a.csv", 4, "currency", f"{faults.BY_CHOICE}in USD, not EUR")
+    faults.check_rejected([chosen] * 9, 1, 0.0)
+    with pytest.raises(UserError, match="1 of 2 rows can't be used"):
+        faults.check_rejected([*[chosen] * 9, BROKEN], 1, 0.09)
+    with pytest.raises(UserError, match="none is left; .* left out: in USD, not EUR"):
+        faults.check_rejected([chosen] * 9, 0, 1.0)
+
+
 def test_the_list_of_rejected_rows_is_a_csv(tmp_path):
     path = tmp_path / "rejected.csv"
     rejected = [Rejection("a,b.csv", 3, "price", "'\"x' is not a number")]

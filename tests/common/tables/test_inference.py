@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 
@@ -6,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.tables import inference
+from common.tables import guess_notes, inference
 from common.tables import schema as schemas
+from common.tables.row_checks import check_rows
 from common.tables.schema import Attribute, Group, Images, Schema, Target
-from common.tables.table import check_rows, from_rows, read_table
+from common.tables.table import from_rows, read_table
 
 DATA = pathlib.Path(__file__).parents[4] / "shared/data"
 
@@ -189,6 +191,103 @@ def test_numbers_in_the_form_of_names_are_no_measures():
     assert found.id == "item_id"
 
 
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("price_text", ["20 kr or so", "40 kr or so"]),
+        ("price_text", [f"about {i} dollars or so" for i in range(30)]),
+        ("price_range", ["40 - 45", "45 - 50", "40 - 45"]),
+        ("original_price", ["low", "high"]),
+        ("Kaufpreis", ["VB", "FP"]),
+        ("pricetag", ["40|45", "45|50", "50|40", "40"]),
+        ("price_history", ['{"2020": "45"}', '{"2021": "45"}']),
+        ("price_drop", ["yes", "no"]),
+        ("price", ["40", "VB", "50", "40 - 45"]),
+    ],
+)
+def test_what_is_named_a_price_is_no_attribute(name, cells):
+    found = infer(
+        **{name: cells, "price_value": [40, 45, 50], "metal": ["x", "y", "x"]}
+    )
+    assert [attribute.name for attribute in found.attributes] == ["metal"]
+    assert found.target == Target("price_value")
+    reason = dict(found.ignored)[name]
+    wrong = "VB" if name == "price" else cells[0]
+    assert reason.startswith("named a price, but ") and reason.endswith(
+        "be read as one"
+    )
+    assert wrong[:30] in reason
+    # One edit brings it back.
+    added = (*found.attributes, Attribute(name, "categorical", (name,)))
+    assert schemas.loads(schemas.dumps(dataclasses.replace(found, attributes=added)))
+
+
+def test_a_price_with_words_is_the_target_beside_its_number():
+    rows = {
+        "price": ["20 kr", "40 kr", "1.250 kr", "9,50 kr"],
+        "price_value": [1, 2, 3],
+    }
+    found = infer(**rows, metal=["x", "y"])
+    assert found.target == Target("price", "SEK", decimal=",")
+    assert dict(found.ignored).keys() == {"price_value"}
+
+
+@pytest.mark.parametrize("name", ["sold", "was_sold", "bids", "sales_channel"])
+def test_what_is_named_an_outcome_is_no_attribute(name):
+    found = infer(**{name: ["yes", "no"], "metal": ["x", "y"]})
+    assert [attribute.name for attribute in found.attributes] == ["metal"]
+    assert found.ignored == ((name, "seems to be known only after the sale"),)
+    assert infer(sold_by=["ann", "bob"]).attributes[0].name == "sold_by"
+
+
+def test_zipcodes_and_codes_are_categories_and_years_numbers():
+    found = infer(
+        zipcode=["10115", "80331", "10117"],
+        plz=["10115", "80331"],
+        postal_code=["02139", "94103"],
+        hs_code=["7113", "7117"],
+        colorCode=["1", "2", "3"],
+        year=[1990, 2000, 2010],
+        year_built=["1871", "1990"],
+    )
+    kinds = {attribute.name: attribute.kind for attribute in found.attributes}
+    assert [name for name, kind in kinds.items() if kind == "continuous"] == [
+        "year",
+        "year_built",
+    ]
+    assert list(kinds.values()).count("categorical") == 5
+    many = infer(zipcode=[str(10000 + i) for i in range(40)], metal=["x", "y"])
+    assert dict(many.ignored)["zipcode"].startswith("free text: 40 different values")
+
+
+def test_a_column_of_currencies_belongs_to_the_price():
+    found = infer(price=["1", "2", "3"], currency=["EUR", "USD", "EUR"], a=["x", "y"])
+    assert found.target == Target("price", currency_column="currency")
+    assert [attribute.name for attribute in found.attributes] == ["a"]
+    told = infer(price_usd=["1", "2", "3"], currency=["EUR", "USD", "EUR"])
+    assert told.target == Target("price_usd", "USD")
+    assert told.attributes[0].name == "currency"
+    assert infer(price=["1", "2"], currency=["EUR"]).target == Target("price")
+
+
+def test_the_guess_keeps_numbers_in_doubt_and_does_not_choose():
+    found = infer(km=["1.031", "2.500"], price=["1.250 €", "2.500 €"])
+    assert found.attributes == (Attribute("km", "continuous", ("km",)),)
+    assert found.target == Target("price", "EUR")
+
+
+def test_notes_tell_what_is_amiss():
+    table = from_rows([{"price": "VB", "a": "x"}, {"price": "40 - 45", "a": "y"}])
+    found = inference.infer(table)
+    (note,) = guess_notes.notes(table, found)
+    assert note == (
+        "the schema names no target; set target.column to the column of prices; column"
+        " 'price' is named a price, but 'VB' can't be read as one"
+    )
+    fine = from_rows([{"price": 1, "a": "x"}, {"price": 2, "a": "y"}])
+    assert guess_notes.notes(fine, inference.infer(fine)) == []
+
+
 def test_free_text_is_left_out_with_its_count():
     found = infer(note=[f"note {'y' * i}" for i in range(30)], a=["1", "2", "3"])
     assert found.ignored == (("note", "free text: 30 different values in 30 rows"),)
@@ -215,7 +314,7 @@ def test_every_column_of_any_table_gets_exactly_one_role(rows):
     ignored = [name for name, _ in found.ignored]
     assert sorted([*found.columns(), *ignored]) == sorted(table.frame.columns)
     assert schemas.loads(schemas.dumps(found)) == found
-    if found.target:
+    if found.target and not guess_notes.notes(table, found):
         frame, rejections = check_rows(table, found)
         assert len(frame) + len(rejections) == len(rows)
 

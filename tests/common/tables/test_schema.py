@@ -71,12 +71,36 @@ def test_columns_lists_inputs_first_and_each_once():
     assert twice.columns() == ("t",)
 
 
+def test_marks_and_currencies_stand_in_the_file_where_they_are_set():
+    text = """\
+{
+  "images": null,
+  "target": {"column": "p", "currency": "EUR", "currency_column": "c", "decimal": ","},
+  "group": null,
+  "time": null,
+  "split": null,
+  "id": null,
+  "attributes": [
+    {"name": "km", "kind": "continuous", "columns": ["km"], "log": true, "decimal": "."}
+  ],
+  "ignored": {}
+}
+"""
+    value = Schema(
+        (Attribute("km", "continuous", ("km",), log=True, decimal="."),),
+        target=Target("p", "EUR", "c", ","),
+    )
+    assert schema.dumps(value) == text
+    assert schema.loads(text) == value
+    assert value.columns() == ("km", "p", "c")
+
+
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 
 
 @st.composite
 def schemas(draw):
-    columns = iter(draw(st.lists(names, min_size=14, max_size=14, unique=True)))
+    columns = iter(draw(st.lists(names, min_size=15, max_size=15, unique=True)))
     attributes = []
     for kind in draw(st.lists(st.sampled_from(["categorical", "continuous", "set"]))):
         own = tuple(next(columns, "") for _ in range(2 if kind == "continuous" else 1))
@@ -84,7 +108,8 @@ def schemas(draw):
             break
         separator = draw(names) if kind == "set" else ""
         log = kind == "continuous" and draw(st.booleans())
-        attributes.append(Attribute(own[0], kind, own, separator, log))
+        mark = draw(st.sampled_from(["", ".", ","])) if kind == "continuous" else ""
+        attributes.append(Attribute(own[0], kind, own, separator, log, mark))
 
     def maybe(make):
         column = next(columns, None)
@@ -93,7 +118,14 @@ def schemas(draw):
     return Schema(
         tuple(attributes),
         images=maybe(lambda column: Images((column,), draw(st.just("") | names))),
-        target=maybe(lambda column: Target(column, draw(st.sampled_from(["", "EUR"])))),
+        target=maybe(
+            lambda column: Target(
+                column,
+                draw(st.sampled_from(["", "EUR"])),
+                next(columns, ""),
+                draw(st.sampled_from(["", ","])),
+            )
+        ),
         group=maybe(lambda column: Group((column,), draw(st.booleans()))),
         time=maybe(str),
         split=maybe(str),
@@ -161,6 +193,16 @@ STONE = {"name": "s", "kind": "continuous", "columns": ["carat"]}
             'images.separator: write "json" in small letters',
         ),
         ({"attributes": [METAL | {"log": True}]}, "log is for continuous"),
+        ({"attributes": [METAL | {"decimal": "."}]}, "decimal is for continuous"),
+        (
+            {"attributes": [STONE | {"decimal": ";"}]},
+            r"attributes\[0\].decimal ';': wr",
+        ),
+        ({"target": {"column": "p", "decimal": "x"}}, "target.decimal 'x': write"),
+        (
+            {"target": {"column": "p", "currency_column": "p"}},
+            "'p' is both target and target.currency_column",
+        ),
         (
             {"attributes": [STONE], "target": {"column": "carat"}},
             r"'carat' is both target and attributes\[0\]",

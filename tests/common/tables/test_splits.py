@@ -13,8 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from common.errors import UserError
 from common.tables import inference, splits
 from common.tables.cells import TEXT
+from common.tables.row_checks import check_rows
 from common.tables.schema import Group, Schema
-from common.tables.table import check_rows, read_table
+from common.tables.table import read_table
 
 TITLED = Schema((), group=Group(("title",)))
 SALES = pathlib.Path(__file__).parents[4] / "shared/data/ebay_antiquities/listings.csv"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.serving import standalone
-from common.tables import encoders, table
+from common.tables import encoders, row_checks, table
 from common.tables.schema import Attribute, Group, Schema
 from common.tables.whole_numbers import (
     distinct_array_with_digits,
@@ -146,7 +146,7 @@ def test_ids_and_categories_of_every_file_are_the_same(kind, tmp_path):
         group=Group(("id",)),
         id="id",
     )
-    typed, rejected = table.check_rows(read, schema)
+    typed, rejected = row_checks.check_rows(read, schema)
     assert rejected == [] and typed["id"].tolist() == list(map(str, IDS))
     fitted = encoders.Encoders.fit(typed, schema)
     for vocabulary in fitted.attributes:
@@ -172,13 +172,13 @@ def test_a_float_that_lost_digits_is_no_id(name, kind, tmp_path):
     read = write(tmp_path / name, kind, ids)
     schema = Schema((Attribute("x", "categorical", ("id",)),), id="id")
     for need_target in (True, False):
-        typed, rejected = table.check_rows(read, schema, need_target=need_target)
+        typed, rejected = row_checks.check_rows(read, schema, need_target=need_target)
         assert typed["id"].tolist() == ["7"]
         assert [fault.column for fault in rejected] == ["id", "id"]
         assert "is a float of 2^53 or more" in rejected[0].reason
     # A whole number or a text of that size is an id like others.
     exact = write(tmp_path / "exact.csv", str, ids)
-    assert table.check_rows(exact, schema)[1] == []
+    assert row_checks.check_rows(exact, schema)[1] == []
 
 
 def test_decimals_and_integers_are_exact_at_any_size(tmp_path):
@@ -189,7 +189,7 @@ def test_decimals_and_integers_are_exact_at_any_size(tmp_path):
     schema = Schema((), id="id")
     rows = [{"id": value} for value in (number, decimal.Decimal(f"{number}.00"))]
     for read in (table.read_table(tmp_path / "t.parquet"), table.from_rows(rows)):
-        typed, rejected = table.check_rows(read, schema)
+        typed, rejected = row_checks.check_rows(read, schema)
         assert rejected == [] and set(typed["id"]) == {str(number)}
 
 
@@ -217,5 +217,5 @@ def test_an_earlier_vocabulary_knows_the_same_cells():
     again = encoders.Encoders.from_json(fitted.to_json())
     schema = Schema((attribute,))
     rows = [{"size": value} for value in ("42.0", 42, 38.5, "41")]
-    typed, _ = table.check_rows(table.from_rows(rows), schema)
+    typed, _ = row_checks.check_rows(table.from_rows(rows), schema)
     assert again.encode(typed)["categorical"].ravel().tolist() == [2, 2, 3, 0]

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import itertools
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -59,9 +60,9 @@ def _raw(name: str, change: Callable[[str], str], fits: bool = False) -> OddRow:
 
 
 _NO_PRICES = ["", " ", "abc", "-5", "0", "0.0", "-0", "nan", "NaN", "inf", "-inf"]
-_NO_PRICES += ["1e400", "1e39", "1,234", "12 EUR", "€12", "$", "--", "１２", "0x10"]
+_NO_PRICES += ["1e400", "1e39", "12,34.5", "12 EUR", "€12", "$", "--", "１２", "0x10"]
 _NO_PRICES += ["1_000", "1.2.3", "12 13", "=1+1", "null", "\u200b12", "1e", "٣", "+"]
-_NO_NUMBERS = ["abc", "inf", "1e400", "1,234", "½", "1..2", "0x1p3", "1e1e1", "∞"]
+_NO_NUMBERS = ["abc", "inf", "1e400", "12,34.5", "½", "1..2", "0x1p3", "1e1e1", "∞"]
 _NO_NUMBERS += ["--1", "1 %", "TRUE", "=A1", "1;2", "\u20331", "12k"]
 _NO_TIMES = ["yesterday", "2019-13-40", "2019-02-30", "31.12.2019", "1/2/3", "10:00"]
 _NO_TIMES += ["2019-01-01T25:00", "0000-00-00", "1e400", "20191340", "2019-W60-9"]
@@ -228,7 +229,7 @@ def _python_rows() -> Iterator[tuple[str, Any, Any]]:
     yield "row is a list", [*rows(), ["n1", "a"]], "row 4"
     yield "row is text", ["n1,a"], "row 1"
     yield "rows are one mapping", rows()[0], "row"
-    yield "no column kind", [{"id": "n0", "carat": 1}], "kind"
+    yield "no column kind", [{"id": "n0", "carat": 1}], []
     yield "keys are numbers", [{1: 2}], "no column"
     yield "column of another case", [{"ID": "n0", "Kind": "a"}], "did you mean"
     yield "empty DataFrame", pd.DataFrame(), "no rows"
@@ -262,7 +263,9 @@ class _PythonCase:
     def __call__(self, bench: Bench) -> str:
         model = bench.trained("attributes").model
         refused = isinstance(self.wanted, str)
-        ending = bench.call(lambda: model.predict(self.rows), self.wanted)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "rows: no 'kind'")
+            ending = bench.call(lambda: model.predict(self.rows), self.wanted)
         if refused:
             return expect(ending, REFUSED)
         return tables.check_predicted(ending, [None] * len(ending.value), self.wanted)
