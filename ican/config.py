@@ -1,21 +1,23 @@
 """Every knob of ican: one tree of frozen dataclasses, each knob a flag."""
 
 import dataclasses
+from typing import Literal
 
 from common.config.configs import check_bounds, knob
 from common.data.configs import ListingsConfig, PhotosConfig
 from common.errors import UserError
-from common.layers.resnet import SIZES, Sizes
+from common.layers.resnet_sizes import SIZES, Sizes
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
-from common.training.optim import OptimizerConfig
-from common.training.sections import ResplitConfig, WeightsConfig
-from ican.ensemble import EnsembleConfig
+from common.training.optimizer_config import OptimizerConfig
+from common.training.sections import CheckConfig, ResplitConfig, WeightsConfig
+from ican.ensemble import EnsembleConfig, check_fit
 from ican.generated.parameters import RingsConfig
-from ican.losses import Weighting
 from ican.model_config import KINDS, ModelConfig
 from ican.zones import ZonesConfig
+
+Weighting = Literal["batch", "dataset", "none"]  # of classes; `ican.losses`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +116,7 @@ class Config:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
     reproduce: ResplitConfig = dataclasses.field(default_factory=ResplitConfig)
     precision: str = precision_knob()
     interval: float = knob(
@@ -128,3 +131,8 @@ class Config:
     def __post_init__(self):
         check_bounds(self)
         self.backbone.side(self.photos.crop)  # refuses a pool that does not fit
+
+    def check_together(self) -> None:
+        """Refuses what can't go together; see `configs.check_together`."""
+        self.data.check_table()
+        check_fit(self.ensemble, self.zones)

@@ -16,21 +16,28 @@ the overlap of band and zone, the end zones and end bands unbounded. Perfect
 classifiers then always elect the right zone, provided that b / N_c divides the step;
 this is checked at construction. It holds for even zones only, so an ensemble is built
 in the zone coordinate (`ican.zones`), where all steps are 1 and the paper's b is 4.
+
+The config imports this module, so JAX is imported only where it is needed.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
-from ican.zones import Zones
+from ican.zones import Zones, ZonesConfig, even_edges
 
+if TYPE_CHECKING:
+    import jax
+
+_QUICK = 20_000  # edges x classifiers that are checked in milliseconds
 _SNAP = 1e-9  # relative to the step: a boundary this close to an edge is meant to be it
 
 
@@ -192,6 +199,9 @@ class Ensemble:
         Returns:
           [B, N_c, K]; exactly 0 for classes without a training item.
         """
+        import jax
+        import jax.numpy as jnp
+
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         return jax.nn.softmax(logits, where=jnp.asarray(self.present)[None])
 
@@ -207,6 +217,9 @@ class Ensemble:
         Returns:
           [B, J], between 0 and N_c.
         """
+        import jax
+        import jax.numpy as jnp
+
         votes = self.class_probabilities(logits)
         if self.config.vote == "hard":
             votes = jax.nn.one_hot(votes.argmax(-1), self.classes, dtype=votes.dtype)
@@ -222,7 +235,7 @@ class Ensemble:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Ensemble":
+    def from_dict(cls, record: Mapping[str, Any]) -> Ensemble:
         """Reads the JSON form."""
         ensemble = _all_present(
             EnsembleConfig(**record["config"]), Zones.from_dict(record["zones"])
@@ -236,6 +249,8 @@ def zone_probabilities(scores: jax.Array, temperature: float = 1.0) -> jax.Array
 
     The ranking of the zones is that of the scores, whatever the temperature.
     """
+    import jax
+
     return jax.nn.softmax(scores / temperature)
 
 
@@ -262,3 +277,24 @@ def _all_present(config: EnsembleConfig, zones: Zones) -> Ensemble:
     check_recovery(boundaries, weights, edges)
     present = np.ones(weights.shape[:2], bool)
     return Ensemble(zones, config, boundaries, weights, present)
+
+
+@functools.cache
+def check_fit(config: EnsembleConfig, zones: ZonesConfig) -> None:
+    """Refuses zones and classifiers that no prices could bring together.
+
+    Args:
+      config: N_c and band.
+      zones: how the price line is to be cut; where the edges of quantile zones will lie
+        does not matter, for the classifiers see the zone coordinate.
+
+    Raises:
+      UserError: even edges that can't be had, or perfect classifiers would not recover
+        every zone.
+    """
+    if zones.kind == "even":
+        edges = even_edges(zones.first, zones.last, zones.step)
+    else:
+        edges = tuple(np.arange(1.0, zones.count).tolist())
+    if len(edges) * config.classifiers <= _QUICK:
+        _all_present(config, Zones(edges, zones.log_inside))

@@ -9,14 +9,11 @@ Weights come from the global batch, so they are found first (`item_weights`, wit
 sums over the devices) and the loss is reduced after.
 """
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
 from common.parallel.devices import SINGLE, Devices
-
-Weighting = Literal["batch", "dataset", "none"]
+from ican.config import Weighting
 
 
 def item_weights(

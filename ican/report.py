@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.reports import figures, page
+from common.reports import figures, page, result_tables
 from common.training import metric_writer
 from ican import data, evaluation, saved_model
 from ican.evaluation import Outcome
@@ -181,9 +181,8 @@ def _attention(run: Run, workdir: pathlib.Path, outputs: Outputs) -> list[page.S
     for position in order[spread]:
         row = int(rows[position])
         elected = zones.names()[int(outputs.scores[position].argmax())]
-        title = (
-            f"row {row}: price {examples.prices[row]:,.0f}, predicted zone {elected}"
-        )
+        price = result_tables.format_price(examples.prices[row])
+        title = f"row {row}: price {price}, predicted zone {elected}"
         figure = draw_row(
             examples.listings.source,
             row,

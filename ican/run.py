@@ -51,11 +51,11 @@ def prepare(
     """
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
+    start, origin = _starting_weights(config, init_from)
     listings = data.load_listings(config)
     if config.model.sees_photos:
         ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
     examples = data.make_examples(config, listings)
-    start, origin = _starting_weights(config, init_from)
     shape = None
     if config.backbone.cache and config.model.sees_photos:
         examples, shape = features.cache(config, examples, execution, start, workdir)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from common.config import configs
 from common.parallel import processes
 from common.training import loop_config, train_loop, workdirs
 from ican import evaluation, report, saved_model
@@ -26,7 +27,14 @@ PREDICTIONS = "predictions_test.csv"
 Say = Callable[[str], None]
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "backbone.cache", "interval", "compare")
+FREE = (
+    *loop_config.FREE,
+    "reproduce.",
+    "check.",
+    "backbone.cache",
+    "interval",
+    "compare",
+)
 
 
 def train_and_evaluate(
@@ -53,6 +61,7 @@ def train_and_evaluate(
     Raises:
       UserError: whatever the user can mend.
     """
+    configs.check_together(config)
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
     with workdirs.recording(workdir, "ican", config, FREE) as record:
@@ -200,6 +209,7 @@ def write_predictions(path: pathlib.Path, run: Run, outcome: Outcome) -> None:
     names = np.asarray(examples.ensemble.zones.names())
     table = pd.DataFrame(
         {
+            **examples.listings.names_of(rows),
             "row": rows,
             "price": examples.prices[rows],
             "predicted_price": np.exp(outcome.log_points),

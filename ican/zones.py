@@ -20,6 +20,7 @@ import numpy as np
 
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
+from common.reports import result_tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Zones:
 
     def names(self) -> list[str]:
         """J short names for tables and plots: "-180", "180-225", ..., "900-"."""
-        marks = ["", *(f"{edge:g}" for edge in self.edges), ""]
+        marks = ["", *map(result_tables.format_plain, self.edges), ""]
         return [f"{low}-{high}" for low, high in itertools.pairwise(marks)]
 
     def with_references(self, prices: np.ndarray) -> "Zones":

@@ -9,10 +9,14 @@ from common.errors import UserError
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
-from common.training.optim import OptimizerConfig
-from common.training.sections import ReproduceConfig, WeightsConfig
+from common.training.optimizer_config import OptimizerConfig
+from common.training.sections import CheckConfig, ReproduceConfig, WeightsConfig
 from pricer.generated.parameters import BazaarConfig
-from pricer.losses import Constraint, ErrorLoss, GateForm
+
+# What `pricer.losses` takes as words.
+Constraint = Literal["percentile", "threshold", "variance"]
+GateForm = Literal["straight-through", "soft"]
+ErrorLoss = Literal["squared", "asymmetric", "band"]
 
 TASKS = ("category", "brand", "attribute", "specification")
 
@@ -239,6 +243,7 @@ class Config:
         default_factory=lambda: LoopConfig(batch_size=4096)
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
     reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
     precision: str = precision_knob()
     interval: float = knob(
@@ -252,4 +257,27 @@ class Config:
             raise UserError(
                 "--model.inputs=statistics leaves regression and gate nothing to see:"
                 " there are neither --statistics.use nor --comparables.count"
+            )
+
+    def check_together(self) -> None:
+        """Refuses what can't go together; see `configs.check_together`."""
+        self.data.check_table()
+        something = self.statistics.use or self.comparables.count
+        if self.statistics.bins and not something:
+            raise UserError(
+                f"--statistics.bins={self.statistics.bins} has nothing to encode: there"
+                " are neither --statistics.use nor --comparables.count"
+            )
+        labels = self.labels
+        named = (
+            labels.category,
+            labels.brand,
+            *labels.attribute,
+            *labels.specification,
+        )
+        if self.model.features == "multiple" and not any(named):
+            raise UserError(
+                "--model.features=multiple needs a label to learn from: name one of"
+                " --labels.category, brand, attribute and specification, or give"
+                " --model.features=single"
             )

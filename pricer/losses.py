@@ -17,7 +17,7 @@ detached errors.
 Means are over the global batch: acceptance is found first, with sums over the devices.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,7 @@ import optax
 
 from common.parallel.devices import SINGLE, Devices
 from common.training.metrics import Pair, weighted
-
-Constraint = Literal["percentile", "threshold", "variance"]
-GateForm = Literal["straight-through", "soft"]
-ErrorLoss = Literal["squared", "asymmetric", "band"]
+from pricer.config import ErrorLoss, GateForm
 
 
 class GateTerms(NamedTuple):

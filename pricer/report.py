@@ -10,6 +10,7 @@ import numpy as np
 
 from common.data.crops import cut_photos
 from common.reports import figures, page, photo_figures
+from common.reports.result_tables import format_price
 from common.training import metric_writer
 from pricer import metrics
 from pricer.evaluation import Outcome
@@ -230,10 +231,10 @@ def _gallery(
         cut, mask = cut_photos(images, run.config.photos, None)
         for number, photo in enumerate(cut[: max(int(mask.sum()), 1)]):
             photos.append(photo)
-            head = f"sold {examples.prices[row]:,.0f}"
+            head = f"sold {format_price(examples.prices[row])}"
             head += f", photo {number + 1}" if number else ""
             if accepted[index]:
-                titles.append(f"{head}\nsuggested {suggested[index]:,.0f}")
+                titles.append(f"{head}\nsuggested {format_price(suggested[index])}")
                 continue
             codes = photo_quality.reason_codes(photo_quality.measure(photo), quality)
             titles.append(f"{head}\n{', '.join(codes) or 'too little to see'}")

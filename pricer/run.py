@@ -54,6 +54,7 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
     execution.check_batch(config.networks.batch_size)
+    networks.starting_weights(config)  # what does not fit is known before the data
     examples = open_examples(config)
     trained = train_networks(config, examples, execution, folder, say)
     stored = features.extract(config, trained, examples.listings, execution)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.config import configs
 from common.data.images import decode
 from common.parallel import processes
 from common.parallel.processes import is_first_process
@@ -30,6 +31,7 @@ DESCRIBED = 2000  # accepted training photos that others are held against
 FREE = (
     *loop_config.FREE,
     "reproduce.",
+    "check.",
     "networks.cache",
     "networks.origin",
     "interval",
@@ -57,6 +59,7 @@ def train_and_evaluate(
     Raises:
       UserError: whatever the user can mend.
     """
+    configs.check_together(config)
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
     with workdirs.recording(workdir, "pricer", config, FREE) as record:
@@ -234,6 +237,7 @@ def write_predictions(path: pathlib.Path, run: Run, outcome: Outcome) -> None:
     transform = run.config.prices.transform
     table = pd.DataFrame(
         {
+            **examples.listings.names_of(rows),
             "row": rows,
             "price": examples.prices[rows],
             "suggested_price": trimming.from_log_prices(

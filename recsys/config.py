@@ -8,9 +8,9 @@ from common.errors import UserError
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
-from common.training.optim import OptimizerConfig
-from common.training.sections import ResplitConfig
-from recsys.generated.parameters import ClosetConfig, SimulationConfig
+from common.training.optimizer_config import OptimizerConfig
+from common.training.sections import CheckConfig, ResplitConfig
+from recsys.generated.parameters import LEVELS, ClosetConfig, SimulationConfig
 
 # What modules take as words; they import them from here.
 Uneven = Literal["refuse", "repeat"]  # paths of unequal depth
@@ -33,6 +33,23 @@ MODELS = (
     "deepstyle",
     "deepstyle-i",
 )
+
+
+B2 = 0.999  # second decay rate of Adam, as in `make_optimizer`
+
+
+def check_row_rule(rule: RowRule, optimizer: OptimizerConfig) -> None:
+    """Refuses a momentum so high that a rest would move a row without bound.
+
+    Raises:
+      UserError: naming the highest.
+    """
+    most = (1 - optimizer.learning_rate * optimizer.weight_decay) * B2**0.5
+    if rule == "lazy_corrected" and optimizer.momentum >= most:
+        raise UserError(
+            f"lazy_corrected with a momentum of {optimizer.momentum:g} moves rows"
+            f" without bound: choose one below {most:g}, or lazy"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +119,35 @@ class DataConfig:
                 " them, either makes the features"
             )
 
+    def check_together(self) -> None:
+        """Refuses what can't go together; see `configs.check_together`."""
+        if self.interactions and not self.items:
+            raise UserError("--data.interactions needs --data.items=TABLE beside it")
+        if self.features_row and not self.features:
+            raise UserError("--data.features_row needs --data.features=FILE")
+        for name in ("features", "attributes", "numbers", "photo"):
+            if getattr(self, name) and not self.items:
+                raise UserError(f"--data.{name} needs --data.items=TABLE")
+        by_time = self.split in ("temporal_global", "leave_last_out")
+        if by_time and self.interactions and not self.time:
+            raise UserError(
+                f"--data.split={self.split} needs --data.time=COLUMN; or choose random"
+                " or per_user"
+            )
+        shares = self.split_fractions
+        if not all(shares) or abs(sum(shares) - 1) > 1e-6:
+            raise UserError(
+                f"--data.split_fractions={','.join(f'{share:g}' for share in shares)}:"
+                " give three shares above 0 that sum to 1"
+            )
+
+    @property
+    def levels(self) -> int | None:
+        """Levels of the categories; None where only the table tells."""
+        if not self.interactions:
+            return len(LEVELS)
+        return len(self.category) if len(self.category) > 1 else None
+
 
 @dataclasses.dataclass(frozen=True)
 class AtomicConfig:
@@ -137,6 +183,33 @@ class ModelConfig:
 
     def __post_init__(self):
         check_bounds(self)
+
+    def check_widths(self, levels: int) -> None:
+        """Checks the widths against the levels of the categories.
+
+        Raises:
+          UserError: where they do not fit.
+        """
+        given, flag = self.level_widths, "--model.level_widths"
+        written = f"{flag}={','.join(map(str, given))}"
+        if self.name == OURS:
+            widths = given or (self.width // (levels + 1),) * levels
+            if len(widths) != levels or min(widths) < 1 or sum(widths) >= self.width:
+                raise UserError(
+                    f"{written} with --model.width={self.width}: {OURS} needs {levels}"
+                    f" numbers above 0, one a level of the categories, that leave some"
+                    " of the width"
+                )
+        elif given and not self.name.startswith("sherlock"):
+            raise UserError(f"{written}: --model.name={self.name} has no such widths")
+        elif given:
+            half = self.width if self.name == "sherlock-i" else -(-self.width // 2)
+            if len(given) != levels or sum(given) != half:
+                raise UserError(
+                    f"{written} with --model.width={self.width}: {self.name} needs"
+                    f" {levels} numbers, one a level of the categories, that add up to"
+                    f" {half}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,6 +336,7 @@ class Config:
         )
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
     reproduce: ResplitConfig = dataclasses.field(
         default_factory=lambda: ResplitConfig(resplit=True)
     )
@@ -273,3 +347,20 @@ class Config:
 
     def __post_init__(self):
         check_bounds(self)
+
+    def check_together(self) -> None:
+        """Refuses what can't go together; see `configs.check_together`."""
+        check_row_rule(self.row_optimizer, self.optimizer)
+        if self.data.levels is not None:
+            self.model.check_widths(self.data.levels)
+        if not self.loss.item_weight and not self.loss.user_weight:
+            raise UserError(
+                "--loss.item_weight=0 and --loss.user_weight=0 leave nothing to learn"
+            )
+        name, _, length = self.train.best_metric.rpartition("@")
+        lengths = [str(one) for one in self.ranking.lengths]
+        if name and length not in lengths:
+            raise UserError(
+                f"--train.best_metric={self.train.best_metric} needs the length"
+                f" {length} among --ranking.lengths={','.join(lengths)}"
+            )

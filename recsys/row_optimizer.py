@@ -44,13 +44,13 @@ from common.training.optim import (
     make_optimizer,
     make_schedule,
 )
-from recsys.config import RowRule
+from recsys.config import B2, RowRule, check_row_rule
 from recsys.models import recommender
 from recsys.models.recommender import NO_ROW
 
 Arrays = Mapping[str, jax.Array]
 
-B2, EPSILON = 0.999, 1e-8  # as in `make_optimizer`
+EPSILON = 1e-8  # as in `make_optimizer`
 
 # Numbers of a table at a time: what they need on the way stays in a processor's cache.
 CHUNK = 2**17
@@ -107,12 +107,7 @@ class RowOptimizer:
         if self.rule not in get_args(RowRule):
             choices = ", ".join(get_args(RowRule))
             raise UserError(f"update of rows {self.rule!r}: choose one of {choices}")
-        kept = 1 - self.config.learning_rate * self.config.weight_decay
-        if self.rule == "lazy_corrected" and self.config.momentum >= kept * B2**0.5:
-            raise UserError(
-                f"lazy_corrected with a momentum of {self.config.momentum:g} moves rows"
-                f" without bound: choose one below {kept * B2**0.5:g}, or lazy"
-            )
+        check_row_rule(self.rule, self.config)
 
     def init(self, params: Arrays, kinds: Collection[str]) -> RowState:
         """The state before the first update.

@@ -79,6 +79,7 @@ def make_model(
       UserError: where the widths do not fit the tree.
     """
     model = config.model
+    model.check_widths(tree.levels)
     fields: dict[str, Any] = {
         "user_count": user_count,
         "item_count": item_count,

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Generator
 from typing import Any
 
+from common.config import configs
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.training import loop_config, train_loop, workdirs
@@ -18,7 +19,14 @@ from recsys.step import State
 REJECTED = "rejected.csv"
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "fold_in.", "ranking.", "allow_other_features")
+FREE = (
+    *loop_config.FREE,
+    "reproduce.",
+    "check.",
+    "fold_in.",
+    "ranking.",
+    "allow_other_features",
+)
 
 
 def train_and_evaluate(
@@ -42,6 +50,7 @@ def train_and_evaluate(
     Raises:
       UserError: whatever the user can mend.
     """
+    configs.check_together(config)
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
     with workdirs.recording(workdir, "recsys", config, FREE) as record:

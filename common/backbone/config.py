@@ -4,11 +4,11 @@ import dataclasses
 
 from common.config.configs import check_bounds, knob
 from common.data.configs import ListingsConfig, PhotosConfig
-from common.layers.resnet import SIZES
+from common.layers.resnet_sizes import SIZES
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
-from common.training.optim import OptimizerConfig
+from common.training.optimizer_config import OptimizerConfig
 
 
 @dataclasses.dataclass(frozen=True)

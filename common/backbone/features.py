@@ -66,5 +66,6 @@ def write(
             rows = np.arange(first, min(first + _BLOCK, len(store)))
             kept[rows] = store.rows(rows)
         kept.flush()
-        listings.frame.drop(columns="split").to_parquet(output / TABLE, index=False)
+        table = listings.frame.drop(columns=["split", "line"], errors="ignore")
+        table.to_parquet(output / TABLE, index=False)
     return store.shape[0], store.shape[1]

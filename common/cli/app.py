@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 
 from absl import flags
 
+from common.cli import outputs
 from common.config import command_line, configs
 from common.config.configs import knob
 from common.errors import UserError
@@ -93,14 +94,26 @@ class Mode:
     Attributes:
       about: one line for `--help`.
       run: function of (config, command).
-      needs: run-level flags that must be given.
+      needs: flags that must be given: run-level ones, and knobs such as "data.path".
+      takes: run-level flags that may be given beside these.
+      refuses: {run-level flag that would mislead: what to do instead}.
       trained: whether the config comes from the workdir; flags given override it.
+      output: what --output names: a "table" (.csv or .parquet), a "file", a "folder",
+        or "" where it is not taken.
+      replaces: names of a folder's files that an earlier call wrote.
+      writes: what is written where no --output is given, below the workdir; a folder
+        ends with "/".
     """
 
     about: str
     run: Callable[[Any, Command], None]
     needs: tuple[str, ...] = ("workdir",)
+    takes: tuple[str, ...] = ()
+    refuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trained: bool = False
+    output: Literal["", "table", "file", "folder"] = ""
+    replaces: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
 
 Modes = Mapping[str, Mode]
@@ -138,6 +151,7 @@ def main(
             mode = modes[command.mode]
             if "workdir" in mode.needs and not mode.trained:
                 workdirs.make_folder(command.workdir)
+            check_outputs(mode, command)
             mode.run(config, command)
     sys.exit(0)
 
@@ -184,8 +198,13 @@ def parse(
     command = _make_command(system, configs.from_flags(RunFlags, flag_values), modes)
     if command.init_from is not None:
         workdirs.read_record(command.init_from)
-    if not modes[command.mode].trained:
-        return configs.from_flags(type(default), flag_values), command
+    mode = modes[command.mode]
+    _check_needs(command.mode, mode, flag_values)
+    _check_taken(command, mode, flag_values)
+    if not mode.trained:
+        config = configs.from_flags(type(default), flag_values)
+        configs.check_together(config)
+        return config, command
     trained = workdirs.load_config(command.workdir, type(default), system)
     given = {
         name: flag_values[name].value
@@ -204,10 +223,6 @@ def _make_command(system: str, given: RunFlags, modes: Modes) -> Command:
     if given.mode not in modes:
         tip = configs.hint(given.mode, modes)
         raise UserError(f"--mode={given.mode}: must be one of {', '.join(modes)}{tip}")
-    for name in modes[given.mode].needs:
-        if not getattr(given, name):
-            kind = "DIR" if name == "workdir" else "FILE"
-            raise UserError(f"--mode={given.mode} needs --{name}={kind}")
 
     def path(name: str) -> pathlib.Path | None:
         text = getattr(given, name)
@@ -224,6 +239,48 @@ def _make_command(system: str, given: RunFlags, modes: Modes) -> Command:
         path("init_from"),
         given.allow_missing_columns,
     )
+
+
+def _check_needs(name: str, mode: Mode, flag_values: flags.FlagValues) -> None:
+    for flag in mode.needs:
+        if not flag_values[flag].value:
+            kind = {"workdir": "DIR", "input": "FILE", "output": "FILE"}
+            raise UserError(f"--mode={name} needs --{flag}={kind.get(flag, 'TABLE')}")
+
+
+def _check_taken(command: Command, mode: Mode, flag_values: flags.FlagValues) -> None:
+    """Names run-level flags that the mode does not read; refuses those that mislead."""
+    # A workdir may stand in a flag file that other modes share.
+    taken = {"workdir", "mode", *mode.needs, *mode.takes}
+    for field in dataclasses.fields(RunFlags):
+        if flag_values[field.name].present and field.name not in taken:
+            line = f"--mode={command.mode} takes no --{field.name}"
+            if field.name in mode.refuses:
+                raise UserError(f"{line}: {mode.refuses[field.name]}")
+            command.say(f"note: {line}")
+
+
+def check_outputs(mode: Mode, command: Command) -> None:
+    """Sees to it that what a mode writes can be written, before it begins.
+
+    Raises:
+      UserError: naming the file or folder that can't be written, or holds other files.
+    """
+    if command.output is not None:
+        if mode.output == "folder":
+            outputs.check_folder(
+                command.output, flag="--output=", replaced=mode.replaces
+            )
+        elif mode.output:
+            table = mode.output == "table"
+            outputs.check_file(command.output, flag="--output=", table=table)
+        return
+    for name in mode.writes:
+        path = command.workdir / name.format(split=command.split)
+        if not name or name.endswith("/"):
+            outputs.check_folder(path, replaced=("*",))
+        else:
+            outputs.check_file(path)
 
 
 def _one_line(text: str) -> str:

@@ -4,8 +4,13 @@ Models and steps run where the libraries for data are absent, so the door of a s
 must not import them on its own:
 
     __getattr__ = late_imports.of(__name__, {"Model": "ican.verbs.predict"})
+
+and a command line declares its modes before it imports what they run:
+
+    run = late_imports.function("ican.verbs.train", "run")
 """
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,3 +30,18 @@ def of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(homes[name]), name)
 
     return find
+
+
+def function(module: str, name: str) -> Callable[..., Any]:
+    """A function that is imported when it is first called.
+
+    Args:
+      module: that it comes from.
+      name: its name there.
+    """
+
+    return functools.partial(_call, module=module, name=name)
+
+
+def _call(*arguments: Any, module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)(*arguments)

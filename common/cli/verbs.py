@@ -1,12 +1,7 @@
-"""Modes that are the same in every system, made of what each system has.
+"""What modes do alike in every system, made of what each system has.
 
-MODES = {
-    "train": verbs.train(run_train),
-    "predict": verbs.predict_rows(Model, summarise),
-    "export": verbs.export(export.write),
-    "schema": verbs.schema(),
-    …
-}
+run = verbs.predict_rows(Model, summarise)  # in ican/verbs/predict.py
+run = verbs.check(write)  # in ican/verbs/check.py
 """
 
 import pathlib
@@ -15,45 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from common.cli.app import Command, Mode
+from common.cli import outputs
+from common.cli.app import Command
 from common.errors import UserError
 from common.parallel.processes import is_first_process
+from common.reports import result_tables
 from common.tables import guess_notes, inference
 from common.tables import schema as schemas
 from common.tables.table import read_table
+from common.training import workdirs
 from common.training.workdirs import Say
 
 Run = Callable[[Any, Command], None]
 
 
-def train(run: Run) -> Mode:
-    """`--mode=train`."""
-    return Mode("train, keep the best on validation, evaluate it on test", run)
-
-
-def evaluate(run: Run) -> Mode:
-    """`--mode=evaluate`."""
-    return Mode("metrics of the trained model on a --split", run, trained=True)
-
-
-def explain(run: Run) -> Mode:
-    """`--mode=explain`."""
-    return Mode("draw what the model looked at", run, trained=True)
-
-
-def predict(run: Run) -> Mode:
-    """`--mode=predict`."""
-    return Mode(
-        "predictions for the rows of --input, order kept, into --output",
-        run,
-        needs=("workdir", "input", "output"),
-        trained=True,
-    )
-
-
 def predict_rows(
     model: Callable[[pathlib.Path, Any], Any], summarise: Callable[[pd.DataFrame], str]
-) -> Mode:
+) -> Run:
     """`--mode=predict` where a row of the output stands for one of the input.
 
     Args:
@@ -71,10 +44,10 @@ def predict_rows(
         write_table(table, output)
         command.show(f"{summarise(table)}: {output}")
 
-    return predict(run)
+    return run
 
 
-def export(write: Callable[[Any, Command, pathlib.Path], None]) -> Mode:
+def export(write: Callable[[Any, Command, pathlib.Path], None]) -> Run:
     """`--mode=export`.
 
     Args:
@@ -87,12 +60,10 @@ def export(write: Callable[[Any, Command, pathlib.Path], None]) -> Mode:
         write(config, command, directory)
         command.show(f"exported: {directory}; see serve.py there")
 
-    return Mode(
-        "write a program that serves without this code", write_export, trained=True
-    )
+    return write_export
 
 
-def check(write: Callable[[Any, pathlib.Path, Say], tuple[pathlib.Path, str]]) -> Mode:
+def check(write: Callable[[Any, pathlib.Path, Say], tuple[pathlib.Path, str]]) -> Run:
     """`--mode=check`.
 
     Args:
@@ -104,10 +75,10 @@ def check(write: Callable[[Any, pathlib.Path, Say], tuple[pathlib.Path, str]]) -
         command.show(summary)
         command.show(f"report: {path}")
 
-    return Mode("report on the data before training", write_check)
+    return write_check
 
 
-def reproduce(run: Callable[[Any, pathlib.Path, Say], Sequence[str]]) -> Mode:
+def reproduce(run: Callable[[Any, pathlib.Path, Say], Sequence[str]]) -> Run:
     """`--mode=reproduce`.
 
     Args:
@@ -122,26 +93,19 @@ def reproduce(run: Callable[[Any, pathlib.Path, Say], Sequence[str]]) -> Mode:
                 path = command.workdir / "tables" / f"{name}.md"
                 command.show(path.read_text(encoding="utf-8"))
 
-    return Mode("a table of the paper, several seeds", show_tables)
-
-
-def schema() -> Mode:
-    """`--mode=schema`."""
-    return Mode("infer the schema file of a table", infer_schema, needs=())
+    return show_tables
 
 
 def infer_schema(config: Any, command: Command) -> None:
-    """Infers the schema of --data.path and writes or prints it.
+    """`--mode=schema`: infers the schema of --data.path and writes or prints it.
 
     Args:
       config: of a system; its `data.path` is read.
       command: of the call.
 
     Raises:
-      UserError: no table, or one that can't be read.
+      UserError: a table that can't be read.
     """
-    if not config.data.path:
-        raise UserError("--mode=schema needs --data.path=TABLE")
     table = read_table(config.data.path)
     inferred = inference.infer(table)
     for note in guess_notes.notes(table, inferred):
@@ -158,14 +122,24 @@ def table_output(command: Command) -> pathlib.Path:
     """The file of --output, fit to hold a table.
 
     Raises:
-      UserError: another ending than .csv or .parquet, or no such folder.
+      UserError: see `outputs.check_file`.
     """
     output = command.need("output")
-    if output.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--output={output}: must end with .csv or .parquet")
-    if not output.parent.is_dir():
-        raise UserError(f"--output={output}: there is no folder {output.parent}")
+    outputs.check_file(output, flag="--output=", table=True)
     return output
+
+
+def drawing_folder(command: Command) -> pathlib.Path:
+    """Where explain draws: --output, or a folder of the workdir that it clears first.
+
+    Pictures of two calls would look like those of one.
+    """
+    if command.output is not None:
+        return command.output
+    folder = command.workdir / "figures" / "explain"
+    for drawn in folder.glob("*.png"):
+        drawn.unlink()
+    return folder
 
 
 def say_errors(frame: pd.DataFrame, command: Command) -> None:
@@ -176,8 +150,21 @@ def say_errors(frame: pd.DataFrame, command: Command) -> None:
 
 
 def write_table(table: pd.DataFrame, output: pathlib.Path) -> None:
-    """Writes predictions as CSV or Parquet, by the ending."""
-    if output.suffix == ".csv":
-        table.to_csv(output, index=False, float_format="%.6g")
-    else:
-        table.to_parquet(output, index=False)
+    """Writes predictions as CSV or Parquet, by the ending.
+
+    A reader sees the old or the new file, whole. In CSV numbers have six digits, and
+    all of those before the point.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    try:
+        with workdirs.replacing(output) as temporary:
+            if output.suffix == ".csv":
+                form = result_tables.format_plain
+                table.to_csv(temporary, index=False, float_format=form)
+            else:
+                table.to_parquet(temporary, index=False)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{output}: can't be written ({reason})") from None

@@ -111,6 +111,22 @@ def check_bounds(config: Any) -> None:
             )
 
 
+def check_together(config: Any) -> None:
+    """Calls `check_together` of a config and of those in it, where they have one.
+
+    It refuses values that are right each and can't go together. The command line calls
+    this before anything is read; a config that is only looked at may hold them.
+
+    Raises:
+      UserError: naming the flags.
+    """
+    for field, holds in _fields(type(config)):
+        if not isinstance(holds, knobs.Values):
+            check_together(getattr(config, field.name))
+    if hasattr(config, "check_together"):
+        config.check_together()
+
+
 def _check(name: str, value: Any, holds: knobs.Values) -> None:
     try:
         holds.check(value)

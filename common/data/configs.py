@@ -35,6 +35,32 @@ class ListingsConfig:
     def __post_init__(self):
         check_bounds(self)
 
+    def check_together(self) -> None:
+        """Refuses shares of the splits that are none.
+
+        Raises:
+          UserError: naming the flag.
+        """
+        shares = self.split_fractions
+        if not all(shares) or abs(sum(shares) - 1) > 1e-6:
+            raise UserError(
+                f"--data.split_fractions={','.join(f'{share:g}' for share in shares)}:"
+                " give three shares above 0 that sum to 1"
+            )
+
+    def check_table(self) -> None:
+        """Refuses what is said of a table where none is named.
+
+        Raises:
+          UserError: naming the flag.
+        """
+        for name in ("images", "schema", "where", "split_by_time"):
+            if getattr(self, name) and not self.path:
+                raise UserError(
+                    f"--data.{name} needs --data.path=TABLE: without it the built-in"
+                    " data are used"
+                )
+
 
 @dataclasses.dataclass(frozen=True)
 class PhotosConfig:

@@ -223,6 +223,8 @@ def _prepare(
         row_photos = [row for row, kept in zip(row_photos, keep, strict=True) if kept]
         digests = [row.digests for row in row_photos] if store else None
         frame["split"] = _assign_splits(config, frame, schema, digests)
+        if "line" not in frame:  # the id may be called so
+            frame["line"] = lines[keep]
         source = NewRowSource(store, [row.names for row in row_photos])
         rows = _with_bar(zip(frame["split"], _records(source), strict=True), len(frame))
         records.write_records(partial, rows)

@@ -20,7 +20,8 @@ class Listings:
     Attributes:
       schema: what the columns mean.
       frame: one accepted row each, in the order of the table; typed columns as
-        `tables.check_rows` gives them, and "split" (train, validation or test).
+        `tables.check_rows` gives them, "split" (train, validation or test), and the
+        "line" in the user's file where there is one.
       source: `source[i]` is the Record of row i of the frame.
       fingerprint: hash of everything the data was prepared from.
       rejected: number of rows that could not be used; rejected.csv names them.
@@ -54,6 +55,19 @@ class Listings:
         if split not in splits.SPLITS:
             raise ValueError(f"no split {split!r}; there are {splits.SPLITS}")
         return np.flatnonzero(self.frame["split"].to_numpy() == split)
+
+    def names_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What names rows: {column of the id: [n], "line": [n] in the user's file}.
+
+        Args:
+          rows: int [n] positions in the frame.
+
+        Returns:
+          No id where the schema has none, no line where rows come from no file.
+        """
+        columns = [self.schema.id] if self.schema.id else []
+        columns += ["line"] if "line" in self.frame else []
+        return {name: self.frame[name].to_numpy()[rows] for name in columns}
 
     def rows(self, split: str) -> Subset:
         """Returns the records of a split as a source of their own."""

@@ -6,9 +6,12 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from common import literal_paths
 from common.errors import UserError
 from common.tables import table
 from common.tables.table import Table
+
+literal_paths.take_literally()
 
 _INFO = "dataset_info.json"
 

@@ -22,9 +22,12 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow_datasets as tfds
 
+from common import literal_paths
 from common.data.sources import Record
 from common.errors import UserError
 from common.tables import splits
+
+literal_paths.take_literally()
 
 NAME = "listings"
 VERSION = "1.0.0"

@@ -4,7 +4,6 @@ He et al. 2016 (arXiv 1512.03385), table 1, in the form that published weights h
 ("v1.5"): the stride of a bottleneck block sits on its 3x3 convolution.
 """
 
-import dataclasses
 import functools
 
 import jax
@@ -12,68 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from common.errors import UserError
 from common.layers.batch_norm import BatchNorm
 from common.layers.convolution import Convolution
 from common.layers.pooling import max_pool
+from common.layers.resnet_sizes import SIZES, Sizes, sizes_of  # noqa: F401
 from common.parallel.devices import SINGLE, Devices
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Sizes of one ResNet.
-
-    Attributes:
-      blocks: number of residual blocks in each stage.
-      widths: output channels of each stage.
-      bottleneck: blocks of 1x1, 3x3, 1x1 convolutions with a quarter of the channels
-        between them, instead of two 3x3 ones.
-      stem: output channels of the first convolution.
-    """
-
-    blocks: tuple[int, ...]
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    bottleneck: bool = False
-    stem: int = 64
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two positions of the feature map: 32 after four stages."""
-        return 2 ** (len(self.blocks) + 1)
-
-    def up_to(self, stages: int) -> "Sizes":
-        """The same network cut off after some stages."""
-        blocks, widths = self.blocks[:stages], self.widths[:stages]
-        return dataclasses.replace(self, blocks=blocks, widths=widths)
-
-
-_WIDE = (256, 512, 1024, 2048)
-
-SIZES = {
-    "tiny": Sizes((1, 1, 1, 1), widths=(16, 32, 64, 128), stem=16),
-    "18": Sizes((2, 2, 2, 2)),
-    "34": Sizes((3, 4, 6, 3)),
-    "50": Sizes((3, 4, 6, 3), widths=_WIDE, bottleneck=True),
-    "101": Sizes((3, 4, 23, 3), widths=_WIDE, bottleneck=True),
-    "152": Sizes((3, 8, 36, 3), widths=_WIDE, bottleneck=True),
-}
-
-
-def sizes_of(depth: str | Sizes) -> Sizes:
-    """Looks up the sizes of a preset; sizes of one's own pass through.
-
-    Raises:
-      UserError: no such preset.
-    """
-    if isinstance(depth, Sizes):
-        return depth
-    if depth not in SIZES:
-        known = ", ".join(SIZES)
-        raise UserError(f"there is no ResNet of depth {depth!r}; choose one of {known}")
-    return SIZES[depth]
 
 
 def width(depth: str | Sizes) -> int:

@@ -3,11 +3,13 @@
 Parameters, normalisations, softmax, losses and optimizer states stay float32. What
 changes is the format of activations and of matrix products: every Linen module takes
 it as its `dtype`, so mixed precision is one knob (`--precision=bfloat16`).
+
+Configs import this module, so JAX is imported only where it is needed.
 """
 
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
 from common.config.configs import knob
 
@@ -24,7 +26,7 @@ def precision_knob(of: str = "the computation") -> Any:
     return knob("float32", help_text, choices=PRECISIONS)
 
 
-def compute_dtype(precision: str) -> jnp.dtype:
+def compute_dtype(precision: str) -> np.dtype:
     """The `dtype` of modules under a precision, one of `PRECISIONS`.
 
     Raises:
@@ -32,4 +34,6 @@ def compute_dtype(precision: str) -> jnp.dtype:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is none of {PRECISIONS}")
+    import jax.numpy as jnp
+
     return jnp.dtype(precision)

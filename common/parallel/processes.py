@@ -35,6 +35,26 @@ class ParallelConfig:
     def __post_init__(self):
         check_bounds(self)
 
+    def check_together(self) -> None:
+        """Refuses what can't go together; see `configs.check_together`."""
+        if self.mode == "pmap" and self.model_axis > 1:
+            raise UserError("--parallel.model_axis needs --parallel.mode=jit")
+        if self.distributed and self.devices:
+            raise UserError(
+                "--parallel.devices can't be set with several processes: each uses all"
+            )
+        given = (self.coordinator, self.process_count, self.process_id + 1)
+        names = "--parallel.coordinator, process_count and process_id"
+        if any(given) and not self.distributed:
+            raise UserError(f"{names} need --parallel.distributed")
+        if any(given) and not all(given):
+            raise UserError(f"{names}: give all three, or none to ask the cluster")
+        if self.coordinator and self.process_id >= self.process_count:
+            raise UserError(
+                f"--parallel.process_id={self.process_id} must be below"
+                f" --parallel.process_count={self.process_count}"
+            )
+
 
 def start(config: ParallelConfig) -> None:
     """Joins the other processes of the run; call it before any other JAX function.

@@ -11,7 +11,8 @@ import numpy as np
 from jax.tree_util import DictKey, tree_flatten_with_path, tree_unflatten
 
 from common.errors import UserError
-from common.layers.resnet import SIZES, ResNet, Sizes, sizes_of
+from common.layers.resnet import ResNet
+from common.layers.resnet_sizes import SIZES, Sizes, sizes_of
 from common.pretrained import torch_files
 
 Variables = dict[str, Any]

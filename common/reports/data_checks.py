@@ -6,6 +6,7 @@ on the prepared rows.
 
 import dataclasses
 import hashlib
+import math
 import pathlib
 import resource
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -25,11 +27,13 @@ from common.data.pipeline import Batch
 from common.data.prepared import DROPPED_FILE, REJECTED_FILE, RENAMED_FILE
 from common.data.sources import Record, Source, Subset
 from common.parallel.execution import Execution
-from common.reports import page
+from common.reports import page, result_tables
 from common.tables import splits
 
 VIEWED = 200  # photos whose shape is looked at
 STEPS = 3  # timed after one that compiles
+ENOUGH = 20.0  # seconds: slower steps are timed once
+PIXELS = 2**20  # of the photos of a batch, where a step is in proportion to them
 
 # What summaries say of the columns of `count_leaks`.
 LEAKS = {
@@ -47,10 +51,12 @@ class Cost:
     Attributes:
       parameters: of all networks in the state, frozen ones too.
       seconds: of a step, its batch included.
+      compiling: seconds that the first step took beyond that.
     """
 
     parameters: int
     seconds: float
+    compiling: float
 
 
 def measure_steps(
@@ -74,17 +80,37 @@ def measure_steps(
         return step(state, batch, jax.random.wrap_key_data(key_data))
 
     compiled = execution.compile_step(keyed_step)
-    state = execution.init(init, execution.replicate(start))
-    sizes = jax.tree.map(np.size, execution.to_host(state.params))
+    # Compiling `init` takes as long as compiling the step; any numbers do.
+    abstract = jax.eval_shape(init, start)
+    state = execution.init(lambda: jax.tree.map(_stand_in, abstract))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(abstract.params))
     key_data = np.zeros(2, np.uint32)
-    began = 0.0
-    for number in range(STEPS + 1):
+    times = [time.monotonic()]
+    while len(times) < STEPS + 2 and (len(times) < 3 or times[-1] < times[1] + ENOUGH):
         state, measured = compiled(state, next(batches), key_data)
         jax.block_until_ready((state, measured))
-        if number == 0:
-            began = time.monotonic()
-    seconds = (time.monotonic() - began) / STEPS
-    return Cost(sum(jax.tree.leaves(sizes)), seconds)
+        times.append(time.monotonic())
+    seconds = (times[-1] - times[1]) / (len(times) - 2)
+    compiling = max(times[1] - times[0] - seconds, 0.0)
+    return Cost(parameters, seconds, compiling)
+
+
+def _stand_in(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    """Numbers of that shape; integers count what has not begun."""
+    is_float = jnp.issubdtype(leaf.dtype, jnp.inexact)
+    return jnp.full(leaf.shape, 0.01 if is_float else 0, leaf.dtype)
+
+
+def small_batch(execution: Execution, batch_size: int, photo: int) -> int:
+    """A batch that is quick to compute and can be spread over the devices.
+
+    Args:
+      execution: what to run on.
+      batch_size: of the run.
+      photo: pixels of one that a network sees.
+    """
+    size = math.lcm(max(PIXELS // photo // 8, 1) * 8, execution.data_size)
+    return min(size, batch_size)
 
 
 def measure_prediction(
@@ -237,7 +263,8 @@ def _typical(cells: pd.Series) -> str:
         return ""
     if pd.api.types.is_numeric_dtype(cells):
         low, middle, high = cells.quantile([0.05, 0.5, 0.95])
-        return f"{middle:g} ({low:g} to {high:g})"
+        written = map(result_tables.format_price, (middle, low, high))
+        return "{} ({} to {})".format(*written)
     commonest = cells.mode().iloc[0]
     return f"{commonest} ({(cells == commonest).mean():.0%})"
 

@@ -21,7 +21,7 @@ def format_number(value: Any, digits: int = 3) -> str:
     Args:
       value: a number, a bool, a text or None.
       digits: digits after the point of a number below 100; larger ones get fewer,
-        tiny ones are written 1.2e-05.
+        tiny ones are written 1.2e-05 and huge ones 2.5e+15.
     """
     if value is None:
         return "–"
@@ -37,11 +37,28 @@ def format_number(value: Any, digits: int = 3) -> str:
         return "n/a"
     if math.isinf(number):
         return "∞" if number > 0 else "-∞"
-    if size >= 1e9 or 0 < size < 0.5 * 10**-digits:
+    if size >= 1e15 or 0 < size < 0.5 * 10**-digits:
         return f"{number:.1e}"
     if size >= 100:
         digits = max(0, digits + 1 - len(str(int(size))))
     return f"{number:,.{digits}f}"
+
+
+def format_price(value: float) -> str:
+    """Writes a price for people: 0.01, 42.5, 949,000, 1,450,000; in full above 100."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return np.format_float_positional(value, 3, fractional=False, trim="-")
+
+
+def format_plain(value: float) -> str:
+    """Writes six digits, and all of those before the point: 0.01, 1450000, not 1e+06."""
+    text = f"{value:.6g}"
+    if "e" not in text:
+        return text
+    if abs(value) >= 1:
+        return f"{value:.0f}"
+    return np.format_float_positional(float(text), trim="-")
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:

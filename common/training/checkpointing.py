@@ -26,6 +26,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from common import literal_paths
 from common.errors import UserError
 from common.parallel.execution import Execution
 from common.parallel.processes import wait_for_all
@@ -39,6 +40,8 @@ from common.training.saved_leaves import (
     without_keys,
 )
 from common.training.tree_paths import flatten, unflatten
+
+literal_paths.take_literally()
 
 Path = str | os.PathLike[str]
 # Folder beside those of the phases for what can't be read any more.

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from common.config.configs import check_bounds, knob
-from common.layers.resnet import SIZES
+from common.layers.resnet_sizes import SIZES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,3 +46,17 @@ class ResplitConfig(ReproduceConfig):
     """What `--mode=reproduce` runs, where each run may split the data anew."""
 
     resplit: bool = knob(False, "give each seed a split of its own")
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckConfig:
+    """What `--mode=check` holds a run against."""
+
+    minutes: float = knob(
+        10.0,
+        "time a training may take on this machine; flags that keep to it are proposed",
+        low=0.1,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)

@@ -46,14 +46,22 @@ _PACKAGES = (
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Writes a text file so that a reader sees the old or the new one, whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives an empty file beside a path, and its place to it when all went well."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial.")
+    os.close(handle)
+    temporary = pathlib.Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -1,23 +1,36 @@
 """`--mode=check`: what to know of the data and the network before training."""
 
+import dataclasses
 import pathlib
-from typing import Any
 
 import numpy as np
 
+from common.cli import verbs
 from common.data.ingest import describe
-from common.reports import data_checks, figures, page, result_tables
+from common.reports import data_checks, figures, page, proposals, result_tables
 from common.reports.data_checks import (
+    Cost,
     describe_attributes,
     peak_memory,
     rejected_blocks,
 )
+from common.reports.proposals import Changes, Pace
 from common.training.workdirs import Say
 from ican import data, train
 from ican.config import Config
 from ican.run import Run, prepare
 
 FILE = "check.html"
+
+# The head of the quickstart, which a processor trains in minutes.
+_SMALL_HEAD = {
+    "model.ican.attribute_features": 64,
+    "model.ican.mfb_features": 32,
+    "model.ican.hidden": 32,
+    "model.ican.block_count": 16,
+    "model.ican.block_size": 16,
+    "model.ican.output": 256,
+}
 
 
 def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
@@ -38,10 +51,24 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     listings = run.examples.listings
     hashes = data_checks.hash_photos(listings)
     leaks = data_checks.count_leaks(listings, hashes)
-    notes = data_checks.find_large_groups(listings, hashes)
+    groups = data_checks.find_large_groups(listings, hashes)
     say("measuring a few steps")
+    cost = measure_steps(run)
+    pace = pace_of(run, cost)
+    minutes = pace.total(config.train.steps, config.train.eval_every) / 60
+    proposal = proposals.propose(
+        config,
+        config.check.minutes,
+        pace,
+        smaller(config),
+        lambda changed: measure_pace(changed, workdir, say),
+    )
     summary = [
-        *({"": name, "found": value} for name, value in measure_steps(run).items()),
+        {"": "parameters", "found": cost.parameters},
+        {"": "seconds a step, data included", "found": cost.seconds},
+        {"": "minutes for all steps", "found": cost.seconds * config.train.steps / 60},
+        {"": "minutes with compiling and evaluations", "found": minutes},
+        {"": "peak memory, GiB", "found": peak_memory()},
         *(
             {"": f"test rows whose {what} in training", "found": leaks[-1][column]}
             for what, column in data_checks.LEAKS.items()
@@ -54,6 +81,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
             "found": data_checks.describe_view(listings, config.photos),
         },
     ]
+    notes = [*groups, *proposal.lines()]
     currency = data.price_unit(listings.schema)
     price = figures.histogram(run.examples.prices.tolist(), xlabel=currency, log=True)
     zones = run.examples.ensemble.zones
@@ -71,10 +99,12 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
                 page.Picture(bars, "Training rows in each price zone"),
             ],
         ),
-        page.Section("Leaks", [page.Table(leaks), *map(page.Text, notes)]),
+        page.Section("Leaks", [page.Table(leaks), *map(page.Text, groups)]),
         page.Section("Attributes", [page.Table(describe_attributes(listings))]),
         page.Section("Rejected rows", rejected_blocks(listings)),
     ]
+    if notes:
+        sections.insert(0, page.Section("To look at", [*map(page.Text, notes)]))
     path = page.write_page(
         workdir / FILE,
         "ican: before training",
@@ -85,16 +115,49 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
 
 
-def measure_steps(run: Run) -> dict[str, Any]:
-    """Parameters, time of a step and memory, by running a few steps."""
-    config = run.config
-    with run.examples.train_batches(config.train, 0) as batches:
+def measure_steps(run: Run) -> Cost:
+    """What a step costs, by running a few.
+
+    With large photos a step takes in proportion to the batch: a small one is measured.
+    """
+    config, size = run.config.train, run.config.train.batch_size
+    if run.config.model.sees_photos and not run.config.backbone.cache:
+        photo = run.config.photos.crop**2
+        size = data_checks.small_batch(run.execution, size, photo)
+    small = dataclasses.replace(config, batch_size=size)
+    with run.examples.train_batches(small, 0) as batches:
         cost = data_checks.measure_steps(
             run.execution, run.learner.init, run.learner.step, dict(run.start), batches
         )
-    return {
-        "parameters": cost.parameters,
-        "seconds a step, data included": cost.seconds,
-        "minutes for all steps": cost.seconds * config.train.steps / 60,
-        "peak memory, GiB": peak_memory(),
-    }
+    return dataclasses.replace(cost, seconds=cost.seconds * config.batch_size / size)
+
+
+def pace_of(run: Run, cost: Cost) -> Pace:
+    """What a run takes; a look at a row costs a third of a step of it."""
+    look = cost.seconds / run.config.train.batch_size / 3
+    rows = {s: len(run.examples.listings.indices(s)) for s in ("validation", "test")}
+    once = 2 * cost.compiling + look * sum(rows.values())
+    return Pace(cost.seconds, look * rows["validation"], once)
+
+
+def measure_pace(config: Config, workdir: pathlib.Path, say: Say) -> Pace:
+    """What a run of another config takes."""
+    say(f"trying photos of {config.photos.crop} pixels, ResNet {config.backbone.depth}")
+    run = prepare(config, workdir)
+    return pace_of(run, measure_steps(run))
+
+
+def smaller(config: Config) -> list[Changes]:
+    """What makes a step cheaper, from a little to a lot."""
+    head = proposals.lower(config, {**_SMALL_HEAD, "train.batch_size": 32})
+    if not config.model.sees_photos or config.backbone.cache:
+        return [head]
+    photos = proposals.lower(config, {"photos.resize": 72, "photos.crop": 64})
+    depth, given = config.backbone.depth, config.backbone.weights
+    fewer = {} if given or depth in ("tiny", "18") else {"backbone.depth": "18"}
+    fewest = {} if given or depth == "tiny" else {"backbone.depth": "tiny"}
+    first = {**photos, **fewer}
+    return [first, {**first, **head}, {**first, **head, **fewest}]
+
+
+run = verbs.check(write)

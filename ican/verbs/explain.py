@@ -1,23 +1,54 @@
 """What the network looked at, drawn for single rows (paper, Fig. 6)."""
 
+import contextlib
 import pathlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.data.listings import Source
-from common.reports import figures
+from common.errors import UserError
+from common.reports import figures, result_tables
+from ican import data
+from ican.config import Config
 from ican.figures import draw_row
 from ican.step import Outputs
+from ican.verbs.predict import Model
 
-if TYPE_CHECKING:
-    from ican.verbs.predict import Model
+EXPLAINED = 16  # rows of a split that are drawn; rows of --input are drawn all
+
+
+def run(config: Config, command: Command) -> None:
+    """Draws what the network looked at, for the rows of --input or of a split."""
+    if config.model.kind != "ican":
+        raise UserError(f"a model of kind {config.model.kind} has no attention to draw")
+    model = Model(command.workdir, config)
+    if command.input is None:
+        listings = data.load_listings(config)
+        whole = listings.indices(command.split)
+        rows, total = whole[:EXPLAINED], len(whole)
+        outputs = model.outputs_of(listings.frame, listings.source, rows)
+        folder = verbs.drawing_folder(command)
+        draw_rows(listings.source, rows, model, outputs, folder)
+    else:
+        predicted = model.predict_outputs(command.input, command.images or "")
+        frame, rows = predicted.rows.frame, predicted.rows.usable
+        total = len(frame)
+        with contextlib.closing(predicted.rows.source) as source:
+            verbs.say_errors(frame, command)
+            if predicted.outputs is None:
+                raise UserError(f"{command.input}: no row that can be read")
+            folder = verbs.drawing_folder(command)
+            draw_rows(source, rows, model, predicted.outputs, folder)
+    some = f" (of {total:,})" if len(rows) < total else ""
+    command.show(f"{len(rows)} rows drawn{some}: {folder}")
 
 
 def draw_rows(
     source: Source,
     rows: np.ndarray,
-    model: "Model",
+    model: Model,
     outputs: Outputs,
     folder: pathlib.Path,
 ) -> None:
@@ -32,11 +63,12 @@ def draw_rows(
     """
     predictions = model.describe(outputs.scores)
     for position, row in enumerate(rows):
-        title = (
-            f"row {row}: price {predictions['price'][position]:,.0f}"
-            f" ({predictions['price_low'][position]:,.0f} to {predictions['price_high'][position]:,.0f}),"
-            f" zone {predictions['zone_1'][position]}"
+        price, low, high = (
+            result_tables.format_price(predictions[name][position])
+            for name in ("price", "price_low", "price_high")
         )
+        zone = predictions["zone_1"][position]
+        title = f"row {row}: price {price} ({low} to {high}), zone {zone}"
         figure = draw_row(
             source, int(row), model.config.photos, outputs, position, model.names, title
         )

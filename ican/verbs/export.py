@@ -6,7 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.serving import export
+from ican import saved_model
+from ican.config import Config
 from ican.ensemble import zone_probabilities
 from ican.metrics import log_point
 from ican.saved_model import SavedModel
@@ -94,3 +98,11 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
             else None
         ),
     )
+
+
+def write_trained(config: Config, command: Command, directory: pathlib.Path) -> None:
+    """Writes the program of the model in the workdir."""
+    write(saved_model.load(command.workdir, config), directory)
+
+
+run = verbs.export(write_trained)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from common.cli import verbs
 from common.data import ingest, pipeline
 from common.data.listings import NewRows, Source, Subset
 from common.parallel import processes
@@ -190,3 +191,12 @@ class Model:
         for place in range(BEST):
             columns[f"probability_{place + 1}"] = best[:, place]
         return columns
+
+
+def summarise(table: pd.DataFrame) -> str:
+    """What is said of a table of predictions."""
+    failed = int((table["error"] != "").sum())
+    return f"{len(table) - failed:,} predictions, {failed:,} errors"
+
+
+run = verbs.predict_rows(Model, summarise)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from common.cli import verbs
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
@@ -140,3 +141,6 @@ def describe(config: Config) -> str:
         f" {config.photos.summary()}, maps of {side} x {side}; {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )
+
+
+run = verbs.reproduce(reproduce)

@@ -1,77 +1,34 @@
 """`--mode=check`: what to know of data, networks and disk before training."""
 
-import dataclasses
-import functools
-import itertools
-import math
 import pathlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from common.backbone.extraction import load_photos, photo_vectors
+from common.cli import verbs
 from common.data.ingest import describe
 from common.layers import resnet
-from common.parallel.execution import Execution, make_execution
 from common.reports import data_checks, figures, page, result_tables
-from common.reports.data_checks import Cost
 from common.reports.page import Section
 from common.tables.splits import SPLITS
 from common.training.workdirs import Say
-from pricer import comparables, networks
 from pricer.config import TASKS, Config
 from pricer.data import Examples
 from pricer.inputs import labels, sales, trimming
-from pricer.inputs.labels import Labels
-from pricer.run import labels_to_learn, open_examples
-from pricer.step import Learner, Scales
+from pricer.timing import (
+    Plan,
+    Timing,
+    estimate_minutes,
+    prepare,
+    propose,
+    time_run,
+)
 
 FILE = "check.html"
 NAMED = 8  # left-out classes that are named
 MIB = 2**20
 
 Part = tuple[dict[str, Any], Section]  # what the summary says of it, and the rest
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
-    """What a run will train on, before its first network.
-
-    Attributes:
-      config: of the run.
-      execution: what it runs on.
-      examples: rows and what was fitted on them.
-      photos: hashes of the photos of each of the N rows.
-      networks: what each is to learn.
-      rows: {task: {split: int64 [n]}} the rows of each network, see `networks.rows_of`.
-    """
-
-    config: Config
-    execution: Execution
-    examples: Examples
-    photos: Sequence[Sequence[str]]
-    networks: Sequence[Labels]
-    rows: Mapping[str, Mapping[str, np.ndarray]]
-
-
-def prepare(config: Config) -> Plan:
-    """Opens the data and reads all photos.
-
-    Raises:
-      UserError: whatever the user can mend.
-    """
-    execution = make_execution(config.parallel)
-    execution.check_batch(config.train.batch_size)
-    execution.check_batch(config.networks.batch_size)
-    examples = open_examples(config)
-    photos = data_checks.hash_photos(examples.listings)
-    learnt = labels_to_learn(config, examples)
-    rows = {
-        x.task: networks.rows_of(x, examples.listings, examples.kept) for x in learnt
-    }
-    return Plan(config, execution, examples, photos, learnt, rows)
 
 
 def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
@@ -91,14 +48,16 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     plan = prepare(config)
     say("measuring a few steps")
     listings = plan.examples.listings
-    show = (count_rows, describe_networks, describe_statistics, count_leaks, measure)
-    parts = [part(plan) for part in show]
+    show = (count_rows, describe_networks, describe_statistics, count_leaks)
+    timing = time_run(plan)
+    parts = [*(part(plan) for part in show), measure(plan, timing)]
     values = {name: value for part, _ in parts for name, value in part.items()}
     summary = [{"": name, "found": value} for name, value in values.items()]
     notes = [
         *data_checks.list_files(listings),
         *data_checks.find_large_groups(listings, plan.photos),
         *data_checks.warn_of_disk(size_stores(plan)[1]["bytes"], config.networks.cache),
+        *propose(plan, timing, say).lines(),
     ]
     attributes = data_checks.describe_attributes(listings)
     sections = [
@@ -163,7 +122,7 @@ def draw_prices(plan: Plan) -> page.Picture:
         ends = trimming.from_log_prices([limits.low, limits.high], transform).tolist()
         for end in ends:
             figure.axes[0].axvline(end, color=figures.COLOURS[1], linestyle="--")
-        low, high = (result_tables.format_number(end, 2) for end in ends)
+        low, high = map(result_tables.format_price, ends)
         text = (
             f"The dashed limits, {low} and {high} {unit}, are those of --prices.trim="
             f"{limits.share:g}, fitted on the training rows."
@@ -279,10 +238,9 @@ def count_leaks(plan: Plan) -> Part:
     return summary, Section("Leaks", [page.Table(table, caption=caption)])
 
 
-def measure(plan: Plan) -> Part:
-    """Parameters, bytes, times and memory, by running a few steps of each kind."""
-    network, heads = measure_network(plan), measure_heads(plan)
-    extraction = measure_extraction(plan)
+def measure(plan: Plan, timing: Timing) -> Part:
+    """Parameters, bytes, times and memory."""
+    network, heads, extraction = timing.network, timing.heads, timing.extraction
     stores = size_stores(plan)
     needed, free = (row["bytes"] for row in stores[1:])
     summary = {
@@ -315,78 +273,4 @@ def size_stores(plan: Plan) -> list[dict[str, Any]]:
     return [*table, {"features": f"free in {folder}", "bytes": free}]
 
 
-def measure_network(plan: Plan) -> Cost:
-    """What a step of the first network costs, its photos included."""
-    config, learnt, execution = plan.config, plan.networks[0], plan.execution
-    listings, rows = plan.examples.listings, plan.rows[learnt.task]
-    photos = networks.photo_rows(config, learnt, listings, rows)
-    learner = networks.make_learner(config, learnt, execution.devices)
-    start = networks.starting_weights(config)
-    with photos.train_batches(networks.make_loop(config), 0) as batches:
-        return data_checks.measure_steps(
-            execution, learner.init, learner.step, start, batches
-        )
-
-
-def measure_extraction(plan: Plan) -> float:
-    """Seconds to extract the features of a row, its photos included."""
-    config, photos = plan.config, plan.config.photos
-    network = networks.make_network(config, 1, plan.execution.devices)
-    example = np.zeros((1, photos.crop, photos.crop, 3), np.uint8)
-    variables = plan.execution.init(lambda: network.init(jax.random.key(0), example))
-    return data_checks.measure_prediction(
-        plan.execution,
-        functools.partial(photo_vectors, network),
-        variables,
-        plan.examples.listings.source,
-        functools.partial(load_photos, photos),
-        config.networks.batch_size,
-    )
-
-
-def measure_heads(plan: Plan) -> Cost:
-    """What a step of the heads costs, on inputs that are all zero."""
-    config, examples, execution = plan.config, plan.examples, plan.execution
-    width = len(plan.networks) * resnet.width(config.networks.depth)
-    statistics = examples.context.statistics.shape[1]
-    if config.comparables.count:
-        statistics += len(comparables.NAMES)
-    learner = Learner(config, width, statistics, devices=execution.devices)
-    size = config.train.batch_size // jax.process_count()
-    rows = np.resize(examples.rows("train"), size)
-    batch = {
-        "features": np.zeros((size, width), np.float16),
-        "statistics": np.zeros((size, statistics), np.float32),
-        "log_price": examples.log_prices[rows].astype(np.float32),
-    }
-    zero, one = np.float32(0), np.float32(1)
-    bins = config.statistics.bins
-    edges = np.zeros((statistics, bins + 1), np.float32) if bins else None
-    scales = Scales(np.full(width, zero), np.full(width, one), zero, one, edges)
-    return data_checks.measure_steps(
-        execution, learner.init, learner.step, scales, itertools.repeat(batch)
-    )
-
-
-def estimate_minutes(
-    plan: Plan, step: float, extraction: float, head_step: float
-) -> dict[str, float]:
-    """How long a run will take: networks with their evaluations, features, heads.
-
-    Args:
-      plan: with the rows of each network.
-      step: seconds of a step of a network.
-      extraction: seconds to extract the features of a row.
-      head_step: seconds of a step of the heads.
-    """
-    config, settings, count = plan.config, plan.config.networks, len(plan.networks)
-    evaluations = math.ceil(settings.steps / settings.eval_every)
-    rows = plan.rows.values()
-    evaluated = sum(evaluations * len(x["validation"]) + len(x["test"]) for x in rows)
-    heads = config.train.steps + config.warm_up.steps * config.warm_up.use
-    seconds = {
-        f"{count} networks": count * settings.steps * step + evaluated * extraction,
-        "their features": count * len(plan.photos) * extraction,
-        "the heads": heads * head_step,
-    }
-    return {f"minutes for {name}": value / 60 for name, value in seconds.items()}
+run = verbs.check(write)

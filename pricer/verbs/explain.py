@@ -6,21 +6,51 @@ Understanding Convolutional Networks, section 4.2). It needs no look inside the 
 and is as fine as one likes, at the cost of one run for each place.
 """
 
+import contextlib
 import pathlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.data.crops import cut_photos
 from common.data.listings import Source
+from common.errors import UserError
 from common.reports import figures, photo_figures
+from common.reports.result_tables import format_price
+from pricer import data
+from pricer.config import Config
 from pricer.data import Context
+from pricer.verbs.predict import Model
 
-if TYPE_CHECKING:
-    from pricer.verbs.predict import Model
-
+EXPLAINED = 16  # rows of a split that are drawn; rows of --input are drawn all
 PLACES = 8  # along each side
 WIDTH = 2  # side of the covered square, in places
+
+
+def run(config: Config, command: Command) -> None:
+    """Draws what drove price and gate, for the rows of --input or of a split."""
+    model = Model(command.workdir, config)
+    if command.input is None:
+        listings = data.load_listings(config)
+        whole = listings.indices(command.split)
+        rows, total = whole[:EXPLAINED], len(whole)
+        context = data.make_examples(config, listings).context.rows(rows)
+        folder = verbs.drawing_folder(command)
+        draw_rows(listings.source, rows, model, context, folder)
+    else:
+        new = model.read(command.input, command.images or "")
+        with contextlib.closing(new.source):
+            verbs.say_errors(new.frame, command)
+            rows, total = new.usable, len(new.frame)
+            if not len(rows):
+                raise UserError(f"{command.input}: no row that can be read")
+            context = model.context(new.frame.iloc[rows])
+            folder = verbs.drawing_folder(command)
+            draw_rows(new.source, rows, model, context, folder)
+    some = f" (of {total:,})" if len(rows) < total else ""
+    command.show(f"{len(rows)} rows drawn{some}: {folder}")
 
 
 class Maps(NamedTuple):
@@ -65,7 +95,7 @@ def _ends(index: int, places: int, width: int, length: int) -> tuple[int, int]:
 def draw_rows(
     source: Source,
     rows: np.ndarray,
-    model: "Model",
+    model: Model,
     context: Context,
     folder: pathlib.Path,
 ) -> None:
@@ -94,14 +124,14 @@ def draw_rows(
                 {"raises or lowers the price": maps.price, "told the gate": maps.gate}
                 for _, _, maps in covered
             ],
-            title=f"row {row}: {model.price_of(log_price):,.0f}, "
+            title=f"row {row}: {format_price(model.price_of(log_price))}, "
             + ("accepted" if accepted else "refused"),
         )
         figures.save(figure, folder / f"row_{row}.png")
 
 
 def cover_each_place(
-    model: "Model",
+    model: Model,
     photos: np.ndarray,
     mask: np.ndarray,
     context: Context,

@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.serving import export
 from common.tables.encoders import RESERVED, Encoders, Vocabulary
 from common.tables.schema import Attribute
-from pricer import networks
+from pricer import networks, saved_model
 from pricer.comparables import Comparables
+from pricer.config import Config
 from pricer.saved_model import SavedModel
 from pricer.step import Scales, State
 
@@ -161,3 +164,11 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
         },
         photos=export.describe_photos(trained.schema.images, trained.config.photos),
     )
+
+
+def write_trained(config: Config, command: Command, directory: pathlib.Path) -> None:
+    """Writes the program of the model in the workdir."""
+    write(saved_model.load(command.workdir, config), directory)
+
+
+run = verbs.export(write_trained)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from common.backbone.extraction import load_photos
+from common.cli import verbs
 from common.data import array_batches, ingest, pipeline
 from common.data.images import decode
 from common.data.listings import NewRows, Record, Source, Subset
@@ -276,3 +277,14 @@ class Model:
             found = photo_quality.reasons(measured, self.trained.quality)
             reasons += [which + reason for reason in found]
         return "; ".join(reasons) or TOO_LITTLE
+
+
+def summarise(table: pd.DataFrame) -> str:
+    """What is said of a table of suggestions."""
+    failed = int((table["error"] != "").sum())
+    accepted = int((table["accepted"] == True).sum())
+    refused = len(table) - failed - accepted
+    return f"{accepted:,} suggestions, {refused:,} refused, {failed:,} errors"
+
+
+run = verbs.predict_rows(Model, summarise)

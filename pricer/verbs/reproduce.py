@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common.cli import verbs
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
@@ -188,3 +189,6 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"
         f" {config.train.batch_size}."
     )
+
+
+run = verbs.reproduce(reproduce)

@@ -28,7 +28,7 @@ class Row(paper_rows.Row):
             changes["model.level_widths"] = ()
         if config.reproduce.resplit:
             changes["data.split_seed"] = seed
-        return configs.replace(super().apply(config, seed), changes)
+        return super().apply(configs.replace(config, changes), seed)
 
 
 def _row(name: str, title: str, model: str, both_tasks: bool = False) -> Row:

@@ -2,19 +2,24 @@
 
 import contextlib
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from common.cli import verbs
+from common.config import configs
 from common.parallel import processes
-from common.reports import data_checks, figures, page, result_tables
+from common.reports import data_checks, figures, page, proposals, result_tables
+from common.reports.data_checks import Cost
 from common.reports.page import Picture, Section
+from common.reports.proposals import Changes, Pace
 from common.tables.faults import read_rejected
 from common.tables.splits import SPLITS
 from common.training import workdirs
 from common.training.workdirs import Say
-from recsys import data, train
+from recsys import data, evaluation, train
 from recsys.config import Config
 from recsys.corpus.corpus import Catalogue, Corpus
 from recsys.corpus.interactions import Interactions
@@ -22,6 +27,7 @@ from recsys.run import Run, prepare
 
 FILE = "check.html"
 MIB = 2**20
+_JUDGED = 256  # users whose lists are timed
 _BLOCK = 4096  # items whose features are in memory at a time
 
 
@@ -45,12 +51,20 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     corpus = data.load(config, say, rejected_file)
     run = prepare(config, corpus)
     say("measuring a few steps")
+    cost = measure_steps(run)
     facts = {
         **count_rows(config, corpus, rejected_file),
         **count_interactions(corpus),
         **count_shared(corpus),
-        **measure(run),
+        **measure(run, cost),
     }
+    notes = proposals.propose(
+        config,
+        config.check.minutes,
+        measure_pace(run, cost),
+        smaller(config),
+        lambda changed: measure_changed(changed, corpus, say),
+    ).lines()
     summary = [{"": name, "found": value} for name, value in facts.items()]
     rejected = data_checks.count_reasons(rejected_file, corpus.rejected, "rows")
     path = page.write_page(
@@ -59,11 +73,12 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
         "; ".join(data.describe(config, corpus)) + ".",
         page.Table(summary),
         [
+            *([Section("To look at", [*map(page.Text, notes)])] if notes else []),
             Section("Interactions", draw_counts(corpus)),
             Section("Rejected rows", rejected),
         ],
     )
-    return path, result_tables.to_markdown(summary)
+    return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
 
 
 def count_rows(
@@ -157,12 +172,54 @@ def find_copies(corpus: Corpus) -> np.ndarray:
     return ~corpus.seen & (hashes != 0) & np.isin(hashes, known)
 
 
-def measure(run: Run) -> dict[str, Any]:
-    """Parameters, time of a step, memory and bytes, by running a few steps."""
+def measure_steps(run: Run) -> Cost:
+    """What a step costs, by running a few."""
     with contextlib.closing(train.device_batches(run, 0)) as batches:
-        cost = data_checks.measure_steps(
+        return data_checks.measure_steps(
             run.execution, run.learner.init, run.learner.step, None, batches
         )
+
+
+def measure_pace(run: Run, cost: Cost) -> Pace:
+    """What a run takes, by evaluating the lists of some users, untrained ones."""
+    users = evaluation.evaluated_users(run.config, run.corpus, "validation")
+    some = min(len(users), _JUDGED)
+    judged = configs.replace(run.config, {"ranking.validation_users": some})
+    params = run.execution.init(
+        run.learner.current_params, run.execution.init(run.learner.init, None)
+    )
+    times = []
+    for _ in range(2):  # the first one compiles
+        began = time.monotonic()
+        evaluation.evaluate(judged, run.corpus, run.ranker, params, "validation")
+        times.append(time.monotonic() - began)
+    each = times[1] * len(users) / some
+    # At the end come all users of validation and test, and the most popular lists.
+    everyone = 4 * each * (run.corpus.user_count / max(len(users), 1))
+    return Pace(cost.seconds, each, 2 * cost.compiling + times[0] + everyone)
+
+
+def measure_changed(config: Config, corpus: Corpus, say: Say) -> Pace:
+    """What a run of another config takes on the same data."""
+    say(f"trying {config.model.width} columns and a {config.loss.softmax} softmax")
+    run = prepare(config, corpus)
+    return measure_pace(run, measure_steps(run))
+
+
+def smaller(config: Config) -> list[Changes]:
+    """What makes a step cheaper, from a little to a lot."""
+    fewer = proposals.lower(config, {"ranking.validation_users": 1000})
+    if not config.ranking.validation_users:  # 0: all
+        fewer = {"ranking.validation_users": 1000}
+    exact = config.loss.user_weight > 0 and config.loss.softmax == "exact"
+    drawn: dict[str, Any] = {"loss.softmax": "sampled"} if exact else {}
+    rows = {"row_optimizer": "lazy"} if config.row_optimizer == "dense" else {}
+    light = {**fewer, **drawn, **rows}
+    return [fewer, light, {**light, **proposals.lower(config, {"model.width": 32})}]
+
+
+def measure(run: Run, cost: Cost) -> dict[str, Any]:
+    """Parameters, time of a step, memory and bytes."""
     catalogue = run.corpus.catalogue
     row = catalogue.take_stored(np.array([0]))
     return {
@@ -186,3 +243,6 @@ def draw_counts(corpus: Corpus) -> list[page.Block]:
         text = f"Interactions of one {name}, logarithmic; without those that have none"
         pictures.append(Picture(figure, text, text))
     return pictures
+
+
+run = verbs.check(write)

@@ -18,22 +18,49 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.data import image_files, transforms
 from common.data.images import ImageError, decode
+from common.errors import UserError
 from common.reports import figures
 from common.reports.figures import COLOURS, INK, plain
 from common.tables import inference, photo_cells
 from common.training.workdirs import Say
+from recsys.config import Config
+from recsys.corpus.user_files import read_users
 from recsys.verbs.predict import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EXPLAINED = 8  # users that are drawn where none are named: those who took most
 LISTED = 5  # items of a list that are explained
 NEAR = 3  # items that the user has taken, beside each
 _SAMPLE = 512  # items of the catalogue that the parts are held against
 _MOST_TAKEN = 2048  # items of a user that are looked at
 _HEIGHT = 256  # of each of several photos of an item, pixels
+
+
+def run(config: Config, command: Command) -> None:
+    """Draws why items stand in lists, for the users of --input or some of training."""
+    model = Model(command.workdir, config)
+    if command.input is None:
+        active = np.argsort(-model.trained.taken.counts, kind="stable")[:EXPLAINED]
+        users = [str(user) for user in model.trained.user_ids[np.sort(active)]]
+    else:
+        named = read_users(command.input, config)
+        for error in named.failed["error"]:
+            command.say(error)
+        users = [user for user in named.users if model.knows(user)]
+        unknown = [user for user in named.users if not model.knows(user)]
+        if unknown:
+            command.say(f"not known from training: {', '.join(unknown[:5])}")
+        if not users:
+            raise UserError(f"{command.input}: no user that is known from training")
+    folder = verbs.drawing_folder(command)
+    write(model, users, folder, command.images, command.say)
+    command.show(f"{len(users)} users drawn: {folder}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -28,10 +28,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from common.cli import verbs
+from common.cli.app import Command
 from common.errors import UserError
 from common.serving import export
 from common.training import workdirs
-from recsys.verbs.predict import Model
+from recsys.config import Config
+from recsys.verbs.predict import Model, list_left_out
 
 _LINKS = 32  # of an item in a graph
 _EFFORT = 128  # candidates that a search in a graph keeps
@@ -220,3 +223,15 @@ def _no_rows(params: Any) -> dict[str, jax.Array]:
         for name, value in params.items()
         if name.startswith(("user_", "item_"))
     }
+
+
+def write_trained(config: Config, command: Command, directory: pathlib.Path) -> None:
+    """Writes what the model in the workdir is exported to."""
+    model = Model(command.workdir, config)
+    values = write(model, directory, config.export.indexes, command.say)
+    list_left_out(model, directory / "left_out_items.csv", command)
+    for name, value in values.items():
+        command.show(f"{name} against the exact lists: {value:.3f}")
+
+
+run = verbs.export(write_trained)

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common.cli import verbs
 from common.config import configs
 from common.errors import UserError
 from common.parallel import processes
@@ -107,3 +108,6 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" {config.optimizer.name} at {config.optimizer.learning_rate:g}, the best of"
         f" validation. The paper's figures come from its own data."
     )
+
+
+run = verbs.reproduce(reproduce)

@@ -5,7 +5,6 @@ import pandas as pd
 
 from common.cli import verbs
 from common.cli.app import Command
-from common.errors import UserError
 from recsys import data
 from recsys.config import Config
 from recsys.corpus.tree import CategoryTree
@@ -16,8 +15,6 @@ def run(config: Config, command: Command) -> None:
     """Writes interactions of made-up users with the items of --data.items."""
     output = verbs.table_output(command)
     columns = config.data
-    if not columns.items:
-        raise UserError("--mode=simulate needs --data.items=TABLE")
     items, features, _ = data.read_sound_catalogue(config)
     tree, leaf_of_item = CategoryTree.from_paths(
         items.categories, uneven=columns.uneven

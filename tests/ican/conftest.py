@@ -148,7 +148,7 @@ def _make_rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory) -> Shop:
-    return open_shop(tmp_path_factory.mktemp("shop"))
+    return open_shop(tmp_path_factory.mktemp("shop [a]"))
 
 
 def open_shop(folder: pathlib.Path) -> Shop:
@@ -195,17 +195,17 @@ def run_of(config: Config, workdir: pathlib.Path) -> Run:
 @pytest.fixture(scope="session")
 def photo_run(shop, tmp_path_factory) -> Run:
     """The kind ican, trained from photos end to end."""
-    return run_of(shop.config(), tmp_path_factory.mktemp("runs") / "photos")
+    return run_of(shop.config(), tmp_path_factory.mktemp("runs [1]") / "photos")
 
 
 @pytest.fixture(scope="session")
 def cached_run(shop, tmp_path_factory) -> Run:
     """The kind ican, trained on feature maps of a frozen backbone."""
-    return run_of(shop.cached_config(), tmp_path_factory.mktemp("runs") / "cached")
+    return run_of(shop.cached_config(), tmp_path_factory.mktemp("runs [1]") / "cached")
 
 
 @pytest.fixture(scope="session")
 def attributes_run(shop, tmp_path_factory) -> Run:
     """Attributes alone."""
     config = shop.config(model__kind="attributes")
-    return run_of(config, tmp_path_factory.mktemp("runs") / "attributes")
+    return run_of(config, tmp_path_factory.mktemp("runs [1]") / "attributes")

@@ -11,8 +11,8 @@ from common.config import configs
 from common.tables import inference
 from common.tables import schema as schemas
 from common.tables.table import read_table
-from ican import main as program
 from ican.main import main
+from ican.verbs import explain
 from ican.verbs.predict import Model
 
 
@@ -66,6 +66,14 @@ def test_train_prints_two_kinds_beside_the_majority(shop, tmp_path, capsys):
     page = (run / "report.html").read_text()
     assert re.search(rf">visual</td>\s*<td[^>]*>{other['test/top1']:.3f} ±", page)
     assert (run / "flags.txt").exists() and (run / "config.json").exists()
+
+
+def test_predictions_name_the_rows_of_the_table(photo_run, shop):
+    table = pd.read_csv(photo_run.workdir / "predictions_test.csv")
+    rows = shop.positions("test")
+    assert table["id"].tolist() == [shop.rows[row]["id"] for row in rows]
+    assert table["line"].tolist() == [row + 2 for row in rows]  # the header is line 1
+    assert table["price"].tolist() == [shop.rows[row]["price"] for row in rows]
 
 
 def test_evaluate_finds_what_training_found(photo_run, capsys):
@@ -128,7 +136,7 @@ def test_predict_checks_where_to_write_before_it_computes(photo_run, tmp_path, c
 
 
 def test_explain_draws_rows_of_a_split(photo_run, shop, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(program, "EXPLAINED", 3)
+    monkeypatch.setattr(explain, "EXPLAINED", 3)
     flags = ["--mode=explain", f"--workdir={photo_run.workdir}"]
     assert call(*flags, f"--output={tmp_path}") == 0
     drawn = {path.name for path in tmp_path.glob("*.png")}
@@ -155,6 +163,13 @@ def test_explain_draws_new_rows_and_names_those_it_cannot(
     pd.DataFrame(rows[1:2]).to_csv(tmp_path / "new.csv", index=False)
     assert call(*flags) == 2
     assert "no row that can be read" in capsys.readouterr().err
+
+
+def test_explain_does_not_mix_its_pictures_with_others(photo_run, tmp_path, capsys):
+    (tmp_path / "row_1.png").touch()
+    flags = ["--mode=explain", f"--workdir={photo_run.workdir}"]
+    assert call(*flags, f"--output={tmp_path}") == 2
+    assert "holds row_1.png already" in one_line(capsys)
 
 
 def test_explain_needs_attention(attributes_run, capsys):

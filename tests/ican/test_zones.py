@@ -21,6 +21,14 @@ def test_paper_zones_are_those_of_table_2():
     assert PAPER.names()[0] == "-180"
     assert PAPER.names()[9] == "540-585"
     assert PAPER.names()[17] == "900-"
+    large = zones.Zones((0.01, 949_000.0, 999_999.7, 1_450_000.0)).names()
+    assert large == [
+        "-0.01",
+        "0.01-949000",
+        "949000-1000000",
+        "1000000-1450000",
+        "1450000-",
+    ]
 
 
 def test_label_counts_the_edges_at_or_below_the_price():

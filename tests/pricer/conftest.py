@@ -83,7 +83,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory) -> Shop:
-    return open_shop(tmp_path_factory.mktemp("bazaar"))
+    return open_shop(tmp_path_factory.mktemp("bazaar [a]"))
 
 
 def open_shop(folder: pathlib.Path) -> Shop:
@@ -104,6 +104,6 @@ def open_shop(folder: pathlib.Path) -> Shop:
 @pytest.fixture(scope="session")
 def run(shop, tmp_path_factory) -> Run:
     """Four networks and the heads, trained for a few steps."""
-    workdir = tmp_path_factory.mktemp("runs") / "bazaar"
+    workdir = tmp_path_factory.mktemp("runs [1]") / "bazaar"
     config = shop.config()
     return Run(config, workdir, train.train_and_evaluate(config, workdir))

@@ -66,7 +66,7 @@ class Run:
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """The job of the smoke flagfile, on one device."""
-    folder = tmp_path_factory.mktemp("smoke")
+    folder = tmp_path_factory.mktemp("smoke [1]")
     flags = (
         f"--flagfile={SMOKE}",
         f"--data.cache={folder / 'closet'}",

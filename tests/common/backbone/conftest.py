@@ -26,7 +26,7 @@ def draw(colour: str, rng: np.random.Generator) -> np.ndarray:
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> pathlib.Path:
     """A folder with a folder of photos for each class."""
-    root = tmp_path_factory.mktemp("photos")
+    root = tmp_path_factory.mktemp("photos [1]")
     rng = np.random.default_rng(0)
     for colour, count in COUNTS.items():
         (root / colour / "deeper").mkdir(parents=True)
@@ -72,7 +72,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def run(photos, tmp_path_factory) -> Run:
-    workdir = tmp_path_factory.mktemp("backbone")
+    workdir = tmp_path_factory.mktemp("backbone [1]")
     config = tiny_config(photos, workdir / "cache")
     train.train_and_save(config, workdir)
     values = json.loads((workdir / "metrics.json").read_text())

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from common.cli import app, verbs
+from common.cli import app
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
 from common.training import workdirs
@@ -45,11 +45,39 @@ def train(config, run):
 
 
 MODES = {
-    "train": verbs.train(train),
-    "evaluate": verbs.evaluate(record_call),
-    "predict": verbs.predict(record_call),
-    "schema": app.Mode("infer the schema file", record_call, needs=()),
-    "check": app.Mode("report on the data", record_call),
+    "train": app.Mode("train", train, takes=("init_from",), writes=("",)),
+    "evaluate": app.Mode(
+        "measure",
+        record_call,
+        takes=("split",),
+        refuses={"init_from": "train again"},
+        trained=True,
+        writes=("metrics_{split}.json",),
+    ),
+    "predict": app.Mode(
+        "predictions for the rows of --input",
+        record_call,
+        needs=("workdir", "input", "output"),
+        takes=("images", "init_from"),
+        trained=True,
+        output="table",
+    ),
+    "schema": app.Mode(
+        "infer the schema file",
+        record_call,
+        needs=(),
+        takes=("output",),
+        output="file",
+    ),
+    "check": app.Mode("report on the data", record_call, writes=("check.html",)),
+    "export": app.Mode(
+        "write a program",
+        record_call,
+        takes=("output",),
+        output="folder",
+        replaces=("program.*",),
+        writes=("export/",),
+    ),
 }
 
 
@@ -99,14 +127,14 @@ def test_paths_of_a_run(tmp_path):
     run(f"--workdir={tmp_path}")
     words = [
         "--input=~/a.csv",
-        "--output=b.csv",
+        f"--output={tmp_path / 'b.csv'}",
         "--images=c",
         f"--init_from={tmp_path}",
     ]
     assert run("--mode=predict", f"--workdir={tmp_path}", *words) == 0
     given = calls[0][1]
     assert given.input == pathlib.Path.home() / "a.csv"
-    assert given.need("output") == pathlib.Path("b.csv")
+    assert given.need("output") == tmp_path / "b.csv"
     assert given.init_from == tmp_path
     with pytest.raises(UserError, match="--mode=train needs --input=PATH"):
         app.Command("toy", "train").need("input")
@@ -130,9 +158,9 @@ def test_folders_are_made_where_a_mode_writes(tmp_path):
         ),
         (
             ["--mode=evalute"],
-            "--mode=evalute: must be one of train, evaluate, predict, schema, check",
+            "--mode=evalute: must be one of train, evaluate, predict, schema, check, export",
         ),
-        (["--mode=export", "--workdir=x"], "--mode=export: must be one of train,"),
+        (["--mode=explain", "--workdir=x"], "--mode=explain: must be one of train,"),
         (["--mode=evaluate", "--workdir=nowhere"], "nowhere holds no config.json"),
         (
             ["--split=tests"],
@@ -283,3 +311,96 @@ def test_a_reader_that_leaves_early(program):
     process.stdout = None
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """The workdir of a run."""
+    run(f"--workdir={tmp_path / 'run'}")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("mode", "output", "message"),
+    [
+        ("predict", "out.xlsx", "must end with .csv or .parquet"),
+        ("predict", "no/out.csv", "there is no folder"),
+        ("predict", "folder.csv", "is a folder; name a file"),
+        ("schema", "folder.csv", "is a folder; name a file"),
+        ("schema", "/proc/schema.json", "can't be written"),
+        ("export", "file", "is no folder"),
+        ("export", "file/below", "is no folder"),
+        ("export", "full", "holds notes.txt already; name a new or an empty folder"),
+    ],
+)
+def test_what_can_not_be_written_is_known_before_the_mode_runs(
+    mode, output, message, trained, tmp_path, capsys
+):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    for name in ("program.bin", "notes.txt"):
+        (tmp_path / "full" / name).touch()
+    words = {"schema": [], "predict": ["--input=in.csv", f"--workdir={trained}"]}
+    words["export"] = [f"--workdir={trained}"]
+    path = tmp_path / output
+    capsys.readouterr()
+    assert run(f"--mode={mode}", *words[mode], f"--output={path}") == 2
+    assert not calls
+    assert f"error: --output={path}: " in (err := capsys.readouterr().err)
+    assert message in err and err.count("\n") == 1
+
+
+def test_an_earlier_export_is_written_over(trained, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "program.bin").touch()
+    words = ("--mode=export", f"--workdir={trained}", f"--output={tmp_path / 'out'}")
+    assert run(*words) == 0 and len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "blocked"),
+    [
+        ("evaluate", ["--split=validation"], "metrics_validation.json"),
+        ("check", [], "check.html"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_result_is_known_first(
+    mode, words, blocked, trained, capsys
+):
+    (trained / blocked).mkdir()
+    capsys.readouterr()
+    assert run(f"--mode={mode}", f"--workdir={trained}", *words) == 2
+    assert not calls
+    assert f"{trained / blocked}: is a folder" in capsys.readouterr().err
+
+
+def test_flags_that_a_mode_does_not_read_are_named(trained, capsys):
+    capsys.readouterr()
+    words = ("--mode=check", f"--workdir={trained}", "--split=train", "--output=x")
+    assert run(*words) == 0 and len(calls) == 1
+    assert capsys.readouterr().err == (
+        "note: --mode=check takes no --output\n"
+        "note: --mode=check takes no --split\n"
+        "working\n"
+    )
+
+
+def test_a_flag_that_misleads_is_refused_with_advice(trained, capsys):
+    words = ("--mode=evaluate", f"--workdir={trained}", f"--init_from={trained}")
+    capsys.readouterr()
+    assert run(*words) == 2
+    wanted = "error: --mode=evaluate takes no --init_from: train again\n"
+    assert capsys.readouterr().err == wanted
+
+
+def test_a_knob_that_a_mode_needs(capsys):
+    modes = {"schema": app.Mode("", record_call, needs=("name",))}
+
+    @dataclasses.dataclass(frozen=True)
+    class Named:
+        name: str = knob("", "of a table")
+
+    with pytest.raises(SystemExit, match="2"):
+        app.main("toy", Named(), modes, ["toy", "--mode=schema"])
+    assert capsys.readouterr().err == "error: --mode=schema needs --name=TABLE\n"

@@ -1,5 +1,4 @@
 import dataclasses
-import types
 
 import pandas as pd
 import pytest
@@ -35,7 +34,7 @@ def command(tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_predictions_go_into_the_file_of_the_output(ending, command, capsys):
     path = command.workdir / f"out.{ending}"
-    PREDICT.run(2, dataclasses.replace(command, output=path))
+    PREDICT(2, dataclasses.replace(command, output=path))
     read = pd.read_csv if ending == "csv" else pd.read_parquet
     table = read(path)
     assert table["y"].tolist() == [2, -4]
@@ -77,24 +76,24 @@ def test_outputs_that_can_not_be_written_are_refused_first(name, message, comman
     def refuse(workdir, config):
         raise AssertionError("the model was loaded")
 
-    mode = verbs.predict_rows(refuse, lambda table: "")
+    run = verbs.predict_rows(refuse, lambda table: "")
     output = command.workdir / name
     with pytest.raises(UserError, match=message):
-        mode.run(2, dataclasses.replace(command, output=output))
+        run(2, dataclasses.replace(command, output=output))
 
 
 def test_an_export_goes_into_the_workdir_unless_told_otherwise(command, capsys):
     folders = []
-    mode = verbs.export(lambda config, command, folder: folders.append(folder))
-    mode.run(None, command)
-    mode.run(None, dataclasses.replace(command, output=command.workdir / "other"))
+    run = verbs.export(lambda config, command, folder: folders.append(folder))
+    run(None, command)
+    run(None, dataclasses.replace(command, output=command.workdir / "other"))
     assert folders == [command.workdir / "export", command.workdir / "other"]
     assert f"exported: {folders[1]}; see serve.py there" in capsys.readouterr().out
 
 
 def test_a_check_shows_its_summary_and_where_the_page_is(command, capsys):
     page = command.workdir / "check.html"
-    verbs.check(lambda config, workdir, say: (page, f"rows {config}")).run(7, command)
+    verbs.check(lambda config, workdir, say: (page, f"rows {config}"))(7, command)
     assert capsys.readouterr().out == f"rows 7\nreport: {page}\n"
 
 
@@ -106,26 +105,49 @@ def test_tables_are_shown_in_their_order(command, capsys):
             (workdir / "tables" / f"{name}.md").write_text(f"table {name}")
         return ["b", "a"]
 
-    verbs.reproduce(run).run(None, command)
+    verbs.reproduce(run)(None, command)
     assert capsys.readouterr() == ("table b\ntable a\n", "running\n")
 
 
-def test_a_schema_needs_a_table(command):
-    config = types.SimpleNamespace(data=types.SimpleNamespace(path=""))
-    with pytest.raises(UserError, match="--mode=schema needs --data.path=TABLE"):
-        verbs.schema().run(config, command)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.01, "0.01"),
+        (0.1234567, "0.123457"),
+        (999_999.7, "1000000"),
+        (949_000.0, "949000"),
+        (1_450_000.0, "1450000"),
+        (1_234_567.8, "1234568"),
+        (2.5e9, "2500000000"),
+    ],
+)
+def test_numbers_of_a_table_stand_in_full(value, text, tmp_path):
+    path = tmp_path / "out.csv"
+    verbs.write_table(pd.DataFrame({"price": [value]}), path)
+    assert path.read_text() == f"price\n{text}\n"
 
 
-def test_rows_that_could_not_be_read_are_said_with_their_lines(command, capsys):
-    frame = pd.DataFrame({"line": [2.0, 3.0], "error": ["", "no photo"]})
-    verbs.say_errors(frame, command)
-    assert capsys.readouterr().err == "line 3: no photo\n"
+def test_a_table_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(UserError, match=r"out.csv: can't be written \(No space left"):
+        verbs.write_table(pd.DataFrame({"x": [1]}), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "explain"])
-def test_modes_run_what_a_system_has(name, command):
-    calls = []
-    mode = getattr(verbs, name)(lambda *given: calls.append(given))
-    mode.run("config", command)
-    assert calls == [("config", command)]
-    assert mode.trained == (name != "train")
+def test_pictures_of_an_earlier_call_do_not_stay_beside_new_ones(command):
+    folder = command.workdir / "figures" / "explain"
+    assert verbs.drawing_folder(command) == folder and not folder.exists()
+    folder.mkdir(parents=True)
+    for name in ("row_1.png", "notes.txt"):
+        (folder / name).touch()
+    assert verbs.drawing_folder(command) == folder
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    own = dataclasses.replace(command, output=command.workdir / "own")
+    assert verbs.drawing_folder(own) == own.output

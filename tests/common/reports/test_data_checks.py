@@ -2,9 +2,12 @@ import dataclasses
 import io
 import shutil
 import types
+from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from common.data.configs import PhotosConfig
@@ -62,17 +65,21 @@ def test_leaks_are_counted_by_id_text_and_photo_and_large_groups_named():
     ]
 
 
+class State(NamedTuple):
+    params: dict
+
+
 class Clock:
     """An execution whose first call takes 50 seconds and each other one 2."""
 
     def __init__(self):
-        self.seconds, self.calls = 0.0, 0
+        self.seconds, self.calls, self.slow = 0.0, 0, 2.0
 
     def monotonic(self):
         return self.seconds
 
     def call(self, result):
-        self.seconds += 2.0 if self.calls else 50.0
+        self.seconds += self.slow if self.calls else 50.0
         self.calls += 1
         return result
 
@@ -82,14 +89,8 @@ class Clock:
     def compile_predict(self, look):
         return lambda *arguments: self.call(look(*arguments))
 
-    def init(self, function, start):
-        return function(start)
-
-    def replicate(self, tree):
-        return tree
-
-    def to_host(self, tree):
-        return tree
+    def init(self, function, *arguments):
+        return function(*arguments)
 
 
 def test_the_step_that_compiles_is_not_timed(monkeypatch):
@@ -97,12 +98,12 @@ def test_the_step_that_compiles_is_not_timed(monkeypatch):
     monkeypatch.setattr(data_checks, "time", clock)
     cost = data_checks.measure_steps(
         clock,
-        lambda start: types.SimpleNamespace(params={"a": start, "b": np.zeros(5)}),
+        lambda start: State({"a": start, "b": jnp.zeros(5)}),
         lambda state, batch, key: (None, batch),
         np.zeros((2, 3)),
         iter([1, 2, 3, 4]),
     )
-    assert (cost.parameters, cost.seconds) == (11, 2.0)
+    assert (cost.parameters, cost.seconds, cost.compiling) == (11, 2.0, 48.0)
 
 
 def test_a_prediction_is_timed_by_the_row(monkeypatch):
@@ -133,3 +134,43 @@ def test_the_share_of_a_photo_that_is_seen():
     assert data_checks.describe_view(listings, squeezed) == "64%"
     listings = types.SimpleNamespace(frame=range(2), source=source[1:] * 2)
     assert data_checks.describe_view(listings, photos) == ""
+
+
+def test_a_slow_step_is_timed_once(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(data_checks, "time", clock)
+    clock.slow = 66.0
+    cost = data_checks.measure_steps(
+        clock,
+        lambda start: State({}),
+        lambda state, batch, key: (None, batch),
+        None,
+        iter([1, 2]),
+    )
+    assert (cost.seconds, clock.calls) == (66.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("devices", "side", "batch", "size"),
+    [
+        (1, 448, 64, 8),
+        (1, 224, 64, 16),
+        (1, 112, 64, 64),
+        (1, 448, 5, 5),
+        (8, 224, 64, 16),
+        (3, 448, 96, 24),
+    ],
+)
+def test_the_batch_that_is_measured_is_small(devices, side, batch, size):
+    execution = types.SimpleNamespace(data_size=devices)
+    assert data_checks.small_batch(execution, batch, side**2) == size
+
+
+def test_large_and_small_values_are_described_in_full():
+    def typical(values):
+        return data_checks._typical(pd.Series(values, dtype=float))
+
+    assert typical([949_000] * 50 + [1_450_000] * 51) == (
+        "1,450,000 (949,000 to 1,450,000)"
+    )
+    assert typical([0.01]) == "0.01 (0.01 to 0.01)"

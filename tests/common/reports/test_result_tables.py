@@ -22,7 +22,8 @@ from common.reports import result_tables as tables
         (123.456, "123.5"),
         (-12345.678, "-12,346"),
         (0.00012, "1.2e-04"),
-        (2.5e9, "2.5e+09"),
+        (2.5e9, "2,500,000,000"),
+        (2.5e15, "2.5e+15"),
         (math.nan, "n/a"),
         (-math.inf, "-∞"),
         (None, "–"),
@@ -33,6 +34,27 @@ from common.reports import result_tables as tables
 )
 def test_numbers_for_people(value, text):
     assert tables.format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        (0.01, "0.01"),
+        (0.0049, "0.0049"),
+        (0.5, "0.5"),
+        (9, "9"),
+        (42.5, "42.5"),
+        (99.5, "99.5"),
+        (100, "100"),
+        (1234.56, "1,235"),
+        (949_000, "949,000"),
+        (1_450_000, "1,450,000"),
+        (2.5e9, "2,500,000,000"),
+    ],
+)
+def test_prices_for_people(price, text):
+    assert tables.format_price(price) == text
+    assert tables.format_price(np.float32(price)) == text
 
 
 def test_mean_and_standard_error():

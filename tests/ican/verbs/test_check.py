@@ -1,3 +1,4 @@
+import html
 import pathlib
 import types
 
@@ -5,8 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.config import configs
 from common.reports import data_checks
+from common.reports.data_checks import Cost
 from common.tables.schema import Attribute, Group, Schema
+from ican.config import Config
+from ican.run import prepare
 from ican.verbs import check
 
 
@@ -73,3 +78,50 @@ def test_rejections_are_counted_by_reason(tmp_path):
 
 def test_peak_memory_is_plausible():
     assert check.peak_memory() == pytest.approx(4.0, abs=3.98)
+
+
+def test_flags_that_end_in_time_are_proposed(shop, tmp_path, capsys):
+    config = shop.config(
+        model__kind="attributes", train__steps=10**8, check__minutes=1.0
+    )
+    path, summary = check.write(config, tmp_path, lambda text: None)
+    (line,) = (x for x in summary.splitlines() if x.startswith("training takes"))
+    told, _, flags = line.partition(": --")
+    assert "more than --check.minutes=1. In about 1 minutes" in told
+    changes = dict(word.split("=") for word in f"--{flags}".split())
+    steps, every = int(changes["--train.steps"]), int(changes["--train.eval_every"])
+    assert 300 <= steps < 10**8 and 4 <= steps / every <= 5
+    assert html.escape(line) in path.read_text()
+
+
+def test_steps_of_photos_are_measured_with_a_small_batch(shop, tmp_path, monkeypatch):
+    sizes = []
+
+    def measure(execution, init, step, start, batches):
+        sizes.append(len(next(batches)["price"]))
+        return Cost(1, 2.0, 30.0)
+
+    monkeypatch.setattr(check.data_checks, "measure_steps", measure)
+    monkeypatch.setattr(check.data_checks, "PIXELS", 8 * 36**2)
+    config = shop.config(train__batch_size=32)
+    cost = check.measure_steps(prepare(config, tmp_path))
+    assert (sizes, cost.seconds) == ([8], 2.0 * 32 / 8)
+    # 11 rows of validation and 13 of test, each a third of its part of a step.
+    pace = check.pace_of(prepare(config, tmp_path), cost)
+    assert pace.evaluation == pytest.approx(11 * 8 / 32 / 3)
+    assert pace.once == pytest.approx(2 * 30 + 24 * 8 / 32 / 3)
+
+
+def test_what_is_tried_gets_cheaper_and_keeps_given_weights():
+    first, head, tiny = check.smaller(Config())
+    assert first == {
+        "photos.resize": 72,
+        "photos.crop": 64,
+        "backbone.depth": "18",
+    }
+    assert head.items() > first.items() and head["model.ican.block_size"] == 16
+    assert tiny["backbone.depth"] == "tiny"
+    given = configs.replace(Config(), {"backbone.weights": "resnet.safetensors"})
+    assert all("backbone.depth" not in changes for changes in check.smaller(given))
+    for changes in check.smaller(Config()):
+        configs.replace(Config(), changes)

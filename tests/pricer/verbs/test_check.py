@@ -10,9 +10,12 @@ from PIL import Image
 
 from common.config import configs
 from common.reports import data_checks
+from common.reports.data_checks import Cost
+from common.reports.proposals import Proposal
 from common.tables import schema as schemas
 from common.tables.schema import Attribute, Group, Images, Schema, Target
-from pricer import data
+from pricer import data, timing
+from pricer.config import Config
 from pricer.inputs import labels, sales
 from pricer.main import main
 from pricer.verbs import check
@@ -308,7 +311,7 @@ def test_stores_are_rows_times_width_times_two_bytes(plan, monkeypatch):
 
 
 def test_minutes_are_steps_looks_and_rows_times_seconds(plan):
-    found = check.estimate_minutes(plan, step=3.0, extraction=0.5, head_step=0.1)
+    found = timing.estimate_minutes(plan, step=3.0, extraction=0.5, head_step=0.1)
     # 4 steps with 2 evaluations: 2 * 1 + 4 rows of the one, 2 * 3 + 4 of the other.
     assert found == pytest.approx(
         {
@@ -319,15 +322,34 @@ def test_minutes_are_steps_looks_and_rows_times_seconds(plan):
     )
 
 
+def test_a_run_goes_at_the_pace_of_its_networks(plan):
+    network, heads = Cost(1, seconds=3.0, compiling=10.0), Cost(1, 0.1, 5.0)
+    pace = timing.pace_of(plan, timing.Timing(network, heads, extraction=0.5))
+    assert pace.seconds == 2 * 3.0
+    assert pace.evaluation == 0.5 * (1 + 3)
+    # Compiling to train and to look; test rows, features of 19 rows; the heads.
+    looks = 0.5 * (4 + 4 + 2 * 19)
+    assert pace.once == pytest.approx(2 * 2 * 10.0 + 2 * 5.0 + looks + 10 * 0.1)
+
+
+def test_what_is_tried_gets_cheaper():
+    first, heads, tiny = timing.smaller(Config())
+    assert first["photos.crop"] == 64 and first["networks.depth"] == "18"
+    assert heads.items() > first.items() and heads["train.batch_size"] == 1024
+    assert tiny["networks.depth"] == "tiny"
+    for changes in (first, heads, tiny):
+        configs.replace(Config(), changes)
+
+
 def test_parameters_are_those_of_the_sizes(plan):
     # A statistic, or what comparables tell, and its three pieces.
     inputs = 2 * 128 + (14 + 8) * (1 + 3)
-    assert check.measure_heads(plan).parameters == 2 * (inputs * 8 + 8 + 8 + 1)
+    assert timing.measure_heads(plan).parameters == 2 * (inputs * 8 + 8 + 8 + 1)
     # Convolutions without bias, two numbers a channel of each normalisation.
     backbone = 7 * 7 * 3 * 16 + 2 * 16 + 2 * (9 * 16 * 16 + 2 * 16)
     for old, new in ((16, 32), (32, 64), (64, 128)):
         backbone += 9 * old * new + 9 * new * new + old * new + 3 * 2 * new
-    assert check.measure_network(plan).parameters == backbone + 128 * 2 + 2
+    assert timing.measure_network(plan).parameters == backbone + 128 * 2 + 2
 
 
 def call(config, workdir, *flags):
@@ -359,7 +381,9 @@ def test_the_verb_writes_a_page_and_sums_it_up(small, plan, tmp_path, capsys):
 
 def test_a_full_disk_is_told(small, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(data_checks, "free_bytes", lambda folder: 9000)
-    monkeypatch.setattr(check, "measure", lambda plan: ({}, check.Section("", [])))
+    monkeypatch.setattr(check, "time_run", lambda plan: None)
+    monkeypatch.setattr(check, "propose", lambda *arguments: Proposal(0, 10))
+    monkeypatch.setattr(check, "measure", lambda *both: ({}, check.Section("", [])))
     assert call(small.config(**CHANGES), tmp_path) == 0
     assert "the features need 0 MiB, but 0 MiB are free" in capsys.readouterr().out
 

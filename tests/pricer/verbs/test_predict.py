@@ -43,6 +43,14 @@ def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
     )
 
 
+def test_stored_predictions_name_the_rows_of_the_table(run, shop):
+    stored = pd.read_csv(run.workdir / "predictions_test.csv")
+    rows = shop.table.iloc[stored["row"]]
+    assert stored["item"].tolist() == rows["item"].astype(int).tolist()
+    assert stored["line"].tolist() == (stored["row"] + 2).tolist()
+    np.testing.assert_allclose(stored["price"], rows["price"])
+
+
 def test_training_rows_are_compared_with_others_only(model, run):
     """Seen again from their photos, as `evaluate --split=train` does."""
     stored = prepare(run.config, run.workdir / "networks", lambda text: None)

@@ -120,6 +120,23 @@ def test_what_is_said_of_tables_is_what_is_in_them(shop, capsys):
     assert not (shop / "run" / "config.json").exists()
 
 
+def test_flags_that_end_in_time_are_proposed(shop, capsys):
+    assert call("--check.minutes=5", "--train.steps=1000000000") == 0
+    out = capsys.readouterr().out
+    (line,) = (x for x in out.splitlines() if x.startswith("training takes"))
+    assert "more than --check.minutes=5. In about" in line
+    assert "--train.steps=" in line and "--train.eval_every=" in line
+
+
+def test_what_is_tried_gets_cheaper():
+    users, drawn, narrow = check.smaller(Config())
+    assert users == {"ranking.validation_users": 1000}
+    light = {"loss.softmax": "sampled", "row_optimizer": "lazy"}
+    assert drawn == users | light and narrow == drawn | {"model.width": 32}
+    for changes in (users, drawn, narrow):
+        configs.replace(Config(), changes)
+
+
 def test_a_pair_in_two_splits_is_found(shop):
     config = configs.replace(
         Config(),

@@ -18,7 +18,7 @@ INDEXES = ("faiss", "usearch")
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    return saved_models.open_shop(tmp_path_factory.mktemp("shop"))
+    return saved_models.open_shop(tmp_path_factory.mktemp("shop [1]"))
 
 
 def quiet(text):

@@ -20,7 +20,7 @@ NAMES = ("coarse-fine", "vbpr")
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    return saved_models.open_shop(tmp_path_factory.mktemp("shop"), ITEM_COUNT)
+    return saved_models.open_shop(tmp_path_factory.mktemp("shop [1]"), ITEM_COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_a_new_user_turns_to_the_leaf_of_the_given_items(tmp_path):
 def learnt(tmp_path_factory):
     """A model that was trained on users who like two of six leaves each."""
     rng = np.random.default_rng(5)
-    folder = tmp_path_factory.mktemp("learnt")
+    folder = tmp_path_factory.mktemp("learnt [1]")
     tops = np.repeat(["men", "women"], 60)
     middles = np.tile(np.repeat(["bags", "hats", "shoes"], 20), 2)
     names = np.array([f"i{number}" for number in range(120)])
