@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import pandas as pd
 import pytest
