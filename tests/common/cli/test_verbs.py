@@ -45,9 +45,7 @@ def test_predictions_go_into_the_file_of_the_output(ending, command, capsys):
 
 def test_missing_columns_are_allowed_by_a_flag(command, capsys):
     path = command.workdir / "out.csv"
-    PREDICT.run(
-        2, dataclasses.replace(command, output=path, allow_missing_columns=True)
-    )
+    PREDICT(2, dataclasses.replace(command, output=path, allow_missing_columns=True))
     assert pd.read_csv(path)["y"].tolist() == [0, 0]
 
 
