@@ -1,9 +1,9 @@
 """An own image backbone; see `--help`."""
 
-from common.cli.startup import use_huge_pages
+from common.cli import startup
 
 if __name__ == "__main__":
-    use_huge_pages()
+    startup.start()
     from common.backbone.main import main
 
     main()

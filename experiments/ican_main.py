@@ -1,9 +1,9 @@
 """Price zones from photo and attributes; see `--help`."""
 
-from common.cli.startup import use_huge_pages
+from common.cli import startup
 
 if __name__ == "__main__":
-    use_huge_pages()
+    startup.start()
     from ican.main import main
 
     main()

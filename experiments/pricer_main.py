@@ -1,9 +1,9 @@
 """Price suggestions from photos, and a gate for good ones; see `--help`."""
 
-from common.cli.startup import use_huge_pages
+from common.cli import startup
 
 if __name__ == "__main__":
-    use_huge_pages()
+    startup.start()
     from pricer.main import main
 
     main()

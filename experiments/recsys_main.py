@@ -1,9 +1,9 @@
 """Recommendation where items are unique; see `--help`."""
 
-from common.cli.startup import use_huge_pages
+from common.cli import startup
 
 if __name__ == "__main__":
-    use_huge_pages()
+    startup.start()
     from recsys.main import main
 
     main()

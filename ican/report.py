@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.reports import figures, page, result_tables
-from common.training import metric_writer
+from common.training import activity, metric_writer
 from ican import data, evaluation, saved_model
 from ican.evaluation import Outcome
 from ican.figures import draw_row
@@ -58,6 +58,7 @@ def short_table(
     ]
 
 
+@activity.doing("writing the report")
 def write(
     run: Run,
     workdir: pathlib.Path,

@@ -9,6 +9,7 @@ from common import pretrained
 from common.data import ingest
 from common.errors import UserError
 from common.parallel.execution import Execution, make_execution
+from common.training import activity
 from ican import data, features, saved_model
 from ican.config import BackboneConfig, Config
 from ican.data import Examples
@@ -36,6 +37,7 @@ class Run:
     predict: Callable[[Any, Iterable[Any], int], Outputs]
 
 
+@activity.doing("preparing the data")
 def prepare(
     config: Config, workdir: pathlib.Path, init_from: pathlib.Path | None = None
 ) -> Run:

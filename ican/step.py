@@ -162,7 +162,8 @@ class Learner:
         )
         params = optax.apply_updates(state.params, updates)
         stats = {**state.batch_stats, **changed.get("batch_stats", {})}
-        return State(params, stats, optimizer), pairs
+        measured = {**pairs, **metrics.update_norms(grads, updates)}
+        return State(params, stats, optimizer), measured
 
     def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """Loss and metrics of a padded batch, as sums over its real rows."""

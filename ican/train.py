@@ -12,7 +12,8 @@ import pandas as pd
 
 from common.config import configs
 from common.parallel import processes
-from common.training import loop_config, train_loop, workdirs
+from common.training import activity, loop_config, train_loop, workdirs
+from common.training.phase import supervised_phase
 from ican import evaluation, report, saved_model
 from ican.config import Config
 from ican.data import Examples
@@ -86,7 +87,7 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
     fingerprint = run.examples.listings.fingerprint
     record.add_data(fingerprint)
     began = time.monotonic()
-    phase = train_loop.supervised_phase(
+    phase = supervised_phase(
         saved_model.PHASE, run.learner, run.examples, config.train, run.execution
     )
     result = train_loop.run(
@@ -130,6 +131,7 @@ def compared_folder(config: Config, workdir: pathlib.Path) -> pathlib.Path:
     return workdir / f"compare_{config.compare}"
 
 
+@activity.doing("evaluating on validation and test")
 def evaluate(run: Run, state: Any) -> tuple[dict[str, Outcome], Calibration, Outputs]:
     """Calibrates on validation and measures validation and test.
 

@@ -13,6 +13,7 @@ from common.backbone import extraction
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings
 from common.parallel.execution import Execution
+from common.training import activity
 from pricer.config import Config
 from pricer.networks import TrainedNetwork
 
@@ -59,6 +60,7 @@ class Features:
         return mean, np.where(constant, 1.0, np.sqrt(variance))
 
 
+@activity.doing("extracting features")
 def extract(
     config: Config,
     networks: Sequence[TrainedNetwork],

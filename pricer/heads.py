@@ -12,6 +12,7 @@ from absl import logging
 
 from common.parallel.execution import Execution
 from common.training import checkpointing, train_loop
+from common.training.phase import Phase, supervised_phase
 from pricer import gate
 from pricer.config import Config
 from pricer.data import HeadRows
@@ -123,9 +124,7 @@ class Heads:
         logging.info("squared error at the quantile %g: %g", share, error)
         return gate.SAFETY * error
 
-    def _run(
-        self, phases: list[train_loop.Phase], workdir: pathlib.Path, scales: Scales
-    ) -> Any:
+    def _run(self, phases: list[Phase], workdir: pathlib.Path, scales: Scales) -> Any:
         return train_loop.run(
             phases,
             self.config.train,
@@ -135,8 +134,6 @@ class Heads:
             start=scales,
         ).state
 
-    def _phase(self, name: str, learner: Learner, steps: int) -> train_loop.Phase:
+    def _phase(self, name: str, learner: Learner, steps: int) -> Phase:
         loop = dataclasses.replace(self.config.train, steps=steps)
-        return train_loop.supervised_phase(
-            name, learner, self.rows, loop, self.execution
-        )
+        return supervised_phase(name, learner, self.rows, loop, self.execution)

@@ -11,7 +11,7 @@ import numpy as np
 from common.data.crops import cut_photos
 from common.reports import figures, page, photo_figures
 from common.reports.result_tables import format_price
-from common.training import metric_writer
+from common.training import activity, metric_writer
 from pricer import metrics
 from pricer.evaluation import Outcome
 from pricer.heads import JOINT, WARM_UP
@@ -56,6 +56,7 @@ def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
     return rows
 
 
+@activity.doing("writing the report")
 def write(
     run: Run,
     workdir: pathlib.Path,

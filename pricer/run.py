@@ -8,6 +8,7 @@ import numpy as np
 
 from common.data import ingest
 from common.parallel.execution import Execution, make_execution
+from common.training import activity
 from common.training.workdirs import Say
 from pricer import comparables, data, features, networks
 from pricer.comparables import Comparables
@@ -40,6 +41,7 @@ class Run:
     heads: Heads
 
 
+@activity.doing("preparing the data")
 def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
     """Opens the data, trains the networks that are not there yet, extracts features.
 

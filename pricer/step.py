@@ -114,11 +114,13 @@ class Learner:
             return total / weight, pairs
 
         grads, pairs = jax.grad(loss_of, has_aux=True)(state.params)
+        grads = self.devices.mean(grads)
         updates, optimizer = self._optimizer.update(
-            self.devices.mean(grads), state.optimizer, state.params
+            grads, state.optimizer, state.params
         )
         params = optax.apply_updates(state.params, updates)
-        return state._replace(params=params, optimizer=optimizer), pairs
+        measured = {**pairs, **metrics.update_norms(grads, updates)}
+        return state._replace(params=params, optimizer=optimizer), measured
 
     def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """Loss and errors of a padded batch, as sums over its real rows."""

@@ -11,7 +11,7 @@ from common.config import configs
 from common.data.images import decode
 from common.parallel import processes
 from common.parallel.processes import is_first_process
-from common.training import loop_config, workdirs
+from common.training import activity, loop_config, workdirs
 from common.training.workdirs import RunRecord, Say
 from pricer import evaluation, report, saved_model
 from pricer import metrics as measures
@@ -135,6 +135,7 @@ def save(
         report.write(run, workdir, outcome, values, quality)
 
 
+@activity.doing("evaluating on validation and test")
 def evaluate(run: Run, state: Any) -> tuple[dict[str, Any], Outcome]:
     """Calibrates on validation, measures validation and test.
 

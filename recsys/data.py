@@ -11,6 +11,7 @@ from common.data import prepared
 from common.errors import UserError
 from common.tables.faults import Rejection, check_rejected, in_order
 from common.tables.whole_numbers import whole_number_text
+from common.training import activity
 from common.training.workdirs import Say
 from recsys.config import Config
 from recsys.corpus import feature_files, interaction_files, item_files, splits
@@ -32,6 +33,7 @@ from recsys.generated import closet
 _BLOCK = 4096  # items whose features are generated at a time
 
 
+@activity.doing("preparing the data")
 def load(
     config: Config,
     say: Say = lambda text: None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.reports import figures, page
-from common.training import metric_writer
+from common.training import activity, metric_writer
 from recsys import data, saved_model
 from recsys.evaluation import EvaluatedLists
 from recsys.run import Run
@@ -58,6 +58,7 @@ def short_table(
     return rows
 
 
+@activity.doing("writing the report")
 def write(
     run: Run,
     workdir: pathlib.Path,

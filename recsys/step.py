@@ -22,7 +22,13 @@ from recsys.corpus.tree import CategoryTree
 from recsys.models.coarse_fine import CoarseFine
 from recsys.models.deepstyle import DeepStyle
 from recsys.models.projection import Form
-from recsys.models.recommender import Recommender, differences, join_rows, score_pairs
+from recsys.models.recommender import (
+    Recommender,
+    differences,
+    join_rows,
+    score_pairs,
+    split_rows,
+)
 from recsys.models.sherlock import Sherlock
 from recsys.models.vbpr import Vbpr
 from recsys.row_optimizer import RowOptimizer, RowState
@@ -176,10 +182,13 @@ class Learner:
 
         rows, dense = self.optimizer.split_rows(params, moments, ids)
         grads, pairs = jax.grad(loss_of, argnums=(0, 1), has_aux=True)(rows, dense)
-        by_row, by_array = self.devices.mean(grads)
-        return State(
-            *self.optimizer.update(params, moments, by_row, by_array, ids)
-        ), pairs
+        grads = self.devices.mean(grads)
+        grads = self.devices.mean(grads)
+        params, moments = self.optimizer.update(params, moments, *grads, ids)
+        # Of large tables the rows of the batch alone have changed.
+        changes = jax.tree.map(jnp.subtract, split_rows(params, ids), (rows, dense))
+        measured = {**pairs, **metrics.update_norms(grads, changes)}
+        return State(params, moments), measured
 
     def current_params(self, state: State) -> dict[str, jax.Array]:
         """All parameters as they are now, those of rows that rest included."""

@@ -7,7 +7,8 @@ from typing import Any
 from common.config import configs
 from common.parallel import processes
 from common.parallel.processes import is_first_process
-from common.training import loop_config, train_loop, workdirs
+from common.training import activity, loop_config, train_loop, workdirs
+from common.training.phase import Phase
 from common.training.workdirs import RunRecord, Say
 from recsys import data, evaluation, report, saved_model
 from recsys.batches import Batches
@@ -104,7 +105,7 @@ def train(run: Run, workdir: pathlib.Path) -> Any:
             run.config, run.corpus, run.ranker, params, "validation"
         ).values
 
-    phase = train_loop.Phase(
+    phase = Phase(
         saved_model.PHASE,
         run.config.train.steps,
         run.learner.init,
@@ -122,6 +123,7 @@ def train(run: Run, workdir: pathlib.Path) -> Any:
     return current_params(result.state)
 
 
+@activity.doing("evaluating on validation and test")
 def evaluate(run: Run, params: Any) -> tuple[dict[str, Any], dict[str, EvaluatedLists]]:
     """Evaluates lists on validation and test, beside those of the most popular items.
 

@@ -17,6 +17,7 @@ from common.tables import schema as schemas
 from common.tables.encoders import RESERVED, Encoders, Vocabulary
 from common.tables.schema import Attribute, Images, Schema
 from common.tables.splits import SPLITS
+from common.training import activity
 from common.training.loop_config import LoopConfig
 
 FOLDER_LABEL = "class"
@@ -103,6 +104,7 @@ class Examples:
         )
 
 
+@activity.doing("preparing the data")
 def load(config: Config, workdir: pathlib.Path) -> Examples:
     """Opens photos and classes.
 

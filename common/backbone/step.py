@@ -86,12 +86,11 @@ class PhotoLearner:
             return total / weight, (pairs, changed["batch_stats"])
 
         grads, (pairs, stats) = jax.grad(loss_of, has_aux=True)(state.params)
-        updates, optimizer = self.optimizer.update(
-            self.devices.mean(grads), state.optimizer, state.params
-        )
-        return State(
-            optax.apply_updates(state.params, updates), stats, optimizer
-        ), pairs
+        grads = self.devices.mean(grads)
+        updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        measured = {**pairs, **metrics.update_norms(grads, updates)}
+        return State(params, stats, optimizer), measured
 
     def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """Loss and metrics over the real rows of a batch."""

@@ -18,6 +18,7 @@ from common.parallel.execution import Execution, make_execution
 from common.parallel.processes import is_first_process
 from common.training import loop_config, train_loop, workdirs
 from common.training.loop_config import LoopConfig
+from common.training.phase import SplitEvaluator, make_evaluator, supervised_phase
 
 PHASE = "train"
 WEIGHTS = "backbone.safetensors"
@@ -61,7 +62,7 @@ class Trainer:
         Raises:
           UserError: see `train_loop.run`.
         """
-        supervised = train_loop.supervised_phase(
+        supervised = supervised_phase(
             phase, self.learner, self.rows, self.loop, self.execution, self.evaluate
         )
         return train_loop.run(
@@ -74,11 +75,9 @@ class Trainer:
         ).state
 
     @functools.cached_property
-    def evaluate(self) -> train_loop.SplitEvaluator:
+    def evaluate(self) -> SplitEvaluator:
         """(state, split) -> means of the learner's metrics; compiled once."""
-        return train_loop.make_evaluator(
-            self.learner, self.rows, self.loop, self.execution
-        )
+        return make_evaluator(self.learner, self.rows, self.loop, self.execution)
 
 
 def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:

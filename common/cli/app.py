@@ -22,7 +22,7 @@ from common.config import command_line, configs
 from common.config.configs import knob
 from common.errors import UserError
 from common.parallel.processes import is_first_process
-from common.training import workdirs
+from common.training import activity, interruption, workdir_lock, workdirs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,9 @@ class RunFlags:
         False, "whether --input may lack attributes: their cells are empty; predict"
     )
     init_from: str = knob("", "workdir whose weights training starts from")
+    break_lock: bool = knob(
+        False, "train although a run of another machine seems to train in --workdir"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Command:
       split: "train", "validation" or "test".
       init_from: workdir to take the first weights from, where given.
       allow_missing_columns: whether `input` may lack attributes.
+      break_lock: whether a lock of another machine on the workdir counts for nothing.
     """
 
     system: str
@@ -68,6 +72,7 @@ class Command:
     split: str = "test"
     init_from: pathlib.Path | None = None
     allow_missing_columns: bool = False
+    break_lock: bool = False
 
     def need(self, name: str) -> pathlib.Path:
         """Returns the path under `name` ("input"), or says which flag is missing."""
@@ -79,7 +84,7 @@ class Command:
     def say(self, text: str) -> None:
         """Prints progress: to stderr, on the first process."""
         if is_first_process():
-            print(text, file=sys.stderr, flush=True)
+            activity.say(text)
 
     def show(self, text: str) -> None:
         """Prints a result: to stdout, on the first process."""
@@ -152,7 +157,12 @@ def main(
             if "workdir" in mode.needs and not mode.trained:
                 workdirs.make_folder(command.workdir)
             check_outputs(mode, command)
-            mode.run(config, command)
+            with (
+                activity.watched(),
+                activity.doing(f"--mode={command.mode}"),
+                workdir_lock.breaking(command.break_lock),
+            ):
+                mode.run(config, command)
     sys.exit(0)
 
 
@@ -163,6 +173,7 @@ def mistakes_in_one_line() -> Iterator[None]:
     Exit codes: 2 for a user's mistake or a file that the system refuses, with one line
     on stderr; 130 on Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
+    interruption.let_main_tidy_up()
     try:
         yield
     except UserError as error:
@@ -176,8 +187,9 @@ def mistakes_in_one_line() -> Iterator[None]:
         print(f"error: {line}", file=sys.stderr, flush=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
-        sys.exit(130)
+        if not interruption.is_watched():  # by a thread that has said so
+            print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(interruption.CTRL_C_CODE)
 
 
 def parse(
@@ -238,6 +250,7 @@ def _make_command(system: str, given: RunFlags, modes: Modes) -> Command:
         given.split,
         path("init_from"),
         given.allow_missing_columns,
+        given.break_lock,
     )
 
 

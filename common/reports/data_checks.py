@@ -70,7 +70,7 @@ def measure_steps(
 
     Args:
       execution: what to run on.
-      init: start -> state with a field "params"; see `train_loop.Phase`.
+      init: start -> state with a field "params"; see `phase.Phase`.
       step: (state, batch, key) -> (state, metrics).
       start: host tree that `init` takes.
       batches: at least `STEPS` + 1 of this process' rows, on the host.

@@ -101,16 +101,17 @@ def run_rows(
       {name of the row: metrics of each seed}; None where a figure is not finite.
     """
     results: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
-    # Seed by seed, so that a cut-off run leaves whole pairs behind.
-    for seed in range(config.reproduce.seeds):
-        for row in rows:
-            folder = workdir / "runs" / row.name / f"seed{seed}"
-            changed = row.apply(config, seed)
-            with workdirs.recording(folder, system, changed, free) as record:
-                if not record.has_ended:
-                    say(f"{row.name}, seed {seed}")
-                    record.finish(run(row, changed, record))
-            results[row.name].append(workdirs.read_metrics(folder))
+    with workdirs.training_in(workdir):
+        # Seed by seed, so that a cut-off run leaves whole pairs behind.
+        for seed in range(config.reproduce.seeds):
+            for row in rows:
+                folder = workdir / "runs" / row.name / f"seed{seed}"
+                changed = row.apply(config, seed)
+                with workdirs.recording(folder, system, changed, free) as record:
+                    if not record.has_ended:
+                        say(f"{row.name}, seed {seed}")
+                        record.finish(run(row, changed, record))
+                results[row.name].append(workdirs.read_metrics(folder))
     return results
 
 

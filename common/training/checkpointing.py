@@ -293,6 +293,15 @@ def latest_step(workdir: Path, phase: str) -> int | None:
 
     With several processes all of them must call it.
     """
+    found = latest_record(workdir, phase)
+    return None if found is None else found[0]
+
+
+def latest_record(workdir: Path, phase: str) -> tuple[int, dict[str, Any]] | None:
+    """Step and record of a phase's latest checkpoint; the record is {} if damaged.
+
+    None where there is no checkpoint. With several processes all of them must call it.
+    """
     directory = phase_directory(workdir, phase)
     begun = directory.is_dir()
     # The first process to go on makes it; by then all must have looked.
@@ -300,7 +309,11 @@ def latest_step(workdir: Path, phase: str) -> int | None:
     if not begun:
         return None
     with contextlib.closing(Checkpoints(directory, writable=False)) as checkpoints:
-        return checkpoints.steps[-1] if checkpoints.steps else None
+        if not checkpoints.steps:
+            return None
+        step = checkpoints.steps[-1]
+        damaged = step in checkpoints.unreadable
+        return step, {} if damaged else checkpoints.about(step)
 
 
 def load_best(

@@ -8,6 +8,7 @@ from common.config.configs import check_bounds, knob
 # Knobs that may change when a run is continued; see `workdirs.start_record`.
 FREE = (
     "train.steps",
+    "train.patience",
     "train.log_every",
     "train.eval_every",
     "train.checkpoint_every",
@@ -36,6 +37,11 @@ class LoopConfig:
     checkpoint_every: int = knob(200, "steps between checkpoints", low=1)
     best_metric: str = knob("loss", "validation metric that chooses the best state")
     best_mode: Literal["min", "max"] = knob("min", "whether low or high is good")
+    patience: int = knob(
+        0,
+        "evaluations without improvement after which training ends; 0 = never",
+        low=0,
+    )
     progress: bool = knob(True, "show progress")
     tensorboard: bool = knob(True, "write TensorBoard files")
     profile_start: int = knob(0, "step from which to trace; 0 = never", low=0)

@@ -5,18 +5,21 @@ It holds no times, so that a run that was killed and continued leaves the same f
 one that was not, byte for byte. Rates go to the screen and to TensorBoard.
 """
 
+import contextlib
 import json
 import math
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tqdm
 
 from common.errors import UserError
+from common.training import activity
+from common.training.tensorboard import Board
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -41,8 +44,7 @@ class MetricWriter:
         self.active = active
         self._progress = progress and active
         self._tensorboard = tensorboard and active
-        self._board: Any = None
-        self._board_phase = ""
+        self._board: Board | None = None
         self._bar: tqdm.tqdm | None = None
         self._clock = (0, time.monotonic())
         if active:
@@ -69,7 +71,8 @@ class MetricWriter:
             line[name] = float(value) if math.isfinite(value) else None
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._write_board(phase, step, metrics)
+        if self._board is not None:
+            self._board.write(step, metrics)
 
     def position(self) -> int:
         """Size of metrics.jsonl in bytes, once it is safely on the disk."""
@@ -88,8 +91,11 @@ class MetricWriter:
 
     def start(self, phase: str, step: int, total: int) -> None:
         """Begins the progress of a phase at a step out of `total`."""
-        self.stop()
+        self.close()
         self._clock = (step, time.monotonic())
+        if self._tensorboard:
+            folder = self.workdir / "tensorboard" / phase
+            self._board = Board(folder, step, read_curves(self.workdir, phase))
         if self._progress and sys.stderr.isatty():
             self._bar = tqdm.tqdm(
                 total=total, initial=step, desc=phase, unit="step", dynamic_ncols=True
@@ -99,6 +105,18 @@ class MetricWriter:
         """Moves the progress bar on by one step."""
         if self._bar is not None:
             self._bar.update()
+            activity.heard()
+
+    @contextlib.contextmanager
+    def paused(self, what: str) -> Iterator[None]:
+        """Something else than steps, named as in "evaluating": not part of the rate."""
+        began = time.monotonic()
+        with activity.doing(what):
+            yield
+        step, since = self._clock
+        self._clock = (step, since + time.monotonic() - began)
+        if self._bar is not None:
+            self._bar.unpause()
 
     def report(
         self, phase: str, step: int, total: int, metrics: Mapping[str, float]
@@ -113,12 +131,21 @@ class MetricWriter:
             self._bar.set_postfix_str(numbers)
         elif self._progress:
             left = _duration((total - step) / rate) if rate > 0 else "?"
-            print(
-                f"{phase} {step}/{total} {numbers} ({rate:.3g} steps/s, {left} left)",
-                file=sys.stderr,
-                flush=True,
+            activity.say(
+                f"{phase} {step}/{total} {numbers} ({rate:.3g} steps/s, {left} left)"
             )
-        self._write_board(phase, step, {"steps_per_second": rate})
+        if self._board is not None:
+            self._board.write(step, {"steps_per_second": rate})
+
+    def say(self, text: str) -> None:
+        """Prints what the user must know of the run, progress shown or not."""
+        if self.active:
+            activity.say(text)
+
+    def flush(self) -> None:
+        """Returns when TensorBoard's files hold all that was written."""
+        if self._board is not None:
+            self._board.flush()
 
     def stop(self) -> None:
         """Ends the progress of a phase."""
@@ -127,26 +154,8 @@ class MetricWriter:
             self._bar = None
 
     def close(self) -> None:
-        """Ends the progress and flushes TensorBoard."""
+        """Ends the progress and TensorBoard's file."""
         self.stop()
-        self._close_board()
-
-    def _write_board(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
-        if not self._tensorboard:
-            return
-        if self._board is None or phase != self._board_phase:
-            # Imports all of PyTorch where that is installed: only when needed.
-            from tensorboardX import SummaryWriter
-
-            self._close_board()
-            self._board_phase = phase
-            # What a killed process wrote from here on is void.
-            folder = self.workdir / "tensorboard" / phase
-            self._board = SummaryWriter(str(folder), purge_step=step)
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
-
-    def _close_board(self) -> None:
         if self._board is not None:
             self._board.close()
             self._board = None

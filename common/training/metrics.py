@@ -43,6 +43,29 @@ def weighted(
     return devices.sum((total, jnp.sum(mask)))
 
 
+def norm(tree: Any) -> jax.Array:
+    """Root of the sum of the squares of all floating-point numbers of a tree."""
+    leaves = (jnp.asarray(leaf) for leaf in jax.tree.leaves(tree))
+    floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
+    squares = [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in floats]
+    return jnp.sqrt(sum(squares, jnp.zeros(())))
+
+
+def update_norms(gradients: Any, updates: Any) -> dict[str, Pair]:
+    """Norms of one step, to go with its metrics.
+
+    Args:
+      gradients: of all parameters together, as they are before they are clipped, the
+        same on all devices.
+      updates: what was added to the parameters.
+    """
+    one = jnp.ones(())
+    return {
+        "gradient_norm": (norm(gradients), one),
+        "update_norm": (norm(updates), one),
+    }
+
+
 def label_rank(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Place of the true class among all, best first; ties go to the lower class.
 

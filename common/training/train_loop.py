@@ -20,106 +20,23 @@ alone, and metrics.jsonl is cut back to where the checkpoint left it.
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 
 from common.config.configs import hint
-from common.data import pipeline
 from common.errors import UserError
 from common.parallel import rng
 from common.parallel.execution import Execution, all_finite
-from common.training import checkpointing, metrics
-from common.training.interruption import EXIT_CODE, Interruption
+from common.training import activity, checkpointing, metrics, patience
+from common.training.interruption import Interruption
 from common.training.loop_config import LoopConfig
-from common.training.metric_writer import MetricWriter
-
-Metrics = dict[str, metrics.Pair]
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """One stage of training.
-
-    Attributes:
-      name: of its checkpoint folder and of its lines in metrics.jsonl.
-      steps: how many calls of `step`.
-      init: previous -> state, a pure function that is compiled. `previous` is the best
-        state of the phase before; for the first phase it is what `run` got as `start`.
-      step: (state, batch, key) -> (state, metrics), pure. metrics is
-        {name: (sum, weight)} of scalars over the global batch (`devices.sum`) and has
-        "loss".
-      batches: first step -> endless iterator over this process' rows of the batches
-        from that step on. Batch k must be a function of the seed and k alone. Host
-        arrays, or what `execution.put` or `execution.replicate` made of them.
-      evaluate: state in device form -> {name: number}, the same on all processes.
-    """
-
-    name: str
-    steps: int
-    init: Callable[[Any], Any]
-    step: Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
-    batches: Callable[[int], Iterable[Any]]
-    evaluate: Callable[[Any], Mapping[str, float]]
-
-
-SplitEvaluator = Callable[[Any, str], dict[str, float]]
-
-
-def supervised_phase(
-    name: str,
-    learner: Any,
-    rows: Any,
-    config: LoopConfig,
-    execution: Execution,
-    evaluate: SplitEvaluator | None = None,
-) -> Phase:
-    """The phase of a model that learns from rows and is measured on others.
-
-    Args:
-      name: of the phase.
-      learner: has `init` and `step` as in `Phase`, and `evaluate`: (state, batch) ->
-        {name: (sum, weight)} over the real rows of a padded batch.
-      rows: has `train_batches(config, first step)` and
-        `eval_batches(split, batch size)`, both contexts.
-      config: of the loop; its steps are those of the phase.
-      execution: what to run on.
-      evaluate: what `make_evaluator` gave, where it serves other splits as well.
-    """
-    measure = evaluate or make_evaluator(learner, rows, config, execution)
-
-    def batches(first_step: int) -> Iterable[Any]:
-        host = rows.train_batches(config, first_step)
-        return pipeline.device_prefetch(host, execution.put)
-
-    return Phase(
-        name,
-        config.steps,
-        learner.init,
-        learner.step,
-        batches,
-        lambda state: measure(state, "validation"),
-    )
-
-
-def make_evaluator(
-    learner: Any, rows: Any, config: LoopConfig, execution: Execution
-) -> SplitEvaluator:
-    """Compiles (state, split) -> {name: mean over the split}.
-
-    Arguments as of `supervised_phase`.
-    """
-    evaluate_batch = execution.compile_eval(learner.evaluate)
-
-    def evaluate(state: Any, split: str) -> dict[str, float]:
-        with rows.eval_batches(split, config.batch_size) as host:
-            return metrics.sum_over(evaluate_batch, state, host).means()
-
-    return evaluate
+from common.training.metric_writer import MetricWriter, read_curves
+from common.training.phase import Metrics, Phase
+from common.training.profiler import Profiler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +47,7 @@ class Result:
       state: the best one, in device form.
       best_step: number of steps it has seen.
       best_value: its `best_metric` on validation.
-      last_step: steps of the phase.
+      last_step: steps that the phase took.
     """
 
     state: Any
@@ -165,7 +82,7 @@ def run(
     Raises:
       UserError: for settings that differ from the checkpoint's, damaged checkpoints,
         an unknown `best_metric`, a loss or state that is not finite.
-      SystemExit: with 143 after SIGTERM, when all is saved.
+      SystemExit: with 143 after SIGTERM and 130 after Ctrl-C, when all is saved.
     """
     execution.check_batch(config.batch_size)
     if len({phase.name for phase in phases}) < len(phases):
@@ -191,18 +108,27 @@ def run(
     if begun < 0:
         writer.cut_back(0)
     result = None
-    with contextlib.closing(writer), Interruption() as interruption:
+    with contextlib.closing(writer), activity.watched(), Interruption() as interruption:
         for number in range(max(begun, 0), len(phases)):
             phase = phases[number]
             abstract = jax.eval_shape(phase.init, abstract)
             training = _Training(phase, number, config, workdir, execution, writer)
-            with contextlib.closing(training.checkpoints):
+            with training.saving():
                 state = training.begin(abstract, previous, fixed)
                 # The memory of the state before is needed now.
                 previous = result = None
-                if training.step < phase.steps:
-                    training.train(state, interruption)
+                trains = not training.ended
+                stop = trains and training.train(state, interruption)
+            interruption.release()
+            if stop or interruption.noted:
+                writer.say(
+                    f"{phase.name}: saved step {training.step}; the same command"
+                    " continues"
+                )
+                raise SystemExit(interruption.exit_code)
             result = training.end(abstract)
+            if trains:
+                training.sum_up(result)
             previous = result.state
     if result is None:
         raise ValueError("a run needs at least one phase")
@@ -214,6 +140,11 @@ class _Carry(NamedTuple):
 
     state: Any
     first_bad: jax.Array  # number of the first step with a bad loss, or -1
+    number: jax.Array  # of the next step
+    key: jax.Array  # data of the phase's key
+
+
+Step = Callable[[_Carry, Any], tuple[_Carry, Metrics]]
 
 
 class _Training:
@@ -239,57 +170,110 @@ class _Training:
         self.checkpoints = checkpointing.Checkpoints(
             checkpointing.phase_directory(workdir, phase.name)
         )
-        self.profiler = _Profiler(config, os.path.join(workdir, "profile"))
+        self.profiler = Profiler(config, os.path.join(workdir, "profile"))
+        self.patience = patience.Patience(config.patience, config.best_mode)
         self.compiled = execution.compile_step(self._guarded_step)
-        self.finite = execution.compile_eval(lambda s, _: all_finite(s))
+        self.inspect = execution.compile_eval(
+            lambda s, _: (all_finite(s), metrics.norm(phase.parameters(s)))
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether the phase has come to its end."""
+        return self.step >= self.phase.steps or self.patience.over
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Waits at its end until all is saved."""
+        try:
+            yield
+        finally:
+            with activity.doing("saving"):
+                self.checkpoints.close()
 
     def begin(self, abstract: Any, previous: Any, identity: Mapping[str, Any]) -> Any:
         """Restores the state and what belongs to it, or makes a new one."""
         self.identity = identity
-        restored = self.checkpoints.restore_latest(abstract, self.execution, identity)
+        with activity.doing("looking for checkpoints"):
+            restored = self.checkpoints.restore_latest(
+                abstract, self.execution, identity
+            )
         if restored is None:
-            return self.execution.init(self.phase.init, previous)
+            with activity.doing("making the first state"):
+                return self.execution.init(self.phase.init, previous)
         self.step = restored.step
         self.window = metrics.Sums.from_json(restored.about["window"])
+        self.patience.restore(restored.about.get("patience", {}))
         self.writer.cut_back(restored.about["metrics_bytes"])
-        logging.info("%s: going on from step %d", self.phase.name, self.step)
+        if not self.ended:
+            self.writer.say(f"{self.phase.name}: continuing from step {self.step}")
         return restored.state
 
-    def train(self, state: Any, interruption: Interruption) -> None:
-        """The loop itself."""
-        carry = _Carry(state, self.execution.replicate(np.int32(-1)))
+    def train(self, state: Any, interruption: Interruption) -> bool:
+        """The loop itself; returns whether it was asked to end."""
         root = rng.stream(rng.root(self.config.seed), self.phase.name)
         key = np.asarray(jax.random.key_data(root))
+        numbers = (np.int32(-1), np.int32(self.step), key)
+        carry = _Carry(state, *self.execution.replicate(numbers))
         self.writer.start(self.phase.name, self.step, self.phase.steps)
         batches = iter(self.phase.batches(self.step))
+        step = self._first_step
         try:
-            while self.step < self.phase.steps:
-                self.profiler.before(self.step)
-                batch = next(batches, None)
-                if batch is None:
-                    raise RuntimeError(
-                        f"phase {self.phase.name!r}: batches ended at step {self.step} "
-                        f"of {self.phase.steps}; they must go on for ever"
-                    )
-                carry, measured = self.compiled(carry, batch, key, np.int32(self.step))
-                self.step += 1
-                self.window.add(measured)
-                self.writer.advance()
+            while True:
+                with activity.doing(self._position):
+                    carry, measured = self._advance(step, carry, batches)
+                step = self._next_step
+                interruption.hold()
                 self.profiler.after(self.step, measured)
                 stop = interruption.requested()
-                if self._due(self.config.log_every):
-                    self._log(carry)
-                if self._due(self.config.eval_every):
-                    self._save(carry, self._evaluate(carry))
-                elif stop or self._due(self.config.checkpoint_every):
-                    self._save(carry, None)
-                if stop:
-                    raise SystemExit(EXIT_CODE)
+                self._look(carry, stop)
+                if stop or self.ended:
+                    return stop
         finally:
             self.profiler.stop()
             self.writer.stop()
             if hasattr(batches, "close"):
                 batches.close()
+
+    def _position(self) -> str:
+        return f"{self.phase.name}, step {self.step + 1} of {self.phase.steps}"
+
+    def _first_step(self, carry: _Carry, batch: Any) -> tuple[_Carry, Metrics]:
+        with self.writer.paused("compiling"):
+            return self._next_step(carry, batch)
+
+    def _next_step(self, carry: _Carry, batch: Any) -> tuple[_Carry, Metrics]:
+        # What is copied without being told to be would hold up every step.
+        with jax.transfer_guard_host_to_device("disallow"):
+            return self.compiled(carry, batch)
+
+    def _advance(
+        self, step: Step, carry: _Carry, batches: Iterator[Any]
+    ) -> tuple[_Carry, Metrics]:
+        """One step, without waiting for its end."""
+        self.profiler.before(self.step)
+        batch = next(batches, None)
+        if batch is None:
+            raise RuntimeError(
+                f"phase {self.phase.name!r}: batches ended at step {self.step} "
+                f"of {self.phase.steps}; they must go on for ever"
+            )
+        carry, measured = step(carry, batch)
+        self.step += 1
+        self.window.add(measured)
+        self.writer.advance()
+        return carry, measured
+
+    def _look(self, carry: _Carry, stop: bool) -> None:
+        """Logs, evaluates and saves where one of these is due after a step."""
+        if self._due(self.config.log_every):
+            self._log(carry)
+        if self._due(self.config.eval_every):
+            value = self._evaluate(carry)
+            self.patience.add(value)
+            self._save(carry, value)
+        elif stop or self._due(self.config.checkpoint_every):
+            self._save(carry, None)
 
     def end(self, abstract: Any) -> Result:
         """Reads the best state."""
@@ -298,17 +282,39 @@ class _Training:
         )
         return Result(best.state, best.step, best.about["value"], self.step)
 
+    def sum_up(self, result: Result) -> None:
+        """Says what was noticed about the number of steps."""
+        if not self.writer.active:
+            return
+        name, metric = self.phase.name, self.config.best_metric
+        if self.patience.over:
+            self.writer.say(
+                f"{name}: ended after step {self.step}: validation {metric} was best at"
+                f" step {result.best_step}, {self.patience.waited} evaluations before"
+            )
+            return
+        curves = read_curves(self.workdir, name)
+        text = patience.describe_rise(
+            curves, metric, self.config.best_mode, result.best_step
+        )
+        if text is not None:
+            self.writer.say(f"{name}: {text}")
+
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.phase.steps
 
-    def _guarded_step(self, carry: _Carry, batch: Any, key_data: Any, number: Any):
+    def _guarded_step(self, carry: _Carry, batch: Any) -> tuple[_Carry, Metrics]:
         """The system's step, with its key, and with an eye on the loss."""
-        key = rng.at(jax.random.wrap_key_data(key_data), number)
-        state, measured = self.phase.step(carry.state, batch, key)
+        number = carry.number
+        key = rng.at(jax.random.wrap_key_data(carry.key), number)
+        # While it is traced, constants may go to the device.
+        with jax.transfer_guard_host_to_device("allow"):
+            state, measured = self.phase.step(carry.state, batch, key)
         total, weight = measured["loss"]
         good = jnp.isfinite(total) & jnp.isfinite(weight)
         bad_now = (carry.first_bad < 0) & ~good
-        return _Carry(state, jnp.where(bad_now, number, carry.first_bad)), measured
+        first_bad = jnp.where(bad_now, number, carry.first_bad)
+        return _Carry(state, first_bad, number + 1, carry.key), measured
 
     def _check_finite(self, carry: _Carry) -> None:
         """Stops the run at a loss that is not finite."""
@@ -324,14 +330,18 @@ class _Training:
         self._check_finite(carry)
         means = self.window.means()
         self.window = metrics.Sums()
+        _, norm = self.execution.read(self.inspect(carry.state, {}))
         line = {f"train/{name}": value for name, value in means.items()}
+        line["train/parameter_norm"] = float(norm)
         self.writer.write(self.phase.name, self.step, line)
-        self.writer.report(self.phase.name, self.step, self.phase.steps, means)
+        shown = {name: x for name, x in means.items() if not name.endswith("_norm")}
+        self.writer.report(self.phase.name, self.step, self.phase.steps, shown)
 
     def _evaluate(self, carry: _Carry) -> float:
         """Judges the state; returns its best_metric."""
-        self._check_finite(carry)
-        values = dict(self.phase.evaluate(carry.state))
+        self._check_finite(carry)  # which waits for the steps in flight
+        with self.writer.paused("evaluating"):
+            values = dict(self.phase.evaluate(carry.state))
         name = self.config.best_metric
         if name not in values:
             raise UserError(
@@ -345,17 +355,24 @@ class _Training:
     def _save(self, carry: _Carry, value: float | None) -> None:
         """Saves the state if it is good; `value` is its best_metric, if known."""
         self._check_finite(carry)
-        if not self.execution.read(self.finite(carry.state, {})):
+        with self.writer.paused("saving"):
+            self._save_finite(carry, value)
+
+    def _save_finite(self, carry: _Carry, value: float | None) -> None:
+        finite, _ = self.execution.read(self.inspect(carry.state, {}))
+        if not finite:
             raise UserError(
                 f"phase {self.phase.name!r}: after step {self.step} the state is not "
                 "finite; it was not saved. Lower the learning rate or clip gradients"
             )
+        self.writer.flush()
         about = {
             "phase": self.phase.name,
             "phase_number": self.number,
             "identity": self.identity,
             "value": value,
             "window": self.window.to_json(),
+            "patience": self.patience.to_json(),
             "metrics_bytes": self.writer.position(),
         }
         sign = 1.0 if self.config.best_mode == "max" else -1.0
@@ -368,48 +385,21 @@ class _Training:
         )
 
 
-class _Profiler:
-    """Traces a few steps for TensorBoard's or Perfetto's profile view."""
-
-    def __init__(self, config: LoopConfig, directory: str):
-        self._first = config.profile_start
-        self._steps = config.profile_steps
-        self._directory = directory
-        self._running = False
-
-    def before(self, step: int) -> None:
-        """Starts when the step is the first to trace."""
-        if self._first and step == self._first:
-            jax.profiler.start_trace(self._directory)
-            self._running = True
-
-    def after(self, step: int, measured: Metrics) -> None:
-        """Stops after the last step to trace."""
-        if self._running and step >= self._first + self._steps:
-            jax.block_until_ready(measured)
-            self.stop()
-
-    def stop(self) -> None:
-        """Writes the trace, if one is running."""
-        if self._running:
-            jax.profiler.stop_trace()
-            self._running = False
-
-
 def _last_begun(phases: Sequence[Phase], workdir: str | os.PathLike[str]) -> int:
     """Index of the last phase with a checkpoint, -1 for none.
 
     Raises:
       UserError: where a phase before it has not run to its end.
     """
-    latest = [checkpointing.latest_step(workdir, phase.name) for phase in phases]
-    begun = [i for i, step in enumerate(latest) if step is not None]
+    latest = [checkpointing.latest_record(workdir, phase.name) for phase in phases]
+    begun = [i for i, found in enumerate(latest) if found is not None]
     last = begun[-1] if begun else -1
-    for phase, step in zip(phases[: max(last, 0)], latest, strict=False):
-        if step is None or step < phase.steps:
+    for phase, found in zip(phases[: max(last, 0)], latest, strict=False):
+        step, about = found or (0, {})
+        if step < phase.steps and not about.get("patience", {}).get("over"):
             raise UserError(
                 f"{workdir}: phase {phases[last].name!r} has begun, but phase "
-                f"{phase.name!r} before it has {step or 0} of {phase.steps} steps; put "
+                f"{phase.name!r} before it has {step} of {phase.steps} steps; put "
                 "its steps back or use another --workdir"
             )
     return last

@@ -20,6 +20,7 @@ import numpy as np
 from common.config import configs
 from common.errors import UserError
 from common.parallel.processes import is_first_process, wait_for_all
+from common.training import workdir_lock
 
 T = TypeVar("T")
 
@@ -215,14 +216,31 @@ def recording(
 ) -> Iterator[RunRecord]:
     """The frame of a training run; every process enters it. See `start_record`.
 
+    Meanwhile no other run may train in the workdir.
+
     with workdirs.recording(workdir, "ican", config, FREE) as record:
         record.add_data(listings.fingerprint)
         record.finish(train(...))
     """
-    if is_first_process():
-        start_record(workdir, system, config, free)
-    wait_for_all("record started")
-    yield RunRecord(workdir)
+    with training_in(workdir):
+        if is_first_process():
+            start_record(workdir, system, config, free)
+        wait_for_all("record started")
+        yield RunRecord(workdir)
+
+
+@contextlib.contextmanager
+def training_in(workdir: pathlib.Path) -> Iterator[None]:
+    """Makes the folder of a run and keeps others out; every process enters it.
+
+    Raises:
+      UserError: another process trains there, or the folder can't be made.
+    """
+    with contextlib.ExitStack() as stack:
+        if is_first_process():
+            make_folder(workdir)
+            stack.enter_context(workdir_lock.held(workdir))
+        yield
 
 
 @contextlib.contextmanager

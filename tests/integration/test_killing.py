@@ -45,16 +45,46 @@ def test_fingerprint_sees_one_flipped_metric(tmp_path, env):
     assert killing.fingerprint(tmp_path) != before
 
 
-def test_sigterm_saves_and_exits_with_143(tmp_path, env):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_saves_and_ends(number, code, tmp_path, env):
     settings = {"steps": 60, "eval_every": 25, "checkpoint_every": 25, "log_every": 7}
     subprocess.run(command(tmp_path / "whole", **settings), check=True)
     workdir = tmp_path / "stopped"
     process = subprocess.Popen(command(workdir, pause=0.05, **settings))
     while not (workdir / "metrics.jsonl").exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    process.send_signal(number)
+    assert process.wait(timeout=60) == code
     saved = [int(path.name) for path in (workdir / "checkpoints/first").iterdir()]
     assert saved and min(saved) < 25  # not at one of its usual steps
     subprocess.run(command(workdir, **settings), check=True)
     assert killing.fingerprint(workdir) == killing.fingerprint(tmp_path / "whole")
+
+
+def test_ctrl_c_before_the_first_step_leaves_at_once(tmp_path, env):
+    process = subprocess.Popen(
+        command(tmp_path, pause=60.0), stderr=subprocess.PIPE, text=True
+    )
+    while not tmp_path.joinpath("checkpoints").exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "interrupted\n"
+    assert process.returncode == 130
+    assert time.monotonic() - began < 2
+
+
+def test_a_second_ctrl_c_does_not_wait_for_an_evaluation(tmp_path, env):
+    process = subprocess.Popen(
+        command(tmp_path, evaluation=60.0), stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("checkpoints/first/4")):  # the step before one
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith("stopping when the state is saved")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=2) == 130

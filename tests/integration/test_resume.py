@@ -75,16 +75,31 @@ def test_crash_leaves_no_trace(step, whole, tmp_path):
     assert fingerprint(tmp_path) == fingerprint(whole[0])
 
 
-@pytest.mark.parametrize("step", [0, 7, 16])
-def test_sigterm_anywhere_leaves_no_trace(step, whole, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "code", "step"),
+    [
+        ("sigterm", 143, 0),
+        ("sigterm", 143, 7),
+        ("sigterm", 143, 16),
+        ("sigint", 130, 1),
+        ("sigint", 130, 19),
+    ],
+)
+def test_signals_anywhere_leave_no_trace(kind, code, step, whole, tmp_path, capsys):
     """Also inside a window of training metrics, whose sums are carried over."""
-    handler = signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    handlers = [signal.getsignal(number) for number in numbers]
     with pytest.raises(SystemExit) as stop:
-        train(tmp_path, changed(TOY, sigterm_at=step))
-    assert stop.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is handler
+        train(tmp_path, changed(TOY, **{f"{kind}_at": step}))
+    assert stop.value.code == code
+    assert [signal.getsignal(number) for number in numbers] == handlers
     assert steps_of(tmp_path)[-1] == step + 1
+    said = f"first: saved step {step + 1}; the same command continues\n"
+    assert capsys.readouterr().err == said
     train(tmp_path, TOY)
+    # The last step leaves nothing to go on with.
+    goes_on = f"first: continuing from step {step + 1}\n" if step < 19 else ""
+    assert capsys.readouterr().err.startswith(goes_on)
     assert fingerprint(tmp_path) == fingerprint(whole[0])
 
 
@@ -199,6 +214,9 @@ def test_metrics_file_holds_no_times(whole):
         "step",
         "train/loss",
         "train/top1",
+        "train/gradient_norm",
+        "train/update_norm",
+        "train/parameter_norm",
         "validation/loss",
         "validation/top1",
     }

@@ -24,14 +24,16 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from common.errors import UserError
+from common.cli.app import mistakes_in_one_line
 from common.layers.dropout import Dropout
 from common.parallel import processes, rng
 from common.parallel.devices import Devices
 from common.parallel.execution import Execution, make_execution
 from common.parallel.processes import ParallelConfig
 from common.training import metrics, optim, train_loop
+from common.training.interruption import watch_ctrl_c
 from common.training.loop_config import LoopConfig
+from common.training.phase import Phase
 
 ITEMS = 101
 VALIDATION_ITEMS = 23
@@ -63,6 +65,9 @@ class Toy:
     nan_at: int = -1  # step whose batch holds a NaN
     raise_at: int = -1  # step whose batch can't be read
     sigterm_at: int = -1  # step during whose reading SIGTERM comes
+    sigint_at: int = -1  # the same for Ctrl-C
+    evaluation: float = 0.0  # seconds that an evaluation takes at least
+    patience: int = 0
 
 
 class Net(nn.Module):
@@ -106,6 +111,8 @@ def train_batches(toy: Toy, start: int):
             raise InterruptedError
         if step == toy.sigterm_at:
             os.kill(os.getpid(), signal.SIGTERM)
+        if step == toy.sigint_at:
+            os.kill(os.getpid(), signal.SIGINT)
         time.sleep(toy.pause)
         yield batch
         step += 1
@@ -123,9 +130,7 @@ def eval_batches(toy: Toy):
         yield {**batch, "mask": mask}
 
 
-def make_phase(
-    toy: Toy, name: str, steps: int, execution: Execution
-) -> train_loop.Phase:
+def make_phase(toy: Toy, name: str, steps: int, execution: Execution) -> Phase:
     devices = execution.devices
     net = Net(toy.width, devices)
     rule = optim.OptimizerConfig(
@@ -169,6 +174,7 @@ def make_phase(
         measured = {
             "loss": loss,
             **metrics.top_k(logits, batch["y"], (1,), None, devices),
+            **metrics.update_norms(gradients, change),
         }
         return {
             "variables": variables,
@@ -187,12 +193,16 @@ def make_phase(
     judging = execution.compile_eval(judge)
 
     def evaluate(state):
+        time.sleep(toy.evaluation)
         return metrics.sum_over(judging, state, eval_batches(toy)).means()
 
     def batches(start):
         return train_batches(toy, start)
 
-    return train_loop.Phase(name, steps, init, step, batches, evaluate)
+    def parameters(state):
+        return state["variables"]["params"]
+
+    return Phase(name, steps, init, step, batches, evaluate, parameters)
 
 
 def make_run(toy: Toy):
@@ -208,6 +218,7 @@ def make_run(toy: Toy):
         checkpoint_every=toy.checkpoint_every,
         best_metric=toy.best_metric,
         best_mode=toy.best_mode,
+        patience=toy.patience,
         progress=False,
         tensorboard=False,
     )
@@ -224,6 +235,7 @@ def train(workdir, toy: Toy) -> train_loop.Result:
 
 
 def main(workdir: str, settings: str) -> None:
+    watch_ctrl_c()
     toy = Toy(**json.loads(settings))
     if toy.coordinator:
         processes.start(
@@ -234,11 +246,8 @@ def main(workdir: str, settings: str) -> None:
                 process_id=toy.process_id,
             )
         )
-    try:
+    with mistakes_in_one_line():
         train(workdir, toy)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 import io
 import json
 import math
-import struct
 
 import pytest
 
 from common.errors import UserError
 from common.training import metric_writer
 from common.training.metric_writer import MetricWriter
+from common.training.tensorboard import read_scalars
 
 
 def make(tmp_path, **options):
@@ -84,11 +84,14 @@ def test_other_processes_write_nothing(tmp_path):
 
 
 def test_a_line_per_report_without_terminal(tmp_path, capsys, monkeypatch):
-    clock = iter([0.0, 10.0])
-    monkeypatch.setattr(metric_writer.time, "monotonic", lambda: 0.0)
+    now = [0.0]
+    monkeypatch.setattr(metric_writer.time, "monotonic", lambda: now[0])
     writer = make(tmp_path, progress=True)
-    monkeypatch.setattr(metric_writer.time, "monotonic", lambda: next(clock))
     writer.start("train", 100, 5000)
+    now[0] += 4
+    with writer.paused("evaluating"):
+        now[0] += 1000
+    now[0] += 6
     writer.report("train", 120, 5000, {"loss": 0.123456})
     # 4880 steps at 2 a second are 2440 seconds.
     expected = "train 120/5000 loss=0.1235 (2 steps/s, 40:40 left)\n"
@@ -113,25 +116,42 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
     assert "2/4" in screen.getvalue()
 
 
-def scalars(folder):
-    """(tag, step, value) of event files, read by the record format alone."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    found = []
-    for path in sorted(folder.glob("events*")):
-        data = path.read_bytes()
-        while data:
-            (size,) = struct.unpack("<Q", data[:8])
-            event = Event.FromString(data[12 : 12 + size])
-            data = data[16 + size :]
-            found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
-    return found
-
-
 def test_tensorboard_has_a_folder_for_each_phase(tmp_path):
     writer = make(tmp_path, tensorboard=True)
+    writer.start("a", 0, 2)
     writer.write("a", 2, {"train/loss": 0.5})
+    writer.start("b", 0, 1)
     writer.write("b", 1, {"train/loss": 0.25})
     writer.close()
-    assert scalars(tmp_path / "tensorboard" / "a") == [("train/loss", 2, 0.5)]
-    assert scalars(tmp_path / "tensorboard" / "b") == [("train/loss", 1, 0.25)]
+    assert read_scalars(tmp_path / "tensorboard" / "a") == [("train/loss", 2, 0.5)]
+    assert read_scalars(tmp_path / "tensorboard" / "b") == [("train/loss", 1, 0.25)]
+
+
+def test_a_run_that_goes_on_finds_tensorboard_as_the_metrics_are(tmp_path):
+    writer = make(tmp_path)
+    for step in (1, 2, 3):
+        writer.write("a", step, {"train/loss": step / 2})
+    position = writer.position()
+    writer.write("a", 4, {"train/loss": 9.0})
+    writer.write("b", 1, {"train/loss": 9.0})
+    again = make(tmp_path, tensorboard=True)
+    again.cut_back(position)
+    again.start("a", 3, 5)
+    again.write("a", 4, {"train/loss": 2.0})
+    again.flush()
+    assert read_scalars(tmp_path / "tensorboard" / "a") == [
+        ("train/loss", step, step / 2) for step in (1, 2, 3, 4)
+    ]
+    again.close()
+
+
+def test_the_bar_leaves_pauses_out_of_its_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    writer = make(tmp_path, progress=True)
+    writer.start("train", 0, 4)
+    writer.advance()
+    began = writer._bar.start_t
+    with writer.paused("evaluating"):
+        writer._bar.last_print_t -= 100  # as if that took so long
+    assert writer._bar.start_t - began >= 100
+    writer.close()

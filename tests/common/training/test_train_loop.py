@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,10 @@ import pytest
 from common.errors import UserError
 from common.parallel.execution import make_execution
 from common.parallel.processes import ParallelConfig
-from common.training import checkpointing, metric_writer, train_loop
+from common.training import activity, checkpointing, metric_writer, train_loop
 from common.training.loop_config import LoopConfig
-from common.training.train_loop import Phase
+from common.training.phase import Phase, make_evaluator, supervised_phase
+from common.training.tensorboard import read_scalars
 
 ONE = ParallelConfig(devices=1)
 
@@ -72,11 +74,11 @@ def test_every_line_written_out(execution, tmp_path):
     assert float(result.state["w"]) == 30
     assert (result.best_step, result.best_value, result.last_step) == (6, -30, 6)
     assert metric_writer.read_metrics(tmp_path) == [
-        {"phase": "a", "step": 2, "train/loss": 0.5},
+        {"phase": "a", "step": 2, "train/loss": 0.5, "train/parameter_norm": 2.0},
         {"phase": "a", "step": 2, "validation/loss": -2.0},
-        {"phase": "a", "step": 4, "train/loss": 2.5},
+        {"phase": "a", "step": 4, "train/loss": 2.5, "train/parameter_norm": 12.0},
         {"phase": "a", "step": 4, "validation/loss": -12.0},
-        {"phase": "a", "step": 6, "train/loss": 4.5},
+        {"phase": "a", "step": 6, "train/loss": 4.5, "train/parameter_norm": 30.0},
         {"phase": "a", "step": 6, "validation/loss": -30.0},
     ]
 
@@ -280,7 +282,7 @@ def test_a_supervised_phase_learns_from_one_split_and_is_measured_on_another(
 ):
     points = Points()
     loop = config(steps=2, eval_every=1)
-    found = train_loop.supervised_phase("a", Slope(), points, loop, execution)
+    found = supervised_phase("a", Slope(), points, loop, execution)
     result = run([found], tmp_path, execution, loop)
     # The mean of 2 x (w x - 3 x) over x = 1, 2 is 5 (w - 3): 1.5, then 2.25.
     assert float(execution.to_host(result.state)) == pytest.approx(2.25)
@@ -288,5 +290,157 @@ def test_a_supervised_phase_learns_from_one_split_and_is_measured_on_another(
     # The mean of (w - 3)^2 x^2 over x = 1, 1, 2: twice (w - 3)^2.
     assert losses == pytest.approx([2 * 1.5**2, 2 * 0.75**2])
     assert points.asked == [("validation", 2)] * 2
-    evaluate = train_loop.make_evaluator(Slope(), points, loop, execution)
+    evaluate = make_evaluator(Slope(), points, loop, execution)
     assert evaluate(result.state, "test") == {"loss": pytest.approx(0.75**2 * 16)}
+
+
+def test_a_copy_to_the_device_inside_the_step_is_an_error(
+    execution, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(execution, "put", lambda batch: batch)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        run(phase(), tmp_path, execution)
+
+
+def test_constants_of_a_step_may_be_copied(execution, tmp_path):
+    table = np.arange(3, dtype=np.float32)
+
+    def step(state, batch, key):
+        with jax.ensure_compile_time_eval():
+            total = jnp.sum(jnp.asarray(table))
+        return adding({"w": state["w"] + total + jnp.asarray(table)[0]}, batch, key)
+
+    result = run(phase(step=step), tmp_path, execution)
+    assert float(result.state["w"]) == 30 + 6 * 3
+
+
+def test_the_rate_is_of_steps_alone(execution, tmp_path):
+    def evaluate(state):
+        time.sleep(0.5)
+        return {"loss": 0.0}
+
+    loop = config(tensorboard=True, eval_every=1, log_every=2)
+    run(phase(evaluate=evaluate, steps=4), tmp_path, execution, loop)
+    points = read_scalars(tmp_path / "tensorboard" / "a")
+    rates = [value for name, _, value in points if name == "steps_per_second"]
+    assert len(rates) == 2
+    assert rates[1] > 2  # two steps and an evaluation between them: below 2
+
+
+@pytest.mark.parametrize("what", ["evaluating", "compiling", "a, step 2 of 6"])
+def test_every_silence_is_told_of(what, execution, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(activity, "SILENCE", 0.05)
+    monkeypatch.setattr(activity, "say", said.append)
+
+    def wait():
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if any(line.startswith(what) for line in said):
+                return
+            time.sleep(0.01)
+
+    def evaluate(state):
+        if what == "evaluating":
+            wait()
+        return {"loss": 0.0}
+
+    def step(state, batch, key):
+        if what == "compiling":
+            wait()
+        return adding(state, batch, key)
+
+    def batches(start):
+        for step, batch in enumerate(counting(start)):
+            if step == 1 and what.startswith("a,"):
+                wait()
+            yield batch
+
+    silent = phase(step=step, evaluate=evaluate, batches=batches)
+    run(silent, tmp_path, execution)
+    assert any(line.startswith(f"{what} (") for line in said)
+
+
+def test_tensorboard_is_on_the_disk_with_each_checkpoint(execution, tmp_path):
+    seen = []
+
+    def batches(start):
+        for step, batch in enumerate(counting(start), start):
+            if step == 4:  # after the checkpoints of 2 and 3
+                seen.extend(read_scalars(tmp_path / "tensorboard" / "a"))
+            yield batch
+
+    loop = config(tensorboard=True)
+    run(phase(batches=batches, steps=5), tmp_path, execution, loop)
+    points = {(name, step): value for name, step, value in seen}
+    assert points["train/loss", 2] == 0.5
+    assert points["validation/loss", 2] == -2.0
+
+
+def judging(values):
+    """Evaluations with these losses, at steps 2, 4, …"""
+    return lambda state: {"loss": values[float(state["w"])]}
+
+
+# Of the state after 2, 4, ... steps, which is 2 * (0 + 1 + ... + n - 1).
+LOSSES = {2.0: 3.0, 12.0: 1.0, 30.0: 2.0, 56.0: 1.0, 90.0: 0.5, 132.0: 0.7}
+
+
+def test_patience_ends_a_phase_for_good(execution, tmp_path, capsys):
+    patient = phase(steps=12, evaluate=judging(LOSSES))
+    loop = config(patience=2)
+    result = run(patient, tmp_path, execution, loop)
+    # An equal loss is no improvement, but the later of equals is the best state.
+    assert (result.last_step, result.best_step) == (8, 8)
+    assert "a: ended after step 8: validation loss was best" in capsys.readouterr().err
+    before = metric_writer.read_metrics(tmp_path)
+    again = run(patient, tmp_path, execution, loop)
+    assert (again.last_step, again.best_step) == (8, 8)
+    assert metric_writer.read_metrics(tmp_path) == before
+    assert capsys.readouterr().err == ""
+    # Without it the run goes on, as one that never had it.
+    run(patient, tmp_path, execution)
+    assert "a: continuing from step 8" in capsys.readouterr().err
+    run(patient, tmp_path / "whole", execution)
+    whole = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == whole
+
+
+def test_patience_outlives_a_crash(execution, tmp_path):
+    """The evaluations before it count."""
+
+    def batches(start):
+        for step, batch in enumerate(counting(start), start):
+            if step == 7 and start == 0:
+                raise InterruptedError
+            yield batch
+
+    loop = config(patience=2)
+    breaking = phase(steps=12, evaluate=judging(LOSSES), batches=batches)
+    with pytest.raises(InterruptedError):
+        run(breaking, tmp_path, execution, loop)
+    assert run(breaking, tmp_path, execution, loop).last_step == 8
+
+
+def test_a_phase_may_follow_one_that_patience_ended(execution, tmp_path):
+    first = phase(steps=12, evaluate=judging(LOSSES))
+    second = phase(name="b", steps=2)
+    loop = config(patience=2)
+    run([first, second], tmp_path, execution, loop)
+    again = run([first, phase(name="b", steps=4)], tmp_path, execution, loop)
+    assert again.last_step == 4
+    assert checkpointing.latest_step(tmp_path, "a") == 8
+
+
+@pytest.mark.parametrize(("steps", "told"), [(4, False), (6, True), (12, True)])
+def test_a_loss_that_rose_is_one_sentence(steps, told, execution, tmp_path, capsys):
+    run(phase(steps=steps, evaluate=judging(LOSSES)), tmp_path, execution)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == told
+    if steps == 6:
+        assert lines == [
+            (
+                "a: validation loss rose from 1 at step 4 to 2 at step 6: fewer steps or"
+                " --train.patience would do"
+            )
+        ]
