@@ -187,9 +187,7 @@ def mistakes_in_one_line() -> Iterator[None]:
         print(f"error: {line}", file=sys.stderr, flush=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        if not interruption.is_watched():  # by a thread that has said so
-            print("interrupted", file=sys.stderr, flush=True)
-        sys.exit(interruption.CTRL_C_CODE)
+        interruption.leave()
 
 
 def parse(

@@ -23,12 +23,14 @@ class _Now:
       doing: (text, since when), the innermost last.
       said: time of the last word.
       watchers: number of `watched` contexts that are open.
+      speaks: whether anything is said now.
     """
 
     def __init__(self) -> None:
         self.doing: list[tuple[Callable[[], str], float]] = []
         self.said = 0.0
         self.watchers = 0
+        self.speaks = True
 
 
 _now = _Now()
@@ -60,9 +62,14 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[None]:
-    """Says what goes on within, by the first process, whenever there is silence."""
+def watched(speaks: bool = True) -> Iterator[None]:
+    """Says what goes on within, by the first process, whenever there is silence.
+
+    Args:
+      speaks: False where nothing shall be said within; an outer `watched` is silent too.
+    """
     ended = threading.Event()
+    before, _now.speaks = _now.speaks, speaks
     _now.watchers += 1
     try:
         if _now.watchers == 1:
@@ -71,6 +78,7 @@ def watched() -> Iterator[None]:
         yield
     finally:
         _now.watchers -= 1
+        _now.speaks = before
         ended.set()
 
 
@@ -79,6 +87,8 @@ def _watch(ended: threading.Event) -> None:
         now = time.monotonic()
         if now - _now.said < SILENCE:
             continue
-        for what, since in _now.doing[-1:] if is_first_process() else ():
-            say(f"{what()} ({now - since:.0f} s)")
+        speaks = _now.speaks and is_first_process()
+        for what, since in _now.doing[-1:] if speaks else ():
+            seconds = round(now - since)
+            say(f"{what()} ({seconds} s)" if seconds else what())
         heard()

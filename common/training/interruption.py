@@ -10,9 +10,11 @@ save: that one saves and ends by itself (`Interruption`). The second ends it at 
 import os
 import select
 import signal
+import sys
 import threading
 import time
-from typing import Any, Self
+import warnings
+from typing import Any, NoReturn, Self
 
 # What a shell reports for a process that Ctrl-C ended.
 CTRL_C_CODE = 128 + signal.SIGINT
@@ -29,11 +31,15 @@ class _Watch:
       runs: whether there is such a thread.
       tidies: whether the main thread makes an exit of a KeyboardInterrupt.
       saves: whether it saves first and ends by itself.
+      said: whether it was said that the program ends.
+      lock: of `said`.
     """
 
     runs = False
     tidies = False
     saves = False
+    said = False
+    lock = threading.Lock()
 
 
 _watch = _Watch()
@@ -49,19 +55,32 @@ def watch_ctrl_c() -> None:
     threading.Thread(target=_answer, args=(reading,), daemon=True).start()
 
 
-def is_watched() -> bool:
-    """Whether `watch_ctrl_c` was called: then Ctrl-C is answered already."""
-    return _watch.runs
-
-
 def let_main_tidy_up() -> None:
-    """From now on KeyboardInterrupt is raised, and made an exit by who calls this."""
+    """From now on KeyboardInterrupt is raised; who calls this answers it by `leave`."""
     _watch.tidies = True
+
+
+def leave() -> NoReturn:
+    """Ends the program that KeyboardInterrupt was raised in."""
+    if not _watch.runs:
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(CTRL_C_CODE)
+    _say_interrupted()
+    # Threads that are cut off by an orderly end would print their traces.
+    os._exit(CTRL_C_CODE)
 
 
 def _interrupt(number: int, frame: Any) -> None:
     if _watch.tidies:
-        raise KeyboardInterrupt
+        _raise()
+
+
+def _raise() -> NoReturn:
+    """Raises KeyboardInterrupt, after which a program that ends has no more to say."""
+    if _watch.runs:
+        warnings.simplefilter("ignore")
+        sys.unraisablehook = lambda unraisable: None
+    raise KeyboardInterrupt
 
 
 def _answer(reading: int) -> None:
@@ -71,7 +90,7 @@ def _answer(reading: int) -> None:
         if signal.SIGINT not in os.read(reading, 64):
             continue
         if not _watch.saves:
-            _say("interrupted")
+            _say_interrupted()
             if _watch.tidies:
                 select.select([reading], [], [], GRACE)
             os._exit(CTRL_C_CODE)
@@ -81,6 +100,14 @@ def _answer(reading: int) -> None:
             _say("stopping when the state is saved; Ctrl-C again leaves at once")
         elif now - asked > SAME:
             os._exit(CTRL_C_CODE)
+
+
+def _say_interrupted() -> None:
+    """Once: who comes first."""
+    with _watch.lock:
+        if not _watch.said:
+            _watch.said = True
+            _say("interrupted")
 
 
 def _say(text: str) -> None:
@@ -137,7 +164,7 @@ class Interruption:
         elif self._several:
             os.kill(os.getpid(), signal.SIGTERM)
         elif not self._saves or (self._number and not _watch.runs):
-            raise KeyboardInterrupt
+            _raise()
         else:
             self._number = number
 

@@ -4,7 +4,6 @@ Each event goes straight to its file: tensorboardX' own writer hands events to a
 of which a flush knows nothing, so that a killed run left files of 0 bytes.
 """
 
-import os
 import pathlib
 import struct
 import time
@@ -34,7 +33,8 @@ class Board:
         self._summary: Any = Summary
         folder.mkdir(parents=True, exist_ok=True)
         there = {(tag, step) for tag, step, _ in read_scalars(folder)}
-        self._file = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        # Its own name has the second only, and would begin a file anew.
+        self._file = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         start = SessionLog(status=SessionLog.START)
         self._file.write_event(Event(step=step + 1, session_log=start))
         for name, (steps, values) in curves.items():

@@ -108,7 +108,11 @@ def run(
     if begun < 0:
         writer.cut_back(0)
     result = None
-    with contextlib.closing(writer), activity.watched(), Interruption() as interruption:
+    with (
+        contextlib.closing(writer),
+        activity.watched(config.progress),
+        Interruption() as interruption,
+    ):
         for number in range(max(begun, 0), len(phases)):
             phase = phases[number]
             abstract = jax.eval_shape(phase.init, abstract)

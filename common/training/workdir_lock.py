@@ -141,7 +141,7 @@ def _this_process() -> dict[str, Any]:
         "host": _host(),
         "process": os.getpid(),
         "started": _start_time(os.getpid()),
-        "command": shlex.join(sys.orig_argv),
+        "command": " ".join(shlex.join(sys.orig_argv).split()),
     }
 
 

@@ -87,4 +87,5 @@ def test_a_second_ctrl_c_does_not_wait_for_an_evaluation(tmp_path, env):
     assert process.stderr.readline().startswith("stopping when the state is saved")
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=2) == 130
+    process.communicate(timeout=2)
+    assert process.returncode == 130

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -13,7 +14,7 @@ import pytest
 from common.cli import app
 from common.config.configs import check_bounds, knob
 from common.errors import UserError
-from common.training import workdirs
+from common.training import activity, workdir_lock, workdirs
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -404,3 +405,31 @@ def test_a_knob_that_a_mode_needs(capsys):
     with pytest.raises(SystemExit, match="2"):
         app.main("toy", Named(), modes, ["toy", "--mode=schema"])
     assert capsys.readouterr().err == "error: --mode=schema needs --name=TABLE\n"
+
+
+def test_the_flag_that_breaks_a_lock_reaches_it(tmp_path, capsys):
+    def hold(config, run):
+        with workdirs.training_in(run.workdir):
+            run.show("trains")
+
+    modes = {"train": verbs.train(hold)}
+    lock = {"host": "elsewhere", "process": 7, "started": "1", "command": "python"}
+    (tmp_path / workdir_lock.FILE).write_text(json.dumps(lock))
+    assert run(f"--workdir={tmp_path}", modes=modes) == 2
+    error = capsys.readouterr().err
+    assert "process 7 on elsewhere" in error and error.count("\n") == 1
+    assert run(f"--workdir={tmp_path}", "--break_lock", modes=modes) == 0
+    assert capsys.readouterr().out == "trains\n"
+
+
+def test_a_silent_mode_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(activity, "SILENCE", 0.05)
+    seen = []
+
+    def wait(config, run):
+        while "--mode=schema\n" not in "".join(seen):
+            seen.append(capsys.readouterr().err)
+            time.sleep(0.01)
+
+    modes = {"schema": app.Mode("waits", wait, needs=())}
+    assert run("--mode=schema", modes=modes) == 0

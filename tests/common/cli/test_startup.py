@@ -67,3 +67,35 @@ def test_nothing_happens_where_malloc_has_no_such_setting(
     startup.use_huge_pages()
     assert bool(calls) == restarts
     assert ("GLIBC_TUNABLES" in os.environ) == restarts
+
+
+@pytest.mark.parametrize(("given", "level"), [(None, "3"), ("1", "1")])
+def test_a_program_is_set_up_before_heavy_imports(given, level):
+    """XLA asks nobody for a bug report, and Ctrl-C has its thread."""
+    script = """
+import os, sys
+from common.cli import startup
+from common.training import interruption
+startup.start()
+heavy = {"jax", "numpy", "pandas", "absl"} & set(sys.modules)
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], interruption._watch.runs, heavy)
+"""
+    name = "TF_CPP_MIN_LOG_LEVEL"
+    environment = {k: v for k, v in os.environ.items() if k != name}
+    if given:
+        environment[name] = given
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{level} True set()\n"
+
+
+@pytest.mark.parametrize("program", sorted(ROOT.glob("experiments/*_main.py")))
+def test_every_program_is_set_up_first(program):
+    _, main = program.read_text().split("if __name__")
+    assert main.index("startup.start()") < main.index("import main")

@@ -26,10 +26,10 @@ def test_what_goes_on_is_said_in_silence_again_and_again(spoken):
     with activity.watched(), activity.doing("evaluating"):
         with activity.doing(lambda: f"compiling {len(spoken)}"):
             wait_for(spoken, 2)
-        assert spoken[:2] == ["compiling 0 (0 s)", "compiling 1 (0 s)"]
+        assert spoken[:2] == ["compiling 0", "compiling 1"]
         spoken.clear()
         wait_for(spoken, 1)
-    assert spoken[0] == "evaluating (0 s)"
+    assert spoken[0] == "evaluating"
     count = len(spoken)
     time.sleep(0.3)
     assert len(spoken) == count
@@ -51,6 +51,15 @@ def test_seconds_are_those_of_the_activity(spoken, monkeypatch):
         while not spoken:
             wait.wait(0.01)
     assert spoken[0] == "saving (62 s)"
+
+
+def test_a_run_that_shows_no_progress_is_silent(spoken):
+    with activity.watched(), activity.doing("training"):
+        with activity.watched(speaks=False):
+            time.sleep(0.3)
+        assert spoken == []
+        wait_for(spoken, 1)
+    assert spoken[0] == "training"
 
 
 def test_no_other_process_speaks(spoken, monkeypatch):

@@ -109,6 +109,11 @@ with mistakes_in_one_line():
     finally:
         print("tidied", flush=True)
 """
+DEAF_AND_TIDY = """
+from common.cli.app import mistakes_in_one_line
+with mistakes_in_one_line():
+    deaf()
+"""
 SWALLOWS = "interruption.let_main_tidy_up()" + IMPORTING
 SAVES = """
 interruption._watch.saves = True
@@ -135,7 +140,7 @@ def start(script):
         (TIDY, "tidied\n"),
         (SWALLOWS, ""),
         ("deaf()", ""),
-        ("interruption.let_main_tidy_up()\ndeaf()", ""),
+        (DEAF_AND_TIDY, ""),
     ],
     ids=["importing", "tidy", "swallows", "deaf", "deaf and tidy"],
 )
@@ -156,7 +161,8 @@ def test_a_deaf_program_that_saves_answers_and_leaves_at_the_second():
     assert line == "stopping when the state is saved; Ctrl-C again leaves at once\n"
     time.sleep(2 * interruption.SAME)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    process.communicate(timeout=30)
+    assert process.returncode == 130
 
 
 def test_a_ctrl_c_that_comes_twice_counts_once():

@@ -24,7 +24,7 @@ def test_what_was_written_after_the_checkpoint_is_void(tmp_path):
     before = board(tmp_path)
     for step in (1, 2, 3):
         before.write(step, {"loss": float(step)})
-    before.flush()  # and killed
+    before.close()
     after = board(tmp_path, 2)
     after.write(3, {"loss": 30.0})
     after.close()
