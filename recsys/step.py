@@ -182,12 +182,11 @@ class Learner:
 
         rows, dense = self.optimizer.split_rows(params, moments, ids)
         grads, pairs = jax.grad(loss_of, argnums=(0, 1), has_aux=True)(rows, dense)
-        grads = self.devices.mean(grads)
-        grads = self.devices.mean(grads)
-        params, moments = self.optimizer.update(params, moments, *grads, ids)
+        by_row, by_array = self.devices.mean(grads)
+        params, moments = self.optimizer.update(params, moments, by_row, by_array, ids)
         # Of large tables the rows of the batch alone have changed.
         changes = jax.tree.map(jnp.subtract, split_rows(params, ids), (rows, dense))
-        measured = {**pairs, **metrics.update_norms(grads, changes)}
+        measured = {**pairs, **metrics.update_norms((by_row, by_array), changes)}
         return State(params, moments), measured
 
     def current_params(self, state: State) -> dict[str, jax.Array]:
