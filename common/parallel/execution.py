@@ -15,6 +15,7 @@ holds every array once, and is what goes into a checkpoint. *Host* trees are Num
 """
 
 import abc
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -211,7 +212,9 @@ class _JitExecution(Execution):
             placed = jax.device_put(here, self._by_row)
         else:
             place = jax.make_array_from_process_local_data
-            placed = {n: place(self._by_row, rows) for n, rows in here.items()}
+            # To a guard this is not as explicit as it is meant.
+            with jax.transfer_guard_host_to_device("allow"):
+                placed = {n: place(self._by_row, rows) for n, rows in here.items()}
         every = [placed.get(n, x) for n, x in enumerate(leaves)]
         return jax.tree.unflatten(form, every)
 
@@ -317,7 +320,15 @@ class _PmapExecution(Execution):
             out_axes=(0, None),
             donate_argnums=0,
         )
-        return lambda state, batch, *values: compiled(state, self.put(batch), values)
+
+        def step(state, batch, *values):
+            # Among several processes pmap itself makes arrays, which a guard minds.
+            several = jax.process_count() > 1
+            guard = jax.transfer_guard_host_to_device("allow")
+            with guard if several else contextlib.nullcontext():
+                return compiled(state, self.put(batch), values)
+
+        return step
 
     def compile_eval(self, function):
         compiled = self._pmap(function, in_axes=(0, 0), out_axes=None)
