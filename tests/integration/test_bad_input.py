@@ -146,7 +146,9 @@ def test_the_screen_of_a_real_process_stays_clean(file, trained, tmp_path):
         text=True,
         check=False,
     )
-    lines = done.stderr.splitlines()
+    # What goes on is said where a slow machine takes more than five seconds.
+    goes_on = "--mode=export"
+    lines = [x for x in done.stderr.splitlines() if not x.startswith(goes_on)]
     if done.returncode == 0:
         assert lines == []
     else:
