@@ -13,6 +13,7 @@ MODES = {
     "train": Mode(
         "train, keep the best on validation, evaluate it on test",
         late_imports.function(_VERBS, "run_train"),
+        takes=("break_lock",),
         writes=("",),
     ),
     "features": Mode(

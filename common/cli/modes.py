@@ -39,7 +39,7 @@ _STANDARD = {
     "train": Mode(
         "train, keep the best on validation, evaluate it on test",
         _not_yet,
-        takes=("init_from",),
+        takes=("init_from", "break_lock"),
         writes=("",),
     ),
     "evaluate": Mode(
@@ -84,11 +84,14 @@ _STANDARD = {
     "check": Mode(
         "report on the data before training",
         _not_yet,
-        takes=("init_from",),  # the flags of the run to come
+        takes=("init_from", "break_lock"),  # the flags of the run to come
         writes=("check.html",),
     ),
     "reproduce": Mode(
-        "a table of the paper, several seeds", _not_yet, writes=("tables/",)
+        "a table of the paper, several seeds",
+        _not_yet,
+        takes=("break_lock",),
+        writes=("tables/",),
     ),
 }
 
@@ -109,6 +112,6 @@ def of(package: str, *names: str, no_init_from: str = "") -> dict[str, Mode]:
             mode = dataclasses.replace(mode, run=run)
         if no_init_from and "init_from" in mode.takes:
             refused = {"init_from": no_init_from}
-            mode = dataclasses.replace(mode, takes=(), refuses=refused)
+            mode = dataclasses.replace(mode, takes=("break_lock",), refuses=refused)
         found[name] = mode
     return found

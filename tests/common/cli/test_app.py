@@ -412,7 +412,7 @@ def test_the_flag_that_breaks_a_lock_reaches_it(tmp_path, capsys):
         with workdirs.training_in(run.workdir):
             run.show("trains")
 
-    modes = {"train": verbs.train(hold)}
+    modes = {"train": app.Mode("trains", hold, takes=("break_lock",))}
     lock = {"host": "elsewhere", "process": 7, "started": "1", "command": "python"}
     (tmp_path / workdir_lock.FILE).write_text(json.dumps(lock))
     assert run(f"--workdir={tmp_path}", modes=modes) == 2
