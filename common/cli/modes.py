@@ -112,6 +112,7 @@ def of(package: str, *names: str, no_init_from: str = "") -> dict[str, Mode]:
             mode = dataclasses.replace(mode, run=run)
         if no_init_from and "init_from" in mode.takes:
             refused = {"init_from": no_init_from}
-            mode = dataclasses.replace(mode, takes=("break_lock",), refuses=refused)
+            takes = tuple(flag for flag in mode.takes if flag != "init_from")
+            mode = dataclasses.replace(mode, takes=takes, refuses=refused)
         found[name] = mode
     return found
