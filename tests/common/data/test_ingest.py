@@ -435,7 +435,11 @@ def test_a_folder_of_parts_is_a_table(market):
     frame[:20].to_parquet(parts / "0.parquet")
     frame[20:].to_parquet(parts / "1.parquet")
     whole, found = load(market), load(market, path=str(parts))
-    pd.testing.assert_frame_equal(found.frame, whole.frame)
+    # Lines of a CSV file begin below its header.
+    assert (found.frame["line"] == whole.frame["line"] - 1).all()
+    pd.testing.assert_frame_equal(
+        found.frame.drop(columns="line"), whole.frame.drop(columns="line")
+    )
     frame[20:29].to_parquet(parts / "1.parquet")
     assert load(market, path=str(parts)).fingerprint != found.fingerprint
 
