@@ -64,7 +64,9 @@ def test_interactions_come_from_it_as_from_a_file(folder):
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(UserError, match="none that TFDS has prepared, nor one of Parquet"):
+    with pytest.raises(
+        UserError, match="none that TFDS has prepared, nor one of Parquet"
+    ):
         read_interactions(tmp_path)
     (tmp_path / "dataset_info.json").write_text("{}")
     with pytest.raises(UserError, match="no data set that can be read"):
