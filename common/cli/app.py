@@ -38,7 +38,8 @@ class RunFlags:
         "test", "rows to look at; evaluate, explain"
     )
     allow_missing_columns: bool = knob(
-        False, "whether --input may lack attributes: their cells are empty; predict"
+        False,
+        "whether --input may lack attributes: their cells are empty; predict, explain",
     )
     init_from: str = knob("", "workdir whose weights training starts from")
     break_lock: bool = knob(

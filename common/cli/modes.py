@@ -60,7 +60,7 @@ _STANDARD = {
     "explain": Mode(
         "draw what the model looked at",
         _not_yet,
-        takes=("input", "images", "output", "split"),
+        takes=("input", "images", "output", "split", "allow_missing_columns"),
         trained=True,
         output="folder",
         writes=("figures/explain/",),

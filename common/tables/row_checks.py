@@ -82,12 +82,14 @@ def check_rows(
         in several currencies.
     """
     columns = schema.columns() if need_target else schema.input_columns()
+    attributes = {name for a in schema.attributes for name in a.columns}
     for column in columns:
         if column not in table.frame:
             hint = did_you_mean(column, table.frame.columns)
+            empty = " or let it be empty (--allow_missing_columns)"
             raise UserError(
                 f"{table.path}: no column {quoted(column, 80)}{hint}: correct the schema"
-                " or the table"
+                f" or the table{'' if need_target or column not in attributes else empty}"
             )
     typed = with_digits_in(table.frame[list(columns)], schema.name_columns())
     faults = Faults(table)

@@ -32,7 +32,9 @@ def run(config: Config, command: Command) -> None:
         folder = verbs.drawing_folder(command)
         draw_rows(listings.source, rows, model, outputs, folder)
     else:
-        predicted = model.predict_outputs(command.input, command.images or "")
+        predicted = model.predict_outputs(
+            command.input, command.images or "", command.allow_missing_columns
+        )
         frame, rows = predicted.rows.frame, predicted.rows.usable
         total = len(frame)
         with contextlib.closing(predicted.rows.source) as source:

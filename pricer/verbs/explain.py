@@ -40,7 +40,9 @@ def run(config: Config, command: Command) -> None:
         folder = verbs.drawing_folder(command)
         draw_rows(listings.source, rows, model, context, folder)
     else:
-        new = model.read(command.input, command.images or "")
+        new = model.read(
+            command.input, command.images or "", command.allow_missing_columns
+        )
         with contextlib.closing(new.source):
             verbs.say_errors(new.frame, command)
             rows, total = new.usable, len(new.frame)
