@@ -41,6 +41,19 @@ class Run:
     heads: Heads
 
 
+def open_run(config: Config) -> tuple[Execution, Examples]:
+    """Opens devices and data; what does not fit is known before the data.
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    execution = make_execution(config.parallel)
+    execution.check_batch(config.train.batch_size)
+    execution.check_batch(config.networks.batch_size)
+    networks.starting_weights(config)
+    return execution, open_examples(config)
+
+
 @activity.doing("preparing the data")
 def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
     """Opens the data, trains the networks that are not there yet, extracts features.
@@ -53,11 +66,7 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
     Raises:
       UserError: whatever the user can mend.
     """
-    execution = make_execution(config.parallel)
-    execution.check_batch(config.train.batch_size)
-    execution.check_batch(config.networks.batch_size)
-    networks.starting_weights(config)  # what does not fit is known before the data
-    examples = open_examples(config)
+    execution, examples = open_run(config)
     trained = train_networks(config, examples, execution, folder, say)
     stored = features.extract(config, trained, examples.listings, execution)
     statistics, compared = examples.context.statistics, None

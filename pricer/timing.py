@@ -11,7 +11,7 @@ import numpy as np
 
 from common.backbone.extraction import load_photos, photo_vectors
 from common.layers import resnet
-from common.parallel.execution import Execution, make_execution
+from common.parallel.execution import Execution
 from common.reports import data_checks, proposals
 from common.reports.data_checks import Cost
 from common.reports.proposals import Changes, Pace, Proposal
@@ -20,7 +20,7 @@ from pricer import comparables, networks
 from pricer.config import Config
 from pricer.data import Examples
 from pricer.inputs.labels import Labels
-from pricer.run import labels_to_learn, open_examples
+from pricer.run import labels_to_learn, open_run
 from pricer.step import Learner, Scales
 
 
@@ -51,11 +51,7 @@ def prepare(config: Config) -> Plan:
     Raises:
       UserError: whatever the user can mend.
     """
-    execution = make_execution(config.parallel)
-    execution.check_batch(config.train.batch_size)
-    execution.check_batch(config.networks.batch_size)
-    networks.starting_weights(config)  # what does not fit is known before the data
-    examples = open_examples(config)
+    execution, examples = open_run(config)
     photos = data_checks.hash_photos(examples.listings)
     learnt = labels_to_learn(config, examples)
     rows = {

@@ -19,6 +19,10 @@ MODES = {
         "predict",
         "explain",
         "export",
+        "check",
+        "reproduce",
+        # New rows name users and items; their photos are drawn and never read.
+        takes={"predict": (), "explain": ("input", "images", "output")},
         no_init_from="recsys has nothing to start from another run",
     ),
     "import": Mode(
@@ -33,12 +37,6 @@ MODES = {
         late_imports.function("recsys.verbs.simulate", "run"),
         needs=("data.items", "output"),
         output="table",
-    ),
-    **modes.of(
-        "recsys.verbs",
-        "check",
-        "reproduce",
-        no_init_from="recsys has nothing to start from another run",
     ),
 }
 

@@ -7,10 +7,11 @@ a wrong flag is answered before JAX and pandas are imported.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
 
 from common.cli import late_imports
-from common.cli.app import Command, Mode
+from common.cli.app import Mode
 
 # What an export holds, and what serving it leaves; an earlier one is written over.
 _EXPORTED = (
@@ -31,88 +32,93 @@ _EXPORTED = (
 )
 
 
-def _not_yet(config: Any, command: Command) -> None:
-    raise NotImplementedError("the function of a mode comes from its package")
-
-
+# Modes but for their functions, which come from the system.
 _STANDARD = {
-    "train": Mode(
+    "train": partial(
+        Mode,
         "train, keep the best on validation, evaluate it on test",
-        _not_yet,
         takes=("init_from", "break_lock"),
         writes=("",),
     ),
-    "evaluate": Mode(
+    "evaluate": partial(
+        Mode,
         "metrics of the trained model on a --split",
-        _not_yet,
         takes=("split",),
         trained=True,
         writes=("metrics_{split}.json",),
     ),
-    "predict": Mode(
+    "predict": partial(
+        Mode,
         "predictions for the rows of --input, order kept, into --output",
-        _not_yet,
         needs=("workdir", "input", "output"),
         takes=("images", "allow_missing_columns"),
         trained=True,
         output="table",
     ),
-    "explain": Mode(
+    "explain": partial(
+        Mode,
         "draw what the model looked at",
-        _not_yet,
         takes=("input", "images", "output", "split", "allow_missing_columns"),
         trained=True,
         output="folder",
         writes=("figures/explain/",),
     ),
-    "export": Mode(
+    "export": partial(
+        Mode,
         "write a program that serves without this code",
-        _not_yet,
         takes=("output",),
         trained=True,
         output="folder",
         replaces=_EXPORTED,
         writes=("export/",),
     ),
-    "schema": Mode(
+    "schema": partial(
+        Mode,
         "infer the schema file of a table",
-        late_imports.function("common.cli.verbs", "infer_schema"),
+        run=late_imports.function("common.cli.verbs", "infer_schema"),
         needs=("data.path",),
         takes=("workdir", "output"),
         output="file",
     ),
-    "check": Mode(
+    "check": partial(
+        Mode,
         "report on the data before training",
-        _not_yet,
         takes=("init_from", "break_lock"),  # the flags of the run to come
         writes=("check.html",),
     ),
-    "reproduce": Mode(
+    "reproduce": partial(
+        Mode,
         "a table of the paper, several seeds",
-        _not_yet,
         takes=("break_lock",),
         writes=("tables/",),
     ),
 }
 
 
-def of(package: str, *names: str, no_init_from: str = "") -> dict[str, Mode]:
+def of(
+    package: str,
+    *names: str,
+    takes: Mapping[str, tuple[str, ...]] | None = None,
+    no_init_from: str = "",
+) -> dict[str, Mode]:
     """The modes of a system, with the functions that its package holds.
 
     Args:
       package: has a module for each mode, named as the mode, with a function `run`.
       names: of the modes, in the order of `--help`.
+      takes: {mode: run-level flags that it may be given}, where they are others.
       no_init_from: what a system says that can't start from another run.
     """
     found = {}
     for name in names:
-        mode = _STANDARD[name]
-        if mode.run is _not_yet:
-            run = late_imports.function(f"{package}.{name}", "run")
-            mode = dataclasses.replace(mode, run=run)
+        standard = _STANDARD[name]
+        run = late_imports.function(f"{package}.{name}", "run")
+        mode = standard(**{"run": run, **standard.keywords})
+        if takes and name in takes:
+            mode = dataclasses.replace(mode, takes=takes[name])
         if no_init_from and "init_from" in mode.takes:
             refused = {"init_from": no_init_from}
-            takes = tuple(flag for flag in mode.takes if flag != "init_from")
-            mode = dataclasses.replace(mode, takes=takes, refuses=refused)
+            left = tuple(flag for flag in mode.takes if flag != "init_from")
+            mode = dataclasses.replace(mode, takes=left, refuses=refused)
         found[name] = mode
     return found

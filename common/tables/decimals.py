@@ -216,12 +216,10 @@ def settle_column(found: Sequence[Writing], key: str = "") -> str:
     for writing in found:
         if len(writing.marks) > 1:
             counts = ", ".join(writing.count(mark) for mark in MARKS)
-            choice = f', or set "decimal" in {key} of the schema to "." or ","' * bool(
-                key
-            )
+            choice = f', or set "decimal" in {key} of the schema to "." or ","'
             raise UserError(
                 f"{_where(writing)} writes numbers in two ways: {counts}: mend the cells"
-                f" of one kind{choice}"
+                f" of one kind{choice if key else ''}"
             )
     marks = set().union(*(writing.marks for writing in found))
     if len(marks) > 1:
