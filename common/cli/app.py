@@ -223,6 +223,8 @@ def parse(
         if flag_values[name].present
     }
     config = configs.replace(trained, given)
+    if given:
+        configs.check_together(config)
     for name, (before, now) in configs.differences(trained, config).items():
         command.say(
             f"note: --{name}={now} instead of {before}, as {command.workdir} has it"

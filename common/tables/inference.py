@@ -78,8 +78,8 @@ class _Column:
     def names_listing(self) -> bool:
         """Whether the name says that this is an id of the row or the listing."""
         return (
-            bool(self.words & column_words.ID_WORDS)
-            and self.words - column_words.ID_WORDS <= column_words.LISTING_WORDS
+            bool(self.words & column_words.ID)
+            and self.words - column_words.ID <= column_words.LISTING
         )
 
     def mostly(self, fits: Callable[[str], bool]) -> bool:
@@ -130,9 +130,7 @@ def infer(table: Table) -> Schema:
     target = Target(price, roles[price].detail) if price else None
     if target and not target.currency and (found := named("currency")):
         target = dataclasses.replace(target, currency_column=found[0].name)
-    titled = [
-        column for column in named("text") if column.words & column_words.TITLE_WORDS
-    ]
+    titled = [column for column in named("text") if column.words & column_words.TITLE]
     titled.sort(key=lambda column: len(column.words))
     titles = tuple(column.name for column in titled[:1])
     for title in titles:
@@ -180,9 +178,9 @@ def _strangeness(column: _Column) -> int:
     """Fewer words beside "price" make a likelier target."""
     return len(
         column.words
-        - column_words.PRICE_WORDS
-        - column_words.TYPICAL_WORDS
-        - set(column_words.CURRENCIES_WORDS)
+        - column_words.PRICE
+        - column_words.TYPICAL
+        - set(column_words.CURRENCY_OF)
     )
 
 
@@ -218,16 +216,15 @@ def _left_out(column: _Column, role: _Role) -> _Role | None:
         cells = (c for c in column.cells.dropna() if c.lower() not in NO_NUMBER)
         first = next((c for c in cells if not _readings(c, True)), column.values[0])
         return _Role("ignored", f"{NAMED_PRICE} {quoted(first)} can't be read as one")
-    if (
-        column.words & column_words.OUTCOME_WORDS and "by" not in column.words
-    ):  # who has sold it
+    # Unless it says who has sold it.
+    if column.words & column_words.OUTCOME and "by" not in column.words:
         return _Role("ignored", _TOO_LATE)
     return None
 
 
 def _is_price(column: _Column) -> bool:
     return any(
-        word in column_words.PRICE_WORDS or column_words.COMPOUND.search(word)
+        word in column_words.PRICE or column_words.COMPOUND.search(word)
         for word in column.words
     )
 
@@ -242,26 +239,26 @@ def _find_special(column: _Column) -> _Role | None:
         return _find_json_set(column) or _Role(
             "ignored", "JSON: give each entry a column of its own"
         )
-    if column.words & column_words.SPLIT_WORDS and column.mostly(
+    if column.words & column_words.SPLIT and column.mostly(
         lambda v: v.lower() in SPLIT_NAMES
     ):
         return _Role("split")
     if (
-        column.words & column_words.CURRENCY_WORDS
+        column.words & column_words.CURRENCY
         and column.distinct > 1
         and column.mostly(_is_currency)
     ):
         return _Role("currency")
     if identifier := _find_identifier(column):
         return identifier
-    if column.words & column_words.TIME_WORDS and column.mostly(_is_time):
+    if column.words & column_words.TIME and column.mostly(_is_time):
         return _Role("time")
     return None
 
 
 def _find_identifier(column: _Column) -> _Role | None:
     """An id of the row or the listing, however often it repeats; no other ones."""
-    if not column.words & column_words.ID_WORDS:
+    if not column.words & column_words.ID:
         return None
     if column.distinct == column.rows:
         return _Role("id")
@@ -282,7 +279,7 @@ def _split_ids(words: Iterable[str]) -> Iterator[str]:
     for word in map(str.lower, words):
         if (
             word.endswith("id")
-            and word[:-2] in column_words.LISTING_WORDS | column_words.OTHERS_WORDS
+            and word[:-2] in column_words.LISTING | column_words.OTHER
         ):
             yield from (word[:-2], "id")
         else:
@@ -371,9 +368,7 @@ def _is_currency(value: str) -> bool:
 
 def _find_number(column: _Column) -> _Role | None:
     """Prices, numbers that are known too late, and continuous attributes."""
-    priced = _is_price(column) or bool(
-        column.words & set(column_words.CURRENCIES_WORDS)
-    )
+    priced = _is_price(column) or bool(column.words & set(column_words.CURRENCY_OF))
     numbers, counts, marks = [], [], set()
     read = [_readings(value, priced) for value in column.values]
     # In doubt, here, as most cells are: only the spread is looked at.
@@ -389,11 +384,9 @@ def _find_number(column: _Column) -> _Role | None:
         return None
     if priced:
         return _Role("price", _currency(column.words, marks))
-    if column.words & column_words.OUTCOME_WORDS:
+    if column.words & column_words.OUTCOME:
         return _Role("ignored", _TOO_LATE)
-    if column.words & (column_words.ID_WORDS | column_words.CODE_WORDS) or set(
-        numbers
-    ) <= {0, 1}:
+    if column.words & (column_words.ID | column_words.CODE) or set(numbers) <= {0, 1}:
         return None  # names or flags in the form of numbers
     skewed = min(numbers) >= 0 and max(numbers) > 10 * np.median(
         np.repeat(numbers, counts)
@@ -404,8 +397,7 @@ def _find_number(column: _Column) -> _Role | None:
 def _currency(words: set[str], marks: set[str]) -> str:
     """The currency that the name of a price column, or else its cells, tell."""
     told = sorted(
-        column_words.CURRENCIES_WORDS[word]
-        for word in words & set(column_words.CURRENCIES_WORDS)
+        column_words.CURRENCY_OF[word] for word in words & set(column_words.CURRENCY_OF)
     )
     if told:
         return told[0]

@@ -4,6 +4,7 @@ import pytest
 
 from common.cli import app
 from common.errors import UserError
+from common.training import workdirs
 from ican.config import Config as IcanConfig
 from ican.main import MODES as ICAN_MODES
 from pricer.config import Config as PricerConfig
@@ -106,3 +107,10 @@ def test_a_contradiction_is_refused(system, flags, message):
 @pytest.mark.parametrize(("system", "flags"), RIGHT)
 def test_what_goes_together_is_taken(system, flags):
     parse(system, flags)
+
+
+def test_so_is_one_beside_what_a_trained_model_has(tmp_path):
+    workdirs.start_record(tmp_path, "ican", IcanConfig(), ())
+    flags = ["--mode=evaluate", f"--workdir={tmp_path}", "--photos.resize=32"]
+    with pytest.raises(UserError, match="does not fit"):
+        app.parse("ican", IcanConfig(), ICAN_MODES, ["ican", *flags])
