@@ -5,9 +5,7 @@ import dataclasses
 import io
 import json
 import pathlib
-import runpy
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -17,6 +15,7 @@ from common.config import configs
 from common.training import metric_writer, workdirs
 from recsys import data, evaluation, train
 from recsys.config import Config
+from recsys.main import main
 from recsys.run import prepare
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -40,13 +39,12 @@ class Said:
 
 
 def call(*flags):
-    """The program, as `python -m experiments.recsys_main` runs it."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        patch.setattr(sys, "argv", ["recsys_main.py", *map(str, flags)])
+    """What `python -m experiments.recsys_main` does with these words."""
+    with contextlib.ExitStack() as stack:
         out = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         err = stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         with pytest.raises(SystemExit) as ended:
-            runpy.run_module("experiments.recsys_main", run_name="__main__")
+            main(["recsys", *map(str, flags)])
     return Said(ended.value.code, out.getvalue(), err.getvalue())
 
 
