@@ -11,7 +11,7 @@ quickstart: $(VENV)/.installed
 	  --flagfile=experiments/flagfiles/ican_quickstart.flags
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
