@@ -26,8 +26,8 @@ NEED_TORCH = {"resnet"}
 def test_every_part_runs_and_prints_its_rows(pytestconfig):
     # One device, as a user has it, and programs that compile fast.
     environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
-    environment["XLA_FLAGS"] = (
-        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment["XLA_FLAGS"] += (
+        " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     )
     done = subprocess.run(
         [
