@@ -177,18 +177,25 @@ def mistakes_in_one_line() -> Iterator[None]:
     interruption.let_main_tidy_up()
     try:
         yield
-    except UserError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
-        sys.exit(2)
-    except OSError as error:
-        if not isinstance(error.filename, str | os.PathLike):
-            raise
-        # A disk that is full, a folder that may not be written: no bug either.
-        line = _one_line(f"{os.fspath(error.filename)}: {error.strerror}")
-        print(f"error: {line}", file=sys.stderr, flush=True)
-        sys.exit(2)
     except KeyboardInterrupt:
         interruption.leave()
+    except Exception as error:
+        if interruption.is_behind(error):
+            interruption.leave()
+        if (line := _mistake(error)) is None:
+            raise
+        print(f"error: {_one_line(line)}", file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def _mistake(error: Exception) -> str | None:
+    """What to tell the user of an error; None for a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
+        # A disk that is full, a folder that may not be written: no bug either.
+        return f"{os.fspath(error.filename)}: {error.strerror}"
+    return None
 
 
 def parse(

@@ -30,7 +30,7 @@ from common import literal_paths
 from common.errors import UserError
 from common.parallel.execution import Execution
 from common.parallel.processes import wait_for_all
-from common.training import stray_errors, workdirs
+from common.training import interruption, stray_errors, workdirs
 from common.training.saved_leaves import (
     check_leaves,
     checksums,
@@ -176,6 +176,8 @@ class Checkpoints:
         except _NOT_DAMAGE:
             raise
         except Exception as error:  # files break in every way
+            if interruption.is_behind(error):
+                raise KeyboardInterrupt from error
             part = "record" if name == "about" else "arrays"
             raise DamagedError(f"its {part} can't be read") from error
 

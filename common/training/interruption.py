@@ -70,6 +70,14 @@ def leave() -> NoReturn:
     os._exit(CTRL_C_CODE)
 
 
+def is_behind(error: BaseException) -> bool:
+    """Whether an error is what a library made of the KeyboardInterrupt it met."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, KeyboardInterrupt):
+        link = link.__cause__ or link.__context__
+    return link is not None
+
+
 def _interrupt(number: int, frame: Any) -> None:
     if _watch.tidies:
         _raise()

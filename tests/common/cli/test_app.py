@@ -203,10 +203,17 @@ def test_errors_of_a_mode(tmp_path, capsys):
     def interrupt(config, run):
         raise KeyboardInterrupt
 
+    def interrupt_a_library(config, run):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise UserError("what the library made of it") from error
+
     assert run("--mode=schema", modes=schema(fail)) == 2
     assert capsys.readouterr().err == "error: two lines\n"
-    assert run("--mode=schema", modes=schema(interrupt)) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    for function in (interrupt, interrupt_a_library):
+        assert run("--mode=schema", modes=schema(function)) == 130
+        assert capsys.readouterr().err == "interrupted\n"
     blocked = tmp_path / "file"
     blocked.touch()
 

@@ -253,6 +253,25 @@ def test_damaged_best_costs_only_itself(execution, tmp_path, caplog):
         assert checkpoints.restore_latest(abstract(), execution, IDENTITY).step == 3
 
 
+def test_ctrl_c_while_reading_is_no_damage(execution, tmp_path, monkeypatch):
+    """Orbax catches it in its event loop and raises an error of its own."""
+    folder = tmp_path / "checkpoints" / "a"
+    write(folder, execution, [0.9, 0.1])
+
+    def load(*arguments):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ValueError("no entry") from error
+
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+        monkeypatch.setattr(checkpoints._orbax, "load_checkpointables", load)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.restore_latest(abstract(), execution, IDENTITY)
+    assert kept(folder)[0] == [1, 2]
+    assert not (tmp_path / "checkpoints" / checkpointing.DAMAGED).exists()
+
+
 def test_no_other_takes_the_place_of_an_unreadable_best(execution, tmp_path):
     folder = tmp_path / "checkpoints" / "a"
     write(folder, execution, [0.9, 0.1, 0.2])
