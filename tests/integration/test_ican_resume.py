@@ -18,10 +18,10 @@ def test_kills_leave_no_trace(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     config = open_shop(tmp_path).config(
         model__dropout=0.1,
-        train__steps=280,
+        train__steps=140,
         train__log_every=7,
-        train__eval_every=70,
-        train__checkpoint_every=20,
+        train__eval_every=35,
+        train__checkpoint_every=10,
     )
     flagfile = tmp_path / "tiny.flags"
     flagfile.write_text("\n".join(configs.flag_lines(config)))
