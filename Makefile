@@ -10,8 +10,11 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python -m experiments.ican_main \
 	  --flagfile=experiments/flagfiles/ican_quickstart.flags
 
+# Test files run in their order, so that the heavy ones don't come last; and no worker is
+# started again: pytest-xdist would wait for ever for the tests of the one that died.
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  --max-worker-restart 0
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
