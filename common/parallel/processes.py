@@ -91,7 +91,10 @@ def start(config: ParallelConfig) -> None:
 def is_first_process() -> bool:
     """Whether this process speaks for all; asks no device before `start` has."""
     jax = sys.modules.get("jax")
-    if jax is None or not jax.distributed.is_initialized():
+    # While another thread imports JAX, parts of it are not there yet.
+    distributed = getattr(jax, "distributed", None)
+    started = getattr(distributed, "is_initialized", None)
+    if jax is None or started is None or not started():
         return True
     return bool(jax.process_index() == 0)
 

@@ -1,3 +1,6 @@
+import sys
+import types
+
 import jax
 import pytest
 
@@ -42,3 +45,13 @@ def test_a_process_knows_its_number_unless_told_another(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 5)
     assert processes.this_process() == (2, 5)
     assert processes.this_process(0, 1) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["jax", "jax.distributed"])
+def test_who_asks_while_jax_is_imported_is_the_first(name, monkeypatch):
+    """Two processes that import at once take seconds, and a watching thread asks."""
+    half = types.ModuleType("jax")
+    if name == "jax.distributed":
+        half.distributed = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, "jax", half)
+    assert processes.is_first_process()
