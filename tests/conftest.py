@@ -12,8 +12,8 @@ os.environ.setdefault("GLIBC_TUNABLES", "")
 # Tests compile more than they compute: these take half off the time of compiling.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
-# Subprocesses of the integration tests share the compiled programs too. A program that
-# compiles faster than this is compiled again before it is read.
+# Subprocesses of the integration tests share the compiled programs too, but for those
+# that take fewer seconds to compile than this: to keep and read them costs more.
 _CACHE = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")

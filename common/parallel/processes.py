@@ -90,13 +90,11 @@ def start(config: ParallelConfig) -> None:
 
 def is_first_process() -> bool:
     """Whether this process speaks for all; asks no device before `start` has."""
-    jax = sys.modules.get("jax")
+    jax: Any = sys.modules.get("jax")
     # While another thread imports JAX, parts of it are not there yet.
     distributed = getattr(jax, "distributed", None)
-    started = getattr(distributed, "is_initialized", None)
-    if jax is None or started is None or not started():
-        return True
-    return bool(jax.process_index() == 0)
+    is_initialized = getattr(distributed, "is_initialized", lambda: False)
+    return not is_initialized() or bool(jax.process_index() == 0)
 
 
 def this_process(index: int | None = None, count: int | None = None) -> tuple[int, int]:

@@ -40,11 +40,13 @@ class Said:
 
 def call(*flags):
     """What `python -m experiments.recsys_main` does with these words."""
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        err = stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        with pytest.raises(SystemExit) as ended:
-            main(["recsys", *map(str, flags)])
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(["recsys", *map(str, flags)])
     return Said(ended.value.code, out.getvalue(), err.getvalue())
 
 
