@@ -34,10 +34,8 @@ settings.load_profile("suite")
 
 
 def pytest_collection_finish():
-    # What imports and collection made stays: the garbage collector need not look again,
-    # nor as often as it does by itself while JAX traces.
+    # What imports and collection made stays: the garbage collector need not look again.
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_terminal_summary(terminalreporter):
