@@ -1,6 +1,6 @@
 """Features of frozen networks, computed once for all rows and kept on disk.
 
-`extract` serves any network, `extract_photos` a ResNet: the layer before its output.
+`extract` serves any network, `extract_photos` a backbone: the layer before its output.
 """
 
 import functools
@@ -23,7 +23,7 @@ from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.data.pipeline import Batch
-from common.layers import resnet
+from common.layers import backbones
 from common.parallel.execution import Execution
 from common.parallel.precision import compute_dtype
 from common.parallel.processes import wait_for_all
@@ -121,7 +121,7 @@ def hash_weights(variables: Mapping[str, Any]) -> str:
 
 def extract_photos(
     folder: str | os.PathLike,
-    depth: str,
+    kind: str,
     variables: Mapping[str, Any],
     photos: PhotosConfig,
     precision: str,
@@ -137,8 +137,8 @@ def extract_photos(
 
     Args:
       folder: of all features; weights, photos and data name a folder in it.
-      depth: of the network, a ResNet preset.
-      variables: of the ResNet, {"params" and "batch_stats": tree}.
+      kind: of the network, see `common.layers.backbones`.
+      variables: of the backbone, {"params" and "batch_stats": tree}.
       photos: how they are cut; of each listing the first `photos.count` are pooled.
       precision: of the computation.
       listings: all N rows; one without a photo has a vector of zeros.
@@ -152,7 +152,7 @@ def extract_photos(
     Raises:
       UserError: vectors of other weights, damaged ones, or nowhere to write.
     """
-    network = PhotoNetwork(depth, 1, compute_dtype(precision), execution.devices)
+    network = PhotoNetwork(kind, 1, compute_dtype(precision), execution.devices)
     wrapped = {kind: {"backbone": tree} for kind, tree in variables.items()}
     return extract(
         folder,
@@ -162,7 +162,7 @@ def extract_photos(
             "precision": precision,
             "data": listings.fingerprint,
         },
-        (len(listings.frame), resnet.width(depth)),
+        (len(listings.frame), backbones.width(kind)),
         functools.partial(photo_vectors, network),
         wrapped,
         listings.source,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from common import pretrained
-from common.backbone import extraction, train
+from common.backbone import extraction
 from common.backbone.config import Config
 from common.data import ingest
 from common.errors import UserError
@@ -19,7 +19,7 @@ _BLOCK = 65_536  # rows copied at a time
 
 
 def write(
-    config: Config, workdir: pathlib.Path, output: pathlib.Path
+    config: Config, weights: str | pathlib.Path, output: pathlib.Path
 ) -> tuple[int, int]:
     """Writes the vectors of all rows that can be used, and the rows themselves.
 
@@ -28,7 +28,7 @@ def write(
 
     Args:
       config: of the training, with `data` of the table to look at.
-      workdir: of the training.
+      weights: of the backbone: a file, or the name of installed ones.
       output: folder that gets features.npy, float16 [N, C], and items.parquet with the
         N rows and their columns, in the order of the table.
 
@@ -42,14 +42,14 @@ def write(
         raise UserError("--mode=features needs --data.path=TABLE")
     processes.start(config.parallel)
     execution = make_execution(config.parallel)
-    variables = pretrained.resnet_of_depth(
-        workdir / train.WEIGHTS, config.depth, "depth"
+    variables = pretrained.backbone_of_kind(
+        weights, config.network, config.network_knob
     )
     listings = ingest.load(config.data)
     ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
     store = extraction.extract_photos(
         _CACHE,
-        config.depth,
+        config.network,
         variables,
         config.photos,
         config.precision,

@@ -21,6 +21,7 @@ MODES = {
         late_imports.function(_VERBS, "run_features"),
         needs=("workdir", "output"),
         trained=True,
+        untrained="backbone.weights",
         output="folder",
         replaces=("features.npy", "items.parquet"),
     ),
@@ -34,5 +35,5 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         Config(),
         MODES,
         argv,
-        summary="backbone: a ResNet trained to name the class of a photo",
+        summary="backbone: a network trained to name the class of a photo",
     )

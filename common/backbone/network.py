@@ -6,28 +6,28 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from common.layers import resnet
+from common.layers import backbones
 from common.parallel.devices import SINGLE, Devices
 
 
 class PhotoNetwork(nn.Module):
-    """ResNet, mean over positions, one linear map.
+    """Backbone, mean over positions, one linear map.
 
     Attributes:
-      depth: ResNet preset.
+      kind: of the backbone: a ResNet's depth, or an EfficientNet's name.
       outputs: K.
       dtype: of the computation; parameters are float32.
       devices: what a batch is spread over.
     """
 
-    depth: str
+    kind: str
     outputs: int
     dtype: Any = None
     devices: Devices = SINGLE
 
     def setup(self):
         """Names the two parts."""
-        self.backbone = resnet.ResNet(self.depth, self.dtype, self.devices)
+        self.backbone = backbones.make(self.kind, self.dtype, self.devices)
         self.output = nn.Dense(self.outputs, dtype=self.dtype)
 
     def __call__(self, photos: jax.Array, *, train: bool = False) -> jax.Array:
@@ -38,6 +38,6 @@ class PhotoNetwork(nn.Module):
 
     def extract(self, photos: jax.Array, *, train: bool = False) -> jax.Array:
         """Features [B, C] of photos uint8 [B, H, W, 3]: the last layer but one."""
-        images = resnet.normalise(photos, self.dtype or jnp.float32)
+        images = backbones.normalise(self.kind, photos, self.dtype or jnp.float32)
         maps: jax.Array = self.backbone(images, train=train)  # [B, h, w, C]
         return maps.mean((1, 2))

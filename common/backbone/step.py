@@ -136,7 +136,7 @@ def make_learner(
     """The classifier that the config names, and its loss."""
     dtype = compute_dtype(config.precision)
     return PhotoLearner(
-        PhotoNetwork(config.depth, classes, dtype, devices),
+        PhotoNetwork(config.network, classes, dtype, devices),
         functools.partial(_measure, config.label_smoothing),
         make_optimizer(config.optimizer, config.train.steps),
         config.photos.crop,

@@ -85,7 +85,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
 
     Args:
       config: of the run.
-      workdir: gets backbone.safetensors (torchvision's names) and metrics.json.
+      workdir: gets backbone.safetensors (names as in PyTorch) and metrics.json.
 
     Returns:
       Accuracies on validation and test: "test/top1", "test/top5", ….
@@ -114,7 +114,7 @@ def _train(config: Config, record: workdirs.RunRecord) -> dict[str, float]:
         record.workdir,
         phase=PHASE,
         identity={"data": examples.listings.fingerprint},
-        start={},
+        start=_start(config),
     )
     values: dict[str, Any] = {"classes": len(examples.classes)}
     for split in ("validation", "test"):
@@ -128,8 +128,18 @@ def _train(config: Config, record: workdirs.RunRecord) -> dict[str, float]:
             "params": state.params["backbone"],
             "batch_stats": state.batch_stats["backbone"],
         }
-        pretrained.save_resnet(record.workdir / WEIGHTS, config.depth, variables)
+        pretrained.save_backbone(record.workdir / WEIGHTS, config.network, variables)
     return values
+
+
+def _start(config: Config) -> dict[str, Any]:
+    """The backbone that training starts from; {} for random weights."""
+    if not config.backbone.weights:
+        return {}
+    variables = pretrained.backbone_of_kind(
+        config.backbone.weights, config.network, config.network_knob
+    )
+    return {name: {"backbone": tree} for name, tree in variables.items()}
 
 
 def _majority(examples: data.Examples) -> float:

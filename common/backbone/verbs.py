@@ -19,5 +19,7 @@ def run_train(config: Config, command: Command) -> None:
 def run_features(config: Config, command: Command) -> None:
     """Writes what the backbone sees in the photos of --data.path."""
     output = command.need("output")
-    count, width = features.write(config, command.workdir, output)
+    trained = command.workdir / train.WEIGHTS
+    weights = trained if command.trained else config.backbone.weights
+    count, width = features.write(config, weights, output)
     command.show(f"{count:,} rows of {width} features: {output}")

@@ -62,6 +62,7 @@ class Command:
       init_from: workdir to take the first weights from, where given.
       allow_missing_columns: whether `input` may lack attributes.
       break_lock: whether a lock of another machine on the workdir counts for nothing.
+      trained: whether the config is that of the run in `workdir`.
     """
 
     system: str
@@ -74,6 +75,7 @@ class Command:
     init_from: pathlib.Path | None = None
     allow_missing_columns: bool = False
     break_lock: bool = False
+    trained: bool = False
 
     def need(self, name: str) -> pathlib.Path:
         """Returns the path under `name` ("input"), or says which flag is missing."""
@@ -104,6 +106,7 @@ class Mode:
       takes: run-level flags that may be given beside these.
       refuses: {run-level flag that would mislead: what to do instead}.
       trained: whether the config comes from the workdir; flags given override it.
+      untrained: knob that may be given in the place of a trained workdir.
       output: what --output names: a "table" (.csv or .parquet), a "file", a "folder",
         or "" where it is not taken.
       replaces: names of a folder's files that an earlier call wrote.
@@ -117,6 +120,7 @@ class Mode:
     takes: tuple[str, ...] = ()
     refuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trained: bool = False
+    untrained: str = ""
     output: Literal["", "table", "file", "folder"] = ""
     replaces: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -217,6 +221,10 @@ def parse(
     if command.init_from is not None:
         workdirs.read_record(command.init_from)
     mode = modes[command.mode]
+    if mode.untrained and flag_values[mode.untrained].value:
+        if not flag_values["workdir"].present:
+            needs = tuple(flag for flag in mode.needs if flag != "workdir")
+            mode = dataclasses.replace(mode, needs=needs, trained=False)
     _check_needs(command.mode, mode, flag_values)
     _check_taken(command, mode, flag_values)
     if not mode.trained:
@@ -229,6 +237,7 @@ def parse(
         for name, *_ in configs.leaves(default)
         if flag_values[name].present
     }
+    command = dataclasses.replace(command, trained=True)
     config = configs.replace(trained, given)
     if given:
         configs.check_together(config)

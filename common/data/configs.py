@@ -66,10 +66,11 @@ class ListingsConfig:
 class PhotosConfig:
     """From the photo as it was taken to the pixels that the backbone sees."""
 
-    fit: Literal["crop", "squeeze"] = knob(
+    fit: Literal["crop", "squeeze", "whole"] = knob(
         "crop",
         "scale the shorter side to photos.resize, so that the crop leaves out the ends"
-        " of a long photo; or squeeze the whole photo into a square of that side",
+        " of a long photo; or squeeze the whole photo into a square of that side; or"
+        " lay the whole photo, in its shape, in the middle of a grey one",
     )
     resize: int = knob(512, "side after resizing, pixels", low=8, high=8192)
     crop: int = knob(448, "side of the square that is cut out, pixels", low=8)
@@ -93,17 +94,24 @@ class PhotosConfig:
 
     def summary(self) -> str:
         """What a network saw, for the notes of a table."""
-        seen = "photos" if self.fit == "crop" else "whole photos, squeezed and"
-        return f"{seen} cut to {self.crop} px"
+        seen = {
+            "crop": "photos",
+            "squeeze": "whole photos, squeezed and",
+            "whole": "whole photos on grey,",
+        }
+        return f"{seen[self.fit]} cut to {self.crop} px"
 
     def describe_cut(self) -> str:
         """How a program that serves has to cut a photo, in words."""
-        resized = (
-            f"scale the shorter side to {self.resize} pixels"
-            if self.fit == "crop"
-            else f"scale to {self.resize} x {self.resize} pixels"
-        )
+        resized = {
+            "crop": f"scale the shorter side to {self.resize} pixels",
+            "squeeze": f"scale to {self.resize} x {self.resize} pixels",
+            "whole": (
+                f"scale the longer side to {self.resize} pixels, in the middle of a"
+                f" square of grey 127"
+            ),
+        }
         return (
-            f"{resized} (bilinear, antialiased) and cut the {self.crop} x {self.crop}"
+            f"{resized[self.fit]} (bilinear, antialiased) and cut the {self.crop} x {self.crop}"
             " square in the middle; RGB"
         )

@@ -11,6 +11,7 @@ from common.data.transforms import (
     random_flip,
     resize,
     resize_shorter,
+    resize_whole,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def cut_photos(
         photo = decode(data, shrink_to=(config.resize, config.resize))
         if config.fit == "crop":
             photo = resize_shorter(photo, config.resize)
+        elif config.fit == "whole":
+            photo = resize_whole(photo, config.resize)
         else:
             photo = resize(photo, (config.resize, config.resize))
         if rng is not None and config.random_crop:

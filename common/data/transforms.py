@@ -36,6 +36,26 @@ def resize_shorter(image: np.ndarray, pixels: int) -> np.ndarray:
     return resize(image, size)
 
 
+def resize_whole(image: np.ndarray, pixels: int, ground: int = 127) -> np.ndarray:
+    """Resizes so that the longer side has `pixels`, in the middle of a grey square.
+
+    Args:
+      image: uint8 [H, W, 3].
+      pixels: side of the square.
+      ground: value around the image.
+
+    Returns:
+      uint8 [pixels, pixels, 3].
+    """
+    height, width = image.shape[:2]
+    scale = pixels / max(height, width)
+    size = (max(round(height * scale), 1), max(round(width * scale), 1))
+    square = np.full((pixels, pixels, 3), ground, np.uint8)
+    top, left = ((pixels - side) // 2 for side in size)
+    square[top : top + size[0], left : left + size[1]] = resize(image, size)
+    return square
+
+
 def random_crop(
     image: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:

@@ -1,30 +1,17 @@
 """ResNet weights from and to the files that PyTorch users have."""
 
-import os
 import pathlib
 import re
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import DictKey, tree_flatten_with_path, tree_unflatten
 
 from common.errors import UserError
 from common.layers.resnet import ResNet
 from common.layers.resnet_sizes import SIZES, Sizes, sizes_of
-from common.pretrained import torch_files
+from common.pretrained import arrangement, torch_files
+from common.pretrained.arrangement import Place, Tensors, Variables
 
-Variables = dict[str, Any]
-Tensors = dict[str, np.ndarray]
-
-_SUFFIXES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
 _TRANSFORMERS = re.compile(
     r"encoder\.stages\.(?P<stage>\d+)\.layers\.(?P<block>\d+)\."
@@ -103,15 +90,7 @@ def save_resnet(
       depth: the preset they belong to, or its sizes cut off after some stages.
       variables: "params" and "batch_stats" of `common.layers.resnet.ResNet(depth)`.
     """
-    path = pathlib.Path(path)
-    tensors = tensors_from_variables(sizes_of(depth), variables)
-    data = torch_files.safetensors_bytes(tensors)
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    arrangement.write(path, tensors_from_variables(sizes_of(depth), variables))
 
 
 def torchvision_names(tensors: Tensors) -> Tensors:
@@ -150,21 +129,7 @@ def variables_from_tensors(
     Raises:
       UserError: tensors missing, too many, of another shape or not floating.
     """
-    leaves, structure = tree_flatten_with_path(_shapes(sizes))
-    expected = {_torch_name(path): leaf.shape for path, leaf in leaves}
-    _check_names(set(expected), set(tensors))
-    arrays = []
-    for name, shape in expected.items():
-        array = tensors[name]
-        if array.ndim == 4:
-            array = array.transpose(2, 3, 1, 0)  # [k, k, C, D]
-        if array.shape != shape or not jnp.issubdtype(array.dtype, jnp.floating):
-            raise UserError(
-                f"tensor {name} is {tensors[name].dtype} of shape "
-                f"{tensors[name].shape}, which does not fit"
-            )
-        arrays.append(np.ascontiguousarray(array, dtype))
-    return tree_unflatten(structure, arrays)
+    return arrangement.from_tensors(ResNet(sizes), _torch_name, tensors, dtype)
 
 
 def tensors_from_variables(sizes: Sizes, variables: Variables) -> Tensors:
@@ -173,29 +138,13 @@ def tensors_from_variables(sizes: Sizes, variables: Variables) -> Tensors:
     Raises:
       ValueError: the variables are not those of `ResNet(sizes)`.
     """
-    shapes = _shapes(sizes)
-    values = {key: variables[key] for key in shapes}
-    if jax.tree.map(jnp.shape, values) != jax.tree.map(jnp.shape, shapes):
-        raise ValueError("the variables are not those of a ResNet of these sizes")
-    tensors = {}
-    for path, value in tree_flatten_with_path(values)[0]:
-        array = np.asarray(value)
-        if array.ndim == 4:
-            array = array.transpose(3, 2, 0, 1)  # [D, C, k, k]
-        tensors[_torch_name(path)] = np.ascontiguousarray(array)
-    return tensors
+    return arrangement.to_tensors(ResNet(sizes), _torch_name, variables)
 
 
-def _shapes(sizes: Sizes) -> Variables:
-    """Shapes of all variables, without computing any."""
-    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    return jax.eval_shape(ResNet(sizes).init, jax.random.key(0), image)
-
-
-def _torch_name(path: tuple[DictKey, ...]) -> str:
+def _torch_name(path: Place) -> str:
     """Torchvision's name of one of our variables."""
     _, *place, part, leaf = (key.key for key in path)
-    suffix = _SUFFIXES[leaf]
+    suffix = arrangement.SUFFIXES[leaf]
     is_norm = part == "norm"
     if place == ["stem"]:
         return f"{'bn1' if is_norm else 'conv1'}.{suffix}"
@@ -254,13 +203,3 @@ def _find_depth(tensors: Tensors) -> tuple[str, int]:
         f"its stages have {blocks} blocks, which is no ResNet of depth "
         f"{', '.join(SIZES)} (first tensors: {names or 'none'})"
     )
-
-
-def _check_names(expected: set[str], there: set[str]) -> None:
-    for difference, what in (
-        (expected - there, "lacks"),
-        (there - expected, "also holds"),
-    ):
-        if difference:
-            names = ", ".join(sorted(difference)[:3])
-            raise UserError(f"it {what} {names} ({len(difference)} such tensors)")
