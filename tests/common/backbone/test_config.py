@@ -27,3 +27,19 @@ def test_every_knob_survives_a_flagfile():
     again = configs.from_dict(Config, configs.to_dict(config))
     assert again == config
     assert "--label_smoothing=0.25" in configs.flag_lines(config)
+
+
+def test_the_network_is_a_resnet_of_a_depth_or_an_efficientnet():
+    config = Config()
+    assert (config.network, config.network_knob) == ("18", "depth")
+    config = configs.replace(config, {"backbone.kind": "efficientnet-lite2"})
+    assert config.network == "efficientnet-lite2"
+    assert config.network_knob == "backbone.kind"
+    with pytest.raises(UserError, match="kind.*efficientnet-lite0"):
+        configs.replace(config, {"backbone.kind": "efficientnet-b0"})
+
+
+def test_configs_of_before_there_were_kinds_are_read():
+    saved = configs.to_dict(configs.replace(Config(), {"depth": "50"}))
+    del saved["backbone"]
+    assert configs.from_dict(Config, saved).network == "50"

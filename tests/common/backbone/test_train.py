@@ -42,6 +42,24 @@ def test_saved_weights_are_those_of_the_best_checkpoint(run):
         np.testing.assert_array_equal(leaf, wanted, err_msg=name)
 
 
+def test_training_starts_from_given_weights(run, tmp_path):
+    """A step of nothing leaves what it began with."""
+    weights = run.workdir / train.WEIGHTS
+    changes = {
+        "backbone.weights": str(weights),
+        "optimizer.learning_rate": 0.0,
+        "optimizer.weight_decay": 0.0,
+        "train.steps": 1,
+        "train.eval_every": 1,
+        "train.log_every": 1,
+        "train.checkpoint_every": 1,
+    }
+    train.train_and_save(configs.replace(run.config, changes), tmp_path)
+    _, before = pretrained.resnet_from_torch(weights)
+    _, after = pretrained.resnet_from_torch(tmp_path / train.WEIGHTS)
+    jax.tree.map(np.testing.assert_array_equal, after["params"], before["params"])
+
+
 def test_a_finished_run_is_not_trained_again(run, monkeypatch):
     _, before = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)
 

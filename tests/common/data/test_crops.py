@@ -68,6 +68,20 @@ def test_squeezed_photos_keep_their_ends():
         np.testing.assert_array_equal(middle, np.broadcast_to(colour, middle.shape))
 
 
+@pytest.mark.parametrize(("height", "width"), [(60, 30), (30, 60), (60, 29), (90, 1)])
+def test_whole_photos_lie_in_the_middle_of_a_grey_square(height, width):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (10, 20, 30)).save(file, "PNG")
+    config = PhotosConfig(fit="whole", resize=30, crop=30)
+    photo = cut_photos([file.getvalue()], config, None)[0][0]
+    scale = 30 / max(height, width)
+    rows, columns = max(round(height * scale), 1), max(round(width * scale), 1)
+    top, left = (30 - rows) // 2, (30 - columns) // 2
+    wanted = np.full((30, 30, 3), 127)
+    wanted[top : top + rows, left : left + columns] = (10, 20, 30)
+    np.testing.assert_array_equal(photo, wanted)
+
+
 def test_squeezed_photos_are_cut_and_mirrored_like_others():
     """A square photo is the same either way, in training and in evaluation."""
     encoded = picture(10, 10)[1]
@@ -76,18 +90,22 @@ def test_squeezed_photos_are_cut_and_mirrored_like_others():
             cut_photos([encoded], PhotosConfig(fit=fit, resize=10, crop=8), rng())
             for fit in ("crop", "squeeze")
         )
+        whole = PhotosConfig(fit="whole", resize=10, crop=8)
+        third = cut_photos([encoded], whole, rng())
         np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[0], third[0])
 
 
 def test_features_depend_on_all_that_changes_the_cut():
     base = PhotosConfig(resize=10, crop=8)
     others = (
         PhotosConfig(fit="squeeze", resize=10, crop=8),
+        PhotosConfig(fit="whole", resize=10, crop=8),
         PhotosConfig(resize=11, crop=8),
         PhotosConfig(resize=10, crop=9),
         PhotosConfig(resize=10, crop=8, count=2),
     )
-    assert len({config.key for config in (base, *others)}) == 5
+    assert len({config.key for config in (base, *others)}) == 6
     # Augmentation is for training alone; features are of the centre.
     assert (
         PhotosConfig(resize=10, crop=8, flip=False, random_crop=False).key == base.key
@@ -103,6 +121,12 @@ def test_the_cut_is_told_in_words():
     squeezed = PhotosConfig(fit="squeeze", resize=70, crop=64)
     assert squeezed.summary() == "whole photos, squeezed and cut to 64 px"
     assert squeezed.describe_cut().startswith("scale to 70 x 70 pixels (bilinear,")
+    whole = PhotosConfig(fit="whole", resize=70, crop=70)
+    assert whole.summary() == "whole photos on grey, cut to 70 px"
+    assert whole.describe_cut().startswith(
+        "scale the longer side to 70 pixels, in the middle of a square of grey 127"
+        " (bilinear,"
+    )
 
 
 def test_training_cuts_every_window_and_mirrors_half():

@@ -69,7 +69,7 @@ def test_each_platform_gets_its_form():
 
     for platform, grouped in (("cpu", False), ("cuda", True), ("tpu", True)):
         text = jax.jit(both).trace(x, kernel).lower(lowering_platforms=(platform,))
-        assert ("convolution" in text.as_text()) == grouped, platform
+        assert ("stablehlo.convolution" in text.as_text()) == grouped, platform
 
 
 def test_half_precision_sums_in_float32():

@@ -72,7 +72,7 @@ def test_equals_the_torch_model(reference, mode, dtype, bound):
 
 @functools.cache
 def draw_photo():
-    """The photo of the stored values, from the script that made them."""
+    """The photo of the stored values, as the script drew it that made them."""
     rng = np.random.default_rng(2)
     rows, columns = np.mgrid[:72, :91]
     waves = [np.sin(rows / a + columns / b) for a, b in ((5, 9), (11, -7), (17, 4))]

@@ -1,5 +1,5 @@
 import functools
-import importlib.util
+import importlib
 
 import jax
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from common import pretrained
 from common.errors import UserError
 from common.layers import backbones
-from common.pretrained import torch_files
+from common.pretrained import efficientnet, torch_files
 from common.pretrained.arrangement import shapes_of
 from common.pretrained.efficientnet import efficientnet_of_kind
 
@@ -97,7 +97,7 @@ def test_installed_weights_are_found(saved, tmp_path, monkeypatch):
 
 
 def test_weights_that_are_not_installed_come_with_the_command(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
     for kind in ("efficientnet-lite0", "efficientnet-lite2"):
         with pytest.raises(UserError) as caught:
             pretrained.backbone_of_kind(kind, kind, "backbone.kind")
