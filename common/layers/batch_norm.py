@@ -18,9 +18,10 @@ class BatchNorm(nn.Module):
 
     In training, mean and (biased) variance are those of the global batch, and the
     running statistics follow as in torch: running = momentum * running +
-    (1 - momentum) * batch, with the batch's unbiased variance. Training batches are always full, so there is no
-    mask: every row counts. With `train=False` the running statistics are used and stay
-    as they are, which is also how a backbone is frozen while a head is trained.
+    (1 - momentum) * batch, with the batch's unbiased variance. Training batches are
+    always full, so there is no mask: every row counts. With `train=False` the running
+    statistics are used and stay as they are, which is also how a backbone is frozen
+    while a head is trained.
 
     Source: Ioffe and Szegedy 2015 (arXiv 1502.03167), algorithm 1.
 
