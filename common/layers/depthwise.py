@@ -134,7 +134,7 @@ def _windows(phases, size, stride, rows, columns) -> Iterator[jax.Array]:
 def _kernel_gradient(x, dy, size, stride):
     """A row of dy at a time: whole maps would be read k x k times from memory."""
     phases = _phases(x, size, stride)
-    batch, rows, columns, channels = dy.shape
+    _, rows, columns, channels = dy.shape
 
     def add_row(row, total):
         met = lax.dynamic_slice_in_dim(phases, row, (size - 1) // stride + 1, axis=1)

@@ -105,7 +105,10 @@ def lite(tmp_path):
     rng = np.random.default_rng(0)
     drawn = jax.tree.map(
         lambda s: (
-            rng.normal(0, 0.1, s.shape) if len(s.shape) == 4 else np.ones(s.shape)
+            # As large as keeps maps near 1, so that a wrong pixel shows.
+            rng.normal(0, (2 / np.prod(s.shape[:3])) ** 0.5, s.shape)
+            if len(s.shape) == 4
+            else np.ones(s.shape)
         ).astype(np.float32),
         shapes_of(backbones.make(KIND)),
     )
