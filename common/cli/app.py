@@ -221,10 +221,10 @@ def parse(
     if command.init_from is not None:
         workdirs.read_record(command.init_from)
     mode = modes[command.mode]
-    if mode.untrained and flag_values[mode.untrained].value:
-        if not flag_values["workdir"].present:
-            needs = tuple(flag for flag in mode.needs if flag != "workdir")
-            mode = dataclasses.replace(mode, needs=needs, trained=False)
+    untrained = mode.untrained and flag_values[mode.untrained].value
+    if untrained and not flag_values["workdir"].present:
+        needs = tuple(flag for flag in mode.needs if flag != "workdir")
+        mode = dataclasses.replace(mode, needs=needs, trained=False)
     _check_needs(command.mode, mode, flag_values)
     _check_taken(command, mode, flag_values)
     if not mode.trained:
