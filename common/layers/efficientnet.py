@@ -5,6 +5,8 @@ swish, no squeeze-and-excitation, stem and head as wide in all sizes. Padding is
 TensorFlow, which the published weights were trained with.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -75,8 +77,8 @@ class EfficientNet(nn.Module):
                 f"images are {images.dtype}; pass efficientnet.normalise(images)"
             )
         sizes = sizes_of(self.sizes)
-        common = {"dtype": self.dtype, "devices": self.devices}
-        x = relu6(Unit(sizes.stem, 3, 2, name="stem", **common)(images, train=train))
+        unit = functools.partial(Unit, dtype=self.dtype, devices=self.devices)
+        x = relu6(unit(sizes.stem, 3, 2, name="stem")(images, train=train))
         number = 0
         for group, (blocks, features) in enumerate(
             zip(sizes.blocks, sizes.widths, strict=True)
@@ -87,13 +89,14 @@ class EfficientNet(nn.Module):
                     KERNELS[group],
                     STRIDES[group] if i == 0 else 1,
                     EXPANSIONS[group],
+                    self.dtype,
+                    self.devices,
                     name=f"block{number}",
-                    **common,
                 )
                 x = block(x, train=train)
                 number += 1
         if sizes.head:
-            x = relu6(Unit(sizes.head, 1, name="head", **common)(x, train=train))
+            x = relu6(unit(sizes.head, 1, name="head")(x, train=train))
         return x
 
 
@@ -119,15 +122,15 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps x [B, H, W, C] to [B, H / stride, W / stride, features]."""
-        common = {"dtype": self.dtype, "devices": self.devices}
+        unit = functools.partial(Unit, dtype=self.dtype, devices=self.devices)
         y = x
         if self.expansion != 1:
             inner = x.shape[-1] * self.expansion
-            y = relu6(Unit(inner, 1, name="expand", **common)(y, train=train))
+            y = relu6(unit(inner, 1, name="expand")(y, train=train))
         # No features: a kernel for each channel.
-        spatial = Unit(0, self.size, self.stride, name="depthwise", **common)
+        spatial = unit(0, self.size, self.stride, name="depthwise")
         y = relu6(spatial(y, train=train))
-        y = Unit(self.features, 1, name="project", **common)(y, train=train)
+        y = unit(self.features, 1, name="project")(y, train=train)
         return y + x if y.shape == x.shape else y
 
 
