@@ -107,7 +107,7 @@ def infer_schema(config: Any, command: Command) -> None:
       UserError: a table that can't be read.
     """
     table = read_table(config.data.path)
-    inferred = inference.infer(table)
+    inferred = inference.infer(table, texts=True)
     for note in guess_notes.notes(table, inferred):
         command.say(f"note: {note}")
     output = command.output

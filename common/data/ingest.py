@@ -23,6 +23,7 @@ from common.parallel.processes import is_first_process
 from common.tables import decimals, faults, inference, row_checks, splits
 from common.tables import schema as schemas
 from common.tables import table as tables
+from common.tables.cells import quoted
 from common.tables.faults import Rejection
 from common.tables.parquet_files import find_parts
 from common.tables.schema import Schema
@@ -139,6 +140,9 @@ def _read_table(
         table = tables.choose_rows(table, config.where)
         say(f"{config.path}: {len(table.frame)} of {rows} rows with {config.where}")
     schema = schemas.load(config.schema) if config.schema else inference.infer(table)
+    schema, unread = schemas.leave_out_texts(schema)
+    for column in unread:
+        say(f"{config.path}: column {quoted(column)} is {schemas.NOT_READ}")
     _check_images(schema, config.images)
     taken = schema.columns()
     if "split" in taken and schema.split != "split":

@@ -124,14 +124,14 @@ class Encoders:
 
         Args:
           frame: training rows, and only those, as `tables.check_rows` returns them.
-          schema: which attributes to encode.
+          schema: which attributes to encode; texts are left to `text.encoder`.
           min_count: a category seen less often than this is left to the unknown row.
         """
         fitted: list[Vocabulary | Scaling] = []
         for attribute in schema.attributes:
             if attribute.kind == "continuous":
                 fitted.append(_fit_scaling(frame, attribute))
-            else:
+            elif attribute.kind != "text":
                 fitted.append(_fit_vocabulary(frame, attribute, min_count))
         return cls(tuple(fitted))
 

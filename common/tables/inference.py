@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from common.tables import column_words, decimals, photo_cells, set_cells
+from common.tables import column_words, decimals, photo_cells, prose_columns, set_cells
 from common.tables.cells import (
     LARGEST,
     MARKS,
@@ -93,8 +93,8 @@ class _Role:
     """What a column seems to be.
 
     Attributes:
-      kind: a field of the schema, a kind of attribute, "price", "currency", "text" or
-        "ignored".
+      kind: a field of the schema, a kind of attribute, "price", "currency", "text"
+        (not yet known whether to be read), "prose" (to be read) or "ignored".
       detail: the separator of images and sets, the currency of a price, "log" for
         the logarithm, the reason for text and ignored columns.
     """
@@ -103,7 +103,7 @@ class _Role:
     detail: str = ""
 
 
-def infer(table: Table) -> Schema:
+def infer(table: Table, *, texts: bool = False) -> Schema:
     """Guesses the schema of a table from the names and the values of its columns.
 
     Columns that fit no role are listed under `ignored` with the reason. The guess is
@@ -112,6 +112,8 @@ def infer(table: Table) -> Schema:
 
     Args:
       table: N rows, and at least one.
+      texts: whether titles and descriptions become attributes of kind text; without it
+        they are left out, as systems that read no texts want them.
     """
     columns = [_Column(name, table.frame[name]) for name in table.frame.columns]
     roles = {column.name: _role(column) for column in columns}
@@ -135,6 +137,17 @@ def infer(table: Table) -> Schema:
     titles = tuple(column.name for column in titled[:1])
     for title in titles:
         del ignored[title]
+    prose = prose_columns.choose(
+        [column.cells for column in named("text")] if texts else [],
+        table.frame[price] if price else None,
+    )
+    for name, reason in prose.items():
+        ignored.pop(name, None)
+        if reason:
+            roles[name] = _Role("ignored", reason)
+            ignored[name] = reason
+        else:
+            roles[name] = _Role("prose")
     # The finest names the rows; the finest that repeats ties them together.
     ids = sorted(named("id"), key=lambda c: (-c.distinct, not c.names_listing))
     tying = next((column.name for column in ids if column.distinct < column.filled), "")
@@ -191,6 +204,8 @@ def _attribute(name: str, role: _Role) -> Attribute | None:
         return Attribute(name, "set", (name,), separator=role.detail)
     if role.kind == "continuous":
         return Attribute(name, "continuous", (name,), log=role.detail == "log")
+    if role.kind == "prose":
+        return Attribute(name, "text", (name,))
     return None
 
 

@@ -13,7 +13,9 @@ from typing import Any, Literal, get_args
 from common.errors import UserError
 from common.tables import set_cells
 
-Kind = Literal["categorical", "continuous", "set"]
+Kind = Literal["categorical", "continuous", "set", "text"]
+
+NOT_READ = "text, not used by this system yet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Attribute:
 
     Attributes:
       name: unique name, used in figures and weights.
-      kind: "categorical" (one of a vocabulary), "continuous" (numbers) or "set" (any
-        number of a vocabulary).
+      kind: "categorical" (one of a vocabulary), "continuous" (numbers), "set" (any
+        number of a vocabulary) or "text" (a title, a description: words).
       columns: one column; a continuous attribute may hold several variables, such
         as the carat and the diameter of one stone.
       separator: what stands between the members of a set; "json" where each cell is
@@ -141,6 +143,19 @@ class Schema:
         group = self.group.columns if self.group else ()
         kinds = [a.columns[0] for a in self.attributes if a.kind == "categorical"]
         return tuple(dict.fromkeys([*name, *group, *kinds]))
+
+
+def leave_out_texts(schema: Schema) -> tuple[Schema, list[str]]:
+    """For a system that reads no texts yet.
+
+    Returns:
+      (the schema without its attributes of kind text, their columns).
+    """
+    kept = tuple(a for a in schema.attributes if a.kind != "text")
+    columns = [a.columns[0] for a in schema.attributes if a.kind == "text"]
+    without = dataclasses.replace(schema, attributes=kept)
+    added = [(c, NOT_READ) for c in columns if c not in without.columns()]
+    return dataclasses.replace(without, ignored=(*schema.ignored, *added)), columns
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

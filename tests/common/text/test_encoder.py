@@ -1,0 +1,133 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.text.encoder import BUCKETS, FIRST, MOST_ENTRIES, TextEncoder
+from common.text.tokens import join_pairs, tokenize
+
+TITLES = [
+    "Gold ring 18k",
+    "Antique gold ring, ruby",
+    "Silver ring ring",
+    None,
+    "silver brooch 💍 真珠の指輪",
+    "真珠 💍 gold",
+    "",
+]
+ENCODER = TextEncoder.fit(TITLES)
+TEXTS = st.lists(st.one_of(st.none(), st.text(), st.sampled_from(TITLES)), max_size=8)
+
+
+def dense(encoder, encoded):
+    matrix = np.zeros((len(encoded["ids"]), encoder.size))
+    rows = np.arange(len(matrix))[:, None]
+    np.add.at(matrix, (rows, encoded["ids"]), encoded["weights"])
+    return matrix
+
+
+def test_the_vocabulary_holds_what_two_rows_have_most_frequent_first():
+    terms = ("gold", "ring", "gold ring", "silver", "珠", "真", "真珠", "💍")
+    assert ENCODER.terms == terms
+    assert ENCODER.counts[BUCKETS:] == (3, 3, 2, 2, 2, 2, 2, 2)
+    assert ENCODER.texts == 5
+    assert TextEncoder.fit(TITLES, most_terms=2).terms == terms[:2]
+
+
+def test_entries_by_hand():
+    encoder = TextEncoder.fit(["gold ring", "gold ring", "gold", "ring"])
+    encoded = encoder.encode(["Ring, gold ring!", "zinc", None, float("nan"), "--"])
+    gold = ring = np.log(5 / 4) + 1
+    pair = np.log(5 / 3) + 1
+    weights = np.array([2 * ring, gold, pair])
+    assert encoder.length == 3
+    ids = {"gold": FIRST, "ring": FIRST + 1, "gold ring": FIRST + 2}
+    assert encoded["ids"][0].tolist() == [ids["ring"], ids["gold"], ids["gold ring"]]
+    assert encoded["positions"][0].tolist() == [0, 1, 1]
+    np.testing.assert_allclose(
+        encoded["weights"][0], weights / np.linalg.norm(weights), rtol=1e-6
+    )
+    assert 0 < encoded["ids"][1, 0] < FIRST  # a bucket
+    assert encoded["weights"][1].tolist() == [1, 0, 0]
+    assert encoded["present"].tolist() == [1, 1, 0, 0, 0]
+    assert not encoded["ids"][2:].any() and not encoded["weights"][2:].any()
+    assert encoder.name_entries("Ring, gold ring!") == ["ring", "gold", "gold ring"]
+    assert encoder.name_entries("zinc") == ["zinc"]
+    assert encoder.name_entries(None) == []
+
+
+def test_buckets_are_the_same_everywhere():
+    """CRC-32 of "zinc" as zlib's and PNG's standard has it."""
+    crc = 0xFFFFFFFF
+    for byte in b"zinc":
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
+    bucket = 1 + (crc ^ 0xFFFFFFFF) % 256
+    assert ENCODER.encode(["zinc"])["ids"][0, 0] == bucket
+
+
+def test_weights_are_those_of_scikit_learn():
+    text = pytest.importorskip("sklearn.feature_extraction.text")
+    rng = np.random.default_rng(0)
+    words = np.array([*"abcdefghij", "真", "珠", "18", "💍", "кольцо"])
+    titles = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(60)]
+    encoder = TextEncoder.fit(titles[:40], most_terms=50)
+    index = {term: i + FIRST for i, term in enumerate(encoder.terms)}
+
+    def analyze(title):
+        tokens = tokenize(title)
+        found = encoder.encode(tokens)["ids"][:, 0]  # each by itself
+        known = [pair for pair in join_pairs(tokens) if pair in index]
+        return [f"{number}" for number in [*found, *(index[p] for p in known)]]
+
+    vocabulary = list(map(str, range(encoder.size)))
+    peer = text.TfidfVectorizer(analyzer=analyze, vocabulary=vocabulary)
+    peer.fit(titles[:40])
+    expected = peer.transform(titles).toarray()
+    found = dense(encoder, encoder.encode(titles))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert len(encoder.terms) == 50 and (found[:, 1:FIRST] > 0).any()
+
+
+def test_of_a_long_text_the_heaviest_entries_stay_in_order():
+    long = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(100))
+    encoder = TextEncoder.fit([long, long, "waa", "wba"])
+    assert encoder.length == MOST_ENTRIES
+    encoded = encoder.encode([long])
+    # The pairs with rare words weigh most; the two common words least.
+    assert not {"waa", "wba"} & set(encoder.name_entries(long))
+    assert (np.diff(encoded["positions"][0]) >= 0).all()
+    whole = 2 * 100 - 1
+    assert np.linalg.norm(encoded["weights"]) < np.sqrt(MOST_ENTRIES / whole) * 1.01
+
+
+@given(TEXTS)
+def test_any_text_has_an_encoding_of_its_own(texts):
+    encoded = ENCODER.encode(texts)
+    norms = np.linalg.norm(encoded["weights"], axis=1)
+    assert (norms <= 1 + 1e-6).all() and (encoded["ids"] < ENCODER.size).all()
+    for row, text in enumerate(texts):
+        alone = ENCODER.encode([text])
+        for key, value in encoded.items():
+            np.testing.assert_array_equal(value[row], alone[key][0])
+        named = ENCODER.name_entries(text)
+        assert len(named) == (encoded["ids"][row] != 0).sum()
+        assert bool(named) == bool(encoded["present"][row])
+
+
+@given(TEXTS)
+def test_json_gives_an_equal_encoder(texts):
+    encoder = TextEncoder.fit(texts)
+    again = TextEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    assert again == encoder
+    for key, value in encoder.encode(texts).items():
+        np.testing.assert_array_equal(value, again.encode(texts)[key])
+
+
+@pytest.mark.parametrize("value", [{}, [], {"terms": ["a"], "counts": [1], "texts": 1}])
+def test_damaged_json_is_refused(value):
+    with pytest.raises(ValueError, match="no encoder of texts"):
+        TextEncoder.from_json(value)
