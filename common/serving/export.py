@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import pathlib
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -144,9 +145,20 @@ def describe_photos(
 
 
 def photo_files_source() -> str:
-    """The modules that photos go through as one, without imports of each other."""
-    parts = ['"""Photos from files, as in training; needs Pillow and numpy."""\n']
-    for module in _PHOTO_MODULES:
+    """The modules that photos go through as one."""
+    about = "Photos from files, as in training; needs Pillow and numpy."
+    return join_modules(about, _PHOTO_MODULES)
+
+
+def join_modules(about: str, modules: Sequence[types.ModuleType]) -> str:
+    """The source of modules as one, without imports of each other.
+
+    Args:
+      about: what the docstring says.
+      modules: in the order of imports; their names must not collide.
+    """
+    parts = [f'"""{about}"""\n']
+    for module in modules:
         text = inspect.getsource(module)
         lines = text.splitlines(keepends=True)
         for node in ast.parse(text).body:

@@ -6,6 +6,7 @@ This file is copied into exports, so it needs the standard library and numpy alo
 import collections
 import dataclasses
 import functools
+import itertools
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -55,19 +56,17 @@ class TextEncoder:
           most_terms: size of the vocabulary.
         """
         words = [found for text in texts if (found := _tokens(text))]
-        rows: collections.Counter[str] = collections.Counter()
-        for tokens in words:
-            rows.update({*tokens, *join_pairs(tokens)})
+        distinct = [{*tokens, *join_pairs(tokens)} for tokens in words]
+        rows = collections.Counter(itertools.chain.from_iterable(distinct))
         often = [term for term, count in rows.items() if count >= _FEWEST_ROWS]
         terms = sorted(often, key=lambda term: (-rows[term], term))[:most_terms]
         known = set(terms)
         buckets: collections.Counter[int] = collections.Counter()
         entries = 1
-        for tokens in words:
+        for tokens, row in zip(words, distinct, strict=True):
             rest = {_bucket(token) for token in tokens if token not in known}
             buckets.update(rest)
-            found = len(known.intersection([*tokens, *join_pairs(tokens)]))
-            entries = max(entries, len(rest) + found)
+            entries = max(entries, len(rest) + len(known & row))
         counts = [buckets[i] for i in range(1, FIRST)] + [rows[term] for term in terms]
         length = min(entries, MOST_ENTRIES)
         return cls(tuple(terms), len(words), tuple(counts), length)

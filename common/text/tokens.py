@@ -45,11 +45,8 @@ _TOKEN = re.compile(
 _ASCII_TOKEN = re.compile(r"[a-z]+|[0-9]+(?:[.,/][0-9]+)*|%")  # the same, faster
 _FRACTION = re.compile("([\u00bc-\u00be\u2150-\u215e\u2189])")
 _DIGIT = re.compile(r"[^\W\D0-9]")
-# What is not seen (soft hyphens, joiners, forms of emojis), and the slash of ½.
-_REPLACED = {
-    **dict.fromkeys((0xAD, 0x200C, 0x2060, 0xFEFF, 0xFE0E, 0xFE0F), None),
-    0x2044: "/",
-}
+# Soft hyphens, joiners and forms of emojis.
+_UNSEEN = dict.fromkeys((0xAD, 0x200C, 0x2060, 0xFEFF, 0xFE0E, 0xFE0F))
 
 
 def tokenize(text: str) -> list[str]:
@@ -63,10 +60,10 @@ def tokenize(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_TOKEN.findall(text.lower())
-    text = _FRACTION.sub(r" \1", text)  # 7½ is 7 and 1/2
+    text = _FRACTION.sub(r" \1", text).translate(_UNSEEN)  # 7½ is 7 and 1/2
     for form in ("NFD", "NFKC"):  # Unicode 3.13, D146: compatibility caseless match
         text = unicodedata.normalize(form, text).casefold()
-    text = unicodedata.normalize("NFKC", text).translate(_REPLACED)
+    text = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
     text = _DIGIT.sub(lambda match: str(unicodedata.digit(match[0])), text)
     return _TOKEN.findall(text)
 

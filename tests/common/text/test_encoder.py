@@ -1,10 +1,16 @@
+import ast
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.serving import export
+from common.text import encoder as text_encoder
+from common.text import tokens as text_tokens
 from common.text.encoder import BUCKETS, FIRST, MOST_ENTRIES, TextEncoder
 from common.text.tokens import join_pairs, tokenize
 
@@ -97,7 +103,7 @@ def test_of_a_long_text_the_heaviest_entries_stay_in_order():
     encoder = TextEncoder.fit([long, long, "waa", "wba"])
     assert encoder.length == MOST_ENTRIES
     encoded = encoder.encode([long])
-    # The pairs with rare words weigh most; the two common words least.
+    # Two words stand in a third text, so they weigh least.
     assert not {"waa", "wba"} & set(encoder.name_entries(long))
     assert (np.diff(encoded["positions"][0]) >= 0).all()
     whole = 2 * 100 - 1
@@ -125,6 +131,27 @@ def test_json_gives_an_equal_encoder(texts):
     assert again == encoder
     for key, value in encoder.encode(texts).items():
         np.testing.assert_array_equal(value, again.encode(texts)[key])
+
+
+def test_an_export_can_carry_the_very_modules():
+    source = export.join_modules("Texts.", (text_tokens, text_encoder))
+    imported = {
+        name.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    tops = {name.partition(".")[0] for name in imported}
+    assert tops - {"numpy"} <= sys.stdlib_module_names
+    copied = types.ModuleType("copied_texts")
+    sys.modules["copied_texts"] = copied  # dataclasses look their module up
+    try:
+        exec(source, copied.__dict__)
+    finally:
+        del sys.modules["copied_texts"]
+    again = copied.TextEncoder.from_json(ENCODER.to_json())
+    for key, value in ENCODER.encode(TITLES).items():
+        np.testing.assert_array_equal(again.encode(TITLES)[key], value)
 
 
 @pytest.mark.parametrize("value", [{}, [], {"terms": ["a"], "counts": [1], "texts": 1}])
