@@ -73,8 +73,6 @@ class WordPositions(nn.Module):
         rows = jnp.take(kernel, ids, axis=0)  # [B, L, D]
         mask = ids != PADDING  # [B, L]
         scale = weights * jnp.sqrt(mask.sum(axis=1, keepdims=True))  # [B, L]
-        rows, scale, bias = nn.dtypes.promote_dtype(
-            rows, scale, bias, dtype=self.dtype
-        )
+        rows, scale, bias = nn.dtypes.promote_dtype(rows, scale, bias, dtype=self.dtype)
         vectors = scale[:, :, None] * rows + bias[None, None, :]  # [B, L, D]
         return jnp.where(mask[:, :, None], vectors, 0), mask

@@ -42,11 +42,20 @@ def _find_echo(
     """A reason where rows hold their own price more often than that of another row."""
     if prices is None:
         return ""
-    numbers = [{_number(token) for token in row if token[0].isdigit()} for row in tokens]
-    own = [_number(cell) if isinstance(cell, str) else None for cell in prices.loc[index]]
+    numbers = [
+        {_number(token) for token in row if token[0].isdigit()} for row in tokens
+    ]
+    own = [
+        _number(cell) if isinstance(cell, str) else None for cell in prices.loc[index]
+    ]
     others = [*own[1:], *own[:1]]
     told, by_chance = (
-        np.mean([price is not None and price in row for price, row in zip(each, numbers, strict=True)])
+        np.mean(
+            [
+                price is not None and price in row
+                for price, row in zip(each, numbers, strict=True)
+            ]
+        )
         for each in (own, others)
     )
     if told - by_chance <= _ECHOES:
