@@ -6,7 +6,7 @@ from typing import Literal
 from common.config.configs import check_bounds, knob
 from common.data.configs import ListingsConfig, PhotosConfig
 from common.errors import UserError
-from common.layers.resnet_sizes import SIZES, Sizes
+from common.layers.backbone_sizes import Sizes, sizes_of
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
@@ -44,7 +44,7 @@ class BackboneConfig(WeightsConfig):
 
     stages: int = knob(
         4,
-        "stages of the ResNet that are used: fewer give a finer map of plainer features"
+        "stages of the network that are used: fewer give a finer map of plainer features"
         " (a position every 4, 8, 16 or 32 pixels)",
         low=1,
         high=4,
@@ -69,8 +69,8 @@ class BackboneConfig(WeightsConfig):
 
     @property
     def sizes(self) -> Sizes:
-        """Of the ResNet as far as it is used."""
-        return SIZES[self.depth].up_to(self.stages)
+        """Of the network as far as it is used."""
+        return sizes_of(self.network).up_to(self.stages)
 
     def side(self, pixels: int) -> int:
         """Side of the map of a square photo, in positions.

@@ -1,16 +1,16 @@
 """Feature maps of a frozen backbone, computed once for all rows."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from common import pretrained
 from common.backbone import extraction
-from common.layers import resnet
+from common.layers import backbones
 from common.parallel.execution import Execution
 from common.parallel.precision import compute_dtype
 from ican import model, saved_model
@@ -48,7 +48,7 @@ def cache(
     variables = {name: modules["backbone"] for name, modules in start.items()}
     sizes = config.backbone.sizes
     side = config.backbone.side(config.photos.crop)
-    shape = (side * side, resnet.width(sizes))
+    shape = (side * side, sizes.width)
     key = {
         "weights": extraction.hash_weights(variables),
         "photos": config.photos.key,
@@ -57,16 +57,19 @@ def cache(
         "data": examples.listings.fingerprint,
     }
     dtype = compute_dtype(config.precision)
-    backbone = resnet.ResNet(sizes, dtype, execution.devices)
+    backbone = backbones.make(sizes, dtype, execution.devices)
 
     def feature_maps(state: Any, batch: Mapping[str, jax.Array]) -> jax.Array:
-        backbone_fn: Any = functools.partial(backbone.apply, state)
+        def maps_of(photos: jax.Array) -> jax.Array:
+            images = backbones.normalise(sizes, photos, dtype or jnp.float32)
+            maps: Any = backbone.apply(state, images)
+            return maps
+
         return model.pooled_feature_maps(
-            backbone_fn,
+            maps_of,
             batch["photos"],
             batch["photo_mask"],
             config.backbone.pool,
-            dtype,
         )
 
     store = extraction.extract(
@@ -81,5 +84,5 @@ def cache(
         execution=execution,
     )
     if jax.process_index() == 0:
-        pretrained.save_resnet(workdir / saved_model.BACKBONE, sizes, variables)
+        pretrained.save_backbone(workdir / saved_model.BACKBONE, sizes, variables)
     return examples.with_features(store, config.photos.count), shape

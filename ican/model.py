@@ -19,7 +19,8 @@ from common.fusion.mfh import MFH
 from common.fusion.mutan import Mutan
 from common.fusion.operator import Fusion
 from common.fusion.product import Product
-from common.layers import resnet
+from common.layers import backbones
+from common.layers.backbone_sizes import Sizes
 from common.layers.dropout import Dropout
 from common.layers.embeddings import AttributeEmbedding, AttributeVector
 from common.parallel.devices import SINGLE, Devices
@@ -209,7 +210,7 @@ class Network(nn.Module):
     Attributes:
       config: kind and knobs of the head.
       spec: the attributes.
-      depth: of the ResNet, see `common.layers.resnet`.
+      sizes: of the backbone, or its name, see `common.layers.backbone_sizes`.
       pool: the map is averaged over squares of so many by so many positions.
       frozen: whether the backbone and its batch statistics stay as they are.
       classifiers: N_c.
@@ -220,7 +221,7 @@ class Network(nn.Module):
 
     config: ModelConfig
     spec: AttributeSpec
-    depth: str | resnet.Sizes = "50"
+    sizes: str | Sizes = "50"
     pool: int = 1
     frozen: bool = False
     classifiers: int = 20
@@ -269,37 +270,35 @@ class Network(nn.Module):
         self, photos: jax.Array, mask: jax.Array, train: bool
     ) -> jax.Array:
         """Mean feature map [B, P, C] over the photos of an item."""
-        backbone = resnet.ResNet(self.depth, self.dtype, self.devices, name="backbone")
+        backbone = backbones.make(self.sizes, self.dtype, self.devices, name="backbone")
 
-        def backbone_fn(images: jax.Array) -> jax.Array:
-            maps = backbone(images, train=train and not self.frozen)
+        def maps_of(photos: jax.Array) -> jax.Array:
+            images = backbones.normalise(self.sizes, photos, self.dtype or jnp.float32)
+            maps: jax.Array = backbone(images, train=train and not self.frozen)
             return jax.lax.stop_gradient(maps) if self.frozen else maps
 
-        return pooled_feature_maps(backbone_fn, photos, mask, self.pool, self.dtype)
+        return pooled_feature_maps(maps_of, photos, mask, self.pool)
 
 
 def pooled_feature_maps(
-    backbone_fn: Callable[[jax.Array], jax.Array],
+    maps_of: Callable[[jax.Array], jax.Array],
     photos: jax.Array,
     mask: jax.Array,
     pool: int = 1,
-    dtype: jnp.dtype | None = None,
 ) -> jax.Array:
     """Mean feature map over the photos of an item.
 
     Args:
-      backbone_fn: the backbone, normalised images [N, H, W, 3] to maps [N, h, w, C].
+      maps_of: the backbone, photos uint8 [N, H, W, 3] to maps [N, h, w, C].
       photos: uint8 [B, M, H, W, 3].
       mask: [B, M] 1 for a photo, 0 for none.
       pool: side of the squares of positions that are averaged; divides h and w.
-      dtype: of the computation; None for float32.
 
     Returns:
       [B, P, C] with P = h w / pool^2.
     """
     items, count = photos.shape[:2]
-    images = photos.reshape(-1, *photos.shape[2:])  # [B M, H, W, 3]
-    maps = backbone_fn(resnet.normalise(images, dtype or jnp.float32))
+    maps = maps_of(photos.reshape(-1, *photos.shape[2:]))  # [B M, h, w, C]
     if pool > 1:
         maps = nn.avg_pool(maps, (pool, pool), (pool, pool))
     maps = maps.reshape(items, count, -1, maps.shape[-1])  # [B, M, P, C]

@@ -100,7 +100,7 @@ def _starting_weights(
 
 def _backbone_weights(config: BackboneConfig) -> dict[str, Any]:
     """Weights that the user brings."""
-    variables = pretrained.resnet_of_depth(
-        config.weights, config.depth, "backbone.depth", config.stages
+    variables = pretrained.backbone_of_name(
+        config.weights, config.network, "backbone", config.stages
     )
     return {name: {"backbone": tree} for name, tree in variables.items()}

@@ -117,7 +117,7 @@ def load_weights(workdir: pathlib.Path) -> dict[str, Any]:
         name: tree_paths.nest(arrays, name) for name in ("params", "batch_stats")
     }
     if (workdir / BACKBONE).exists():
-        _, backbone = pretrained.resnet_from_torch(workdir / BACKBONE)
+        _, backbone = pretrained.backbone_from_torch(workdir / BACKBONE)
         for name, tree in backbone.items():
             weights[name]["backbone"] = tree
     return weights

@@ -83,7 +83,7 @@ class Learner:
         return Network(
             self.config.model,
             self.spec,
-            depth=self.config.backbone.sizes,
+            sizes=self.config.backbone.sizes,
             pool=self.config.backbone.pool,
             frozen=self.config.backbone.frozen,
             classifiers=self.ensemble.classifiers,

@@ -82,7 +82,7 @@ def extract(
         [
             extraction.extract_photos(
                 config.networks.cache,
-                config.networks.depth,
+                config.networks.network,
                 network.variables,
                 config.photos,
                 config.precision,

@@ -1,6 +1,6 @@
 """The single-task networks, whose last layer but one is the feature of a photo.
 
-Source: 2012.06009, section 3.2 and Figure 4. Each is a ResNet of its own, fine-tuned on
+Source: 2012.06009, section 3.2 and Figure 4. Each is a network of its own (the paper's is a ResNet), fine-tuned on
 the items that carry its label.
 """
 
@@ -41,7 +41,7 @@ class TrainedNetwork:
 
     Attributes:
       task: its name.
-      variables: of its ResNet, on the host: {"params": …, "batch_stats": …}.
+      variables: of its backbone, on the host: {"params": …, "batch_stats": …}.
       metrics: on the test rows that carry the label.
     """
 
@@ -93,7 +93,7 @@ def train_network(
         "batch_stats": state.batch_stats["backbone"],
     }
     if is_first_process():
-        pretrained.save_resnet(workdir / WEIGHTS, config.networks.depth, variables)
+        pretrained.save_backbone(workdir / WEIGHTS, config.networks.network, variables)
         workdirs.write_metrics(workdir / workdirs.METRICS, values)
     return TrainedNetwork(labels.task, variables, values)
 
@@ -147,14 +147,14 @@ def starting_weights(config: Config) -> dict[str, Any]:
     """The backbone that every network starts from; {} for random weights."""
     if not config.networks.weights:
         return {}
-    variables = pretrained.resnet_of_depth(
-        config.networks.weights, config.networks.depth, "networks.depth"
+    variables = pretrained.backbone_of_name(
+        config.networks.weights, config.networks.network, "networks"
     )
     return in_network(variables)
 
 
 def in_network(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Variables of a ResNet as a `PhotoNetwork` holds them."""
+    """Variables of a backbone as a `PhotoNetwork` holds them."""
     return {name: {"backbone": tree} for name, tree in variables.items()}
 
 
@@ -189,7 +189,7 @@ def make_learner(config: Config, labels: Labels, devices: Devices) -> PhotoLearn
 def make_network(config: Config, outputs: int, devices: Devices) -> PhotoNetwork:
     """A network with so many outputs."""
     dtype = compute_dtype(config.precision)
-    return PhotoNetwork(config.networks.depth, outputs, dtype, devices)
+    return PhotoNetwork(config.networks.network, outputs, dtype, devices)
 
 
 def measure_one(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:

@@ -99,7 +99,7 @@ class SavedModel:
     Attributes:
       config: of the run.
       state: regression and gate, on the host; without optimizer.
-      networks: {task: variables of its ResNet} in the order of the features.
+      networks: {task: variables of its backbone} in the order of the features.
       schema: of the listings.
       history: statistics of the training prices.
       limits: beyond which a training price was an outlier.
@@ -226,7 +226,7 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     variables = {}
     for task in tasks:
         file = workdir / NETWORKS / task / networks.WEIGHTS
-        _, variables[task] = pretrained.resnet_from_torch(file)
+        _, variables[task] = pretrained.backbone_from_torch(file)
     state = _load_state(workdir)
     return SavedModel(config, state, variables, schema, *fitted, accepted, compared)
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from common.backbone.extraction import load_photos, photo_vectors
-from common.layers import resnet
+from common.layers.backbone_sizes import sizes_of, title
 from common.parallel.execution import Execution
 from common.reports import data_checks, proposals
 from common.reports.data_checks import Cost
@@ -122,7 +122,7 @@ def measure_extraction(plan: Plan) -> float:
 def measure_heads(plan: Plan) -> Cost:
     """What a step of the heads costs, on inputs that are all zero."""
     config, examples, execution = plan.config, plan.examples, plan.execution
-    width = len(plan.networks) * resnet.width(config.networks.depth)
+    width = len(plan.networks) * sizes_of(config.networks.network).width
     statistics = examples.context.statistics.shape[1]
     if config.comparables.count:
         statistics += len(comparables.NAMES)
@@ -186,7 +186,7 @@ def propose(plan: Plan, timing: Timing, say: Say) -> Proposal:
     def measure_pace(config: Config) -> Pace:
         say(
             f"trying photos of {config.photos.crop} pixels,"
-            f" ResNet {config.networks.depth}"
+            f" {title(config.networks.network)}"
         )
         changed = dataclasses.replace(plan, config=config)
         return pace_of(changed, time_run(changed))
@@ -207,8 +207,9 @@ def smaller(config: Config) -> list[Changes]:
     photos = proposals.lower(config, {"photos.resize": 72, "photos.crop": 64})
     heads = {"train.batch_size": 1024, "train.steps": 300, "warm_up.steps": 300}
     heads = proposals.lower(config, heads)
-    depth, given = config.networks.depth, config.networks.weights
-    fewer = {} if given or depth in ("tiny", "18") else {"networks.depth": "18"}
-    fewest = {} if given or depth == "tiny" else {"networks.depth": "tiny"}
+    depth = config.networks.depth
+    fixed = config.networks.weights or config.networks.kind != "resnet"
+    fewer = {} if fixed or depth in ("tiny", "18") else {"networks.depth": "18"}
+    fewest = {} if fixed or depth == "tiny" else {"networks.depth": "tiny"}
     first = {**photos, **fewer}
     return [first, {**first, **heads}, {**first, **heads, **fewest}]

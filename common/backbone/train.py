@@ -136,8 +136,8 @@ def _start(config: Config) -> dict[str, Any]:
     """The backbone that training starts from; {} for random weights."""
     if not config.backbone.weights:
         return {}
-    variables = pretrained.backbone_of_kind(
-        config.backbone.weights, config.network, config.network_knob
+    variables = pretrained.backbone_of_name(
+        config.backbone.weights, config.network, "backbone"
     )
     return {name: {"backbone": tree} for name, tree in variables.items()}
 

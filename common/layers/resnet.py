@@ -21,11 +21,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def width(depth: str | Sizes) -> int:
-    """Number of channels of the feature map."""
-    return sizes_of(depth).widths[-1]
-
-
 def normalise(images: jax.Array, dtype=jnp.float32) -> jax.Array:
     """Scales pixels as published weights expect: (pixel / 255 - mean) / std.
 
@@ -64,7 +59,7 @@ class ResNet(nn.Module):
           train: use the batch's statistics and update the collection "batch_stats".
 
         Returns:
-          [B, ceil(H / stride), ceil(W / stride), width(depth)], after the last ReLU.
+          [B, ceil(H / stride), ceil(W / stride), widths[-1]], after the last ReLU.
         """
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are {images.dtype}; pass resnet.normalise(images)")

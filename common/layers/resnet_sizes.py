@@ -23,6 +23,11 @@ class Sizes:
     stem: int = 64
 
     @property
+    def width(self) -> int:
+        """Number of channels of the feature map."""
+        return self.widths[-1]
+
+    @property
     def stride(self) -> int:
         """Pixels between two positions of the feature map: 32 after four stages."""
         return 2 ** (len(self.blocks) + 1)

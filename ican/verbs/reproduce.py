@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.cli import verbs
+from common.layers.backbone_sizes import title
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
@@ -135,8 +136,8 @@ def describe(config: Config) -> str:
     splits = ", each with its own split," if config.reproduce.resplit else ""
     return (
         f"Mean ± standard error over {config.reproduce.seeds} seeds{splits} on the test rows;"
-        f" the paper's figures come from its own data. Backbone: ResNet"
-        f" {backbone.depth}{part} from {backbone.source},"
+        f" the paper's figures come from its own data. Backbone:"
+        f" {title(backbone.network)}{part} from {backbone.source},"
         f" {'frozen' if backbone.frozen else 'trained along'},"
         f" {config.photos.summary()}, maps of {side} x {side}; {config.train.steps:,} steps of"
         f" {config.train.batch_size}."

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.cli import verbs
 from common.data.ingest import describe
-from common.layers import resnet
+from common.layers.backbone_sizes import sizes_of
 from common.reports import data_checks, figures, page, result_tables
 from common.reports.page import Section
 from common.tables.splits import SPLITS
@@ -262,7 +262,7 @@ def measure(plan: Plan, timing: Timing) -> Part:
 def size_stores(plan: Plan) -> list[dict[str, Any]]:
     """Bytes of the feature stores (float16), and what is free where they are to lie."""
     count, rows = len(plan.networks), len(plan.photos)
-    width = resnet.width(plan.config.networks.depth)
+    width = sizes_of(plan.config.networks.network).width
     sizes = {"of one network": width, f"of all {count}": count * width}
     table = [
         {"features": name, "rows": rows, "width": wide, "bytes": rows * wide * 2}

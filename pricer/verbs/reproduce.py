@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.cli import verbs
+from common.layers import backbone_sizes
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
@@ -183,7 +184,7 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" {config.reproduce.seeds} seeds of the heads; the gate is cut at the"
         " threshold fitted on validation (Table 3: at 0.5). The paper's figures come"
         " from its own data. Networks:"
-        f" {', '.join(sorted(tasks))}; ResNet {networks.depth} from {networks.source},"
+        f" {', '.join(sorted(tasks))}; {backbone_sizes.title(networks.network)} from {networks.source},"
         f" {config.photos.summary()}, {networks.steps:,} steps of {networks.batch_size}."
         f" Comparables: {config.comparables.count or 'none'}."
         f" Heads: {config.warm_up.steps:,} + {config.train.steps:,} steps of"

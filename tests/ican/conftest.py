@@ -165,7 +165,7 @@ def open_shop(folder: pathlib.Path) -> Shop:
         pixels = rng.integers(0, 256, (40, 44 + number % 5, 3), np.uint8)
         Image.fromarray(pixels).save(folder / "photos" / row["photo"])
     backbone = folder / "backbone.safetensors"
-    pretrained.save_resnet(backbone, "tiny", random_backbone())
+    pretrained.save_backbone(backbone, "tiny", random_backbone())
     return Shop(folder, rows, backbone)
 
 

@@ -23,7 +23,7 @@ def make_examples(config):
 
 def fill(config, workdir):
     """Caches the feature maps of all rows."""
-    _, variables = pretrained.resnet_from_torch(config.backbone.weights)
+    _, variables = pretrained.backbone_from_torch(config.backbone.weights)
     start = {name: {"backbone": tree} for name, tree in variables.items()}
     execution = make_execution(config.parallel)
     return features.cache(config, make_examples(config), execution, start, workdir)
@@ -99,7 +99,7 @@ def test_trained_on_features_it_predicts_the_same_from_photos(cached_run, shop):
 
 
 def test_backbone_in_the_workdir_is_the_one_that_was_given(cached_run):
-    depth, variables = pretrained.resnet_from_torch(
+    depth, variables = pretrained.backbone_from_torch(
         cached_run.workdir / saved_model.BACKBONE
     )
     assert depth == "tiny"

