@@ -57,6 +57,8 @@ def prepare(
     listings = data.load_listings(config)
     if config.model.sees_photos:
         ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
+        if note := config.backbone.note_fit(config.photos.fit):
+            ingest.print_line(note)
     examples = data.make_examples(config, listings)
     shape = None
     if config.backbone.cache and config.model.sees_photos:

@@ -107,6 +107,8 @@ def open_examples(config: Config) -> Examples:
     """
     listings = data.load_listings(config)
     ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
+    if note := config.networks.note_fit(config.photos.fit):
+        ingest.print_line(note)
     if unused := labels.describe_unused(listings.schema, config.labels):
         ingest.print_line(unused)
     return data.make_examples(config, listings)

@@ -45,6 +45,8 @@ def write(
     variables = pretrained.backbone_of_name(weights, config.network, "backbone")
     listings = ingest.load(config.data)
     ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
+    if note := config.backbone.note_fit(config.photos.fit):
+        ingest.print_line(note)
     store = extraction.extract_photos(
         _CACHE,
         config.network,

@@ -13,6 +13,7 @@ from common.backbone import data
 from common.backbone.config import Config
 from common.backbone.data import PhotoRows
 from common.backbone.step import PhotoLearner, make_learner
+from common.data import ingest
 from common.parallel import processes
 from common.parallel.execution import Execution, make_execution
 from common.parallel.processes import is_first_process
@@ -102,6 +103,8 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
 
 def _train(config: Config, record: workdirs.RunRecord) -> dict[str, float]:
     execution = make_execution(config.parallel)
+    if note := config.backbone.note_fit(config.photos.fit):
+        ingest.print_line(note)
     examples = data.load(config, record.workdir)
     record.add_data(examples.listings.fingerprint)
     trainer = Trainer(

@@ -93,7 +93,7 @@ def _find_preset(tensors: Tensors) -> tuple[str, int]:
     there = itertools.takewhile(tensors.__contains__, names)
     widths = [tensors[name].shape[:1] for name in there]
     for preset, whole in SIZES.items():
-        for stages in range(1, 5):
+        for stages in (4, 3, 2, 1):
             sizes = whole.up_to(stages)
             pairs = zip(sizes.blocks, sizes.widths, strict=True)
             if widths == [(width,) for blocks, width in pairs for _ in range(blocks)]:

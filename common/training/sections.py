@@ -33,6 +33,15 @@ class StartConfig:
         """Whether the weights are ImageNet's, from a package."""
         return self.weights in efficientnet_sizes.SIZES
 
+    def note_fit(self, fit: str) -> str:
+        """What to know of `photos.fit` with these weights, in a line; "" for nothing."""
+        if not self.are_published or fit != "crop":
+            return ""
+        return (
+            "--photos.fit=crop cuts off the ends of long photos; --photos.fit=whole"
+            f" shows {self.weights} all of a photo, in the middle of a grey square"
+        )
+
     def network_of(self, depth: str) -> str:
         """The name of the network, see `common.layers.backbone_sizes`.
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from common import pretrained
 from common.config import configs
-from common.layers import resnet
+from common.layers import backbones
+from common.layers.backbone_sizes import Sizes
 from common.tables import schema as schemas
 from ican import train
 from ican.config import Config
@@ -169,9 +170,9 @@ def open_shop(folder: pathlib.Path) -> Shop:
     return Shop(folder, rows, backbone)
 
 
-def random_backbone() -> dict[str, Any]:
-    """Weights of a tiny ResNet, drawn without compiling anything."""
-    network = resnet.ResNet("tiny")
+def random_backbone(sizes: str | Sizes = "tiny") -> dict[str, Any]:
+    """Weights of a backbone, drawn without compiling anything."""
+    network = backbones.make(sizes)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     rng = np.random.default_rng(2)
 
