@@ -11,12 +11,11 @@ import sys
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import torch
 from torch import nn
 
 from benchmarks import timing, weights
-from benchmarks.resnet import LEARNING_RATE, Step
+from benchmarks.resnet import Step, our_step, torch_step_of
 from common.cli.startup import use_huge_pages
 from common.layers.efficientnet import EfficientNet
 from common.layers.efficientnet_sizes import EXPANSIONS, KERNELS, SIZES, STRIDES, Sizes
@@ -38,90 +37,36 @@ def compare_both(quick: bool) -> Iterator[timing.Comparison]:
         ("torch, channels-last", torch_forward(pixels, batch)),
         bar=1.5,
     )
+    network = TorchEfficientNet(SIZES[KIND])
     yield timing.Comparison(
         f"{work}, training step",
-        ("ours", our_step(pixels, batch)),
-        ("torch, channels-last", torch_step(pixels, batch)),
+        ("ours", our_step(KIND, pixels, batch)),
+        ("torch, channels-last", torch_step_of(network, pixels, batch)),
     )
-
-
-def _draw(pixels: int, batch: int):
-    model = EfficientNet(KIND)
-    images = jax.random.normal(jax.random.key(0), (batch, pixels, pixels, 3))
-    shapes = jax.eval_shape(model.init, jax.random.key(1), images)
-    return model, weights.draw(shapes), images
 
 
 def our_forward(pixels: int, batch: int) -> Step:
     """Feature maps of our network in evaluation."""
-    model, variables, images = _draw(pixels, batch)
-    compiled = jax.jit(model.apply)
-    variables = jax.device_put(variables)
+    model = EfficientNet(KIND)
+    images = jax.random.normal(jax.random.key(0), (batch, pixels, pixels, 3))
+    shapes = jax.eval_shape(model.init, jax.random.key(1), images)
+    compiled, variables = jax.jit(model.apply), jax.device_put(weights.draw(shapes))
     return lambda: jax.block_until_ready(compiled(variables, images))
-
-
-def our_step(pixels: int, batch: int) -> Step:
-    """Forward, backward and update of our network on random images."""
-    model, variables, images = _draw(pixels, batch)
-
-    def update(variables, images):
-        def objective(params):
-            features, state = model.apply(
-                {**variables, "params": params},
-                images,
-                train=True,
-                mutable=["batch_stats"],
-            )
-            return jnp.square(features.mean((1, 2))).mean(), state
-
-        gradients, state = jax.grad(objective, has_aux=True)(variables["params"])
-        params = jax.tree.map(
-            lambda p, g: p - LEARNING_RATE * g, variables["params"], gradients
-        )
-        return {"params": params, **state}
-
-    compiled = jax.jit(update, donate_argnums=0)
-    variables = jax.device_put(variables)
-
-    def step():
-        nonlocal variables
-        variables = jax.block_until_ready(compiled(variables, images))
-
-    return step
-
-
-def _prepare(pixels: int, batch: int):
-    torch.set_num_threads(1)
-    model = TorchEfficientNet(SIZES[KIND])
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = torch.randn(batch, 3, pixels, pixels)
-    return model, images.to(memory_format=torch.channels_last)
 
 
 def torch_forward(pixels: int, batch: int) -> Step:
     """The same in PyTorch."""
-    model, images = _prepare(pixels, batch)
-    model.eval()
+    torch.set_num_threads(1)
+    model = TorchEfficientNet(SIZES[KIND]).eval()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(batch, 3, pixels, pixels)
+    images = images.to(memory_format=torch.channels_last)
 
     def forward():
         with torch.inference_mode():
             model(images)
 
     return forward
-
-
-def torch_step(pixels: int, batch: int) -> Step:
-    """The same in PyTorch."""
-    model, images = _prepare(pixels, batch)
-    model.train()
-    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
-
-    def step():
-        optimizer.zero_grad()
-        model(images).mean((2, 3)).square().mean().backward()
-        optimizer.step()
-
-    return step
 
 
 class TorchEfficientNet(nn.Sequential):

@@ -21,7 +21,7 @@ from torch import nn
 
 from benchmarks import timing
 from common.cli.startup import use_huge_pages
-from common.layers import resnet
+from common.layers import backbones, resnet
 
 LEARNING_RATE = 1e-3
 Step = Callable[[], object]
@@ -61,9 +61,9 @@ def measure_bfloat16(depth: str, pixels: int, batch: int, steps: int = 20) -> st
     return f"ResNet-{depth}, {pixels} px, batch {batch}, bf16: {rate:.0f} images/s"
 
 
-def our_step(depth: str, pixels: int, batch: int, dtype=jnp.float32) -> Step:
-    """Forward, backward and update of our network on random images."""
-    model = resnet.ResNet(depth, dtype)
+def our_step(name: str, pixels: int, batch: int, dtype=jnp.float32) -> Step:
+    """Forward, backward and update of one of our networks on random images."""
+    model = backbones.make(name, dtype)
     images = jax.random.normal(jax.random.key(0), (batch, pixels, pixels, 3), dtype)
     variables = jax.jit(model.init)(jax.random.key(1), images)
 
@@ -95,8 +95,13 @@ def our_step(depth: str, pixels: int, batch: int, dtype=jnp.float32) -> Step:
 
 def torch_step(depth: str, pixels: int, batch: int) -> Step:
     """The same in PyTorch."""
+    return torch_step_of(TorchResNet(resnet.SIZES[depth]), pixels, batch)
+
+
+def torch_step_of(model: nn.Module, pixels: int, batch: int) -> Step:
+    """Forward, backward and update of a network in PyTorch."""
     torch.set_num_threads(1)
-    model = TorchResNet(resnet.SIZES[depth]).train()
+    model.train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
     images = torch.randn(batch, 3, pixels, pixels)

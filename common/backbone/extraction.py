@@ -121,7 +121,7 @@ def hash_weights(variables: Mapping[str, Any]) -> str:
 
 def extract_photos(
     folder: str | os.PathLike,
-    kind: str,
+    sizes: str,
     variables: Mapping[str, Any],
     photos: PhotosConfig,
     precision: str,
@@ -137,7 +137,7 @@ def extract_photos(
 
     Args:
       folder: of all features; weights, photos and data name a folder in it.
-      kind: of the network, see `common.layers.backbone_sizes`.
+      sizes: of the backbone, by name, see `common.layers.backbone_sizes`.
       variables: of the backbone, {"params" and "batch_stats": tree}.
       photos: how they are cut; of each listing the first `photos.count` are pooled.
       precision: of the computation.
@@ -152,7 +152,7 @@ def extract_photos(
     Raises:
       UserError: vectors of other weights, damaged ones, or nowhere to write.
     """
-    network = PhotoNetwork(kind, 1, compute_dtype(precision), execution.devices)
+    network = PhotoNetwork(sizes, 1, compute_dtype(precision), execution.devices)
     wrapped = {kind: {"backbone": tree} for kind, tree in variables.items()}
     return extract(
         folder,
@@ -162,7 +162,7 @@ def extract_photos(
             "precision": precision,
             "data": listings.fingerprint,
         },
-        (len(listings.frame), sizes_of(kind).width),
+        (len(listings.frame), sizes_of(sizes).width),
         functools.partial(photo_vectors, network),
         wrapped,
         listings.source,

@@ -14,20 +14,20 @@ class PhotoNetwork(nn.Module):
     """Backbone, mean over positions, one linear map.
 
     Attributes:
-      kind: of the backbone: a ResNet's depth, or an EfficientNet's name.
+      sizes: of the backbone, by name, see `common.layers.backbone_sizes`.
       outputs: K.
       dtype: of the computation; parameters are float32.
       devices: what a batch is spread over.
     """
 
-    kind: str
+    sizes: str
     outputs: int
     dtype: Any = None
     devices: Devices = SINGLE
 
     def setup(self):
         """Names the two parts."""
-        self.backbone = backbones.make(self.kind, self.dtype, self.devices)
+        self.backbone = backbones.make(self.sizes, self.dtype, self.devices)
         self.output = nn.Dense(self.outputs, dtype=self.dtype)
 
     def __call__(self, photos: jax.Array, *, train: bool = False) -> jax.Array:
@@ -38,6 +38,6 @@ class PhotoNetwork(nn.Module):
 
     def extract(self, photos: jax.Array, *, train: bool = False) -> jax.Array:
         """Features [B, C] of photos uint8 [B, H, W, 3]: the last layer but one."""
-        images = backbones.normalise(self.kind, photos, self.dtype or jnp.float32)
+        images = backbones.normalise(self.sizes, photos, self.dtype or jnp.float32)
         maps: jax.Array = self.backbone(images, train=train)  # [B, h, w, C]
         return maps.mean((1, 2))

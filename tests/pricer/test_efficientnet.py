@@ -110,7 +110,7 @@ def test_the_export_serves_what_the_model_says(lite_run, shop, tmp_path):
 
 def test_a_name_of_weights_says_the_kind():
     config = configs.replace(Config(), {"networks.weights": "efficientnet-lite1"})
-    assert networks.make_network(config, 1, None).kind == "efficientnet-lite1"
+    assert networks.make_network(config, 1, None).sizes == "efficientnet-lite1"
     values = dict.fromkeys(
         ("train/n", "validation/n", "test/n", "train/trimmed", "rejected"), 1
     )
