@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from common.text.tokens import join_pairs, tokenize
+from common.text.tokens import join, tokenize
 
 PADDING = 0  # id of the places that a short text leaves empty
 BUCKETS = 256  # ids of the words that the vocabulary does not hold
@@ -55,21 +55,24 @@ class TextEncoder:
           texts: of training rows, and only those; what is no text counts as empty.
           most_terms: size of the vocabulary.
         """
-        words = [found for text in texts if (found := _tokens(text))]
-        distinct = [{*tokens, *join_pairs(tokens)} for tokens in words]
-        rows = collections.Counter(itertools.chain.from_iterable(distinct))
-        often = [term for term, count in rows.items() if count >= _FEWEST_ROWS]
-        terms = sorted(often, key=lambda term: (-rows[term], term))[:most_terms]
-        known = set(terms)
-        buckets: collections.Counter[int] = collections.Counter()
-        entries = 1
-        for tokens, row in zip(words, distinct, strict=True):
-            rest = {_bucket(token) for token in tokens if token not in known}
-            buckets.update(rest)
-            entries = max(entries, len(rest) + len(known & row))
-        counts = [buckets[i] for i in range(1, FIRST)] + [rows[term] for term in terms]
-        length = min(entries, MOST_ENTRIES)
-        return cls(tuple(terms), len(words), tuple(counts), length)
+        found = _read(texts)
+        rows, terms = _distinct(found.rows, found.terms)
+        seen = np.bincount(terms, minlength=len(found.words) + len(found.pairs))
+        often = np.flatnonzero(seen >= _FEWEST_ROWS)
+        counted = zip(seen[often].tolist(), found.names(often), often, strict=True)
+        ordered = sorted(counted, key=lambda term: (-term[0], term[1]))[:most_terms]
+        ids = np.zeros(len(seen), np.int64)
+        ids[: len(found.words)] = [*map(_bucket, found.words)]
+        ids[[number for _, _, number in ordered]] = FIRST + np.arange(len(ordered))
+        rows, ids = _distinct(rows, ids[terms])
+        counts = np.bincount(ids, minlength=FIRST + len(ordered))[1:]
+        entries = np.bincount(rows[ids != PADDING], minlength=1).max()
+        return cls(
+            tuple(name for _, name, _ in ordered),
+            np.count_nonzero(np.bincount(rows)).item(),
+            tuple(counts.tolist()),
+            max(1, min(int(entries), MOST_ENTRIES)),
+        )
 
     @property
     def size(self) -> int:
@@ -106,7 +109,10 @@ class TextEncoder:
           weights: float32 [N, L], 0 for padding.
           present: float32 [N], 0 for a text without any word.
         """
-        rows, ids, places = self._look_up(texts)
+        found = _read(texts)
+        ids = self._find(found)[found.terms]
+        known = ids != PADDING
+        rows, ids, places = found.rows[known], ids[known], found.places[known]
         # One entry for each id of a row, where it stands first.
         keys, first, times = np.unique(
             rows * self.size + ids, return_index=True, return_counts=True
@@ -115,10 +121,13 @@ class TextEncoder:
         weights = times * self.idf[ids]
         norms = np.sqrt(np.bincount(rows, weights**2, len(texts)))
         weights = weights / norms[rows]
-        heaviest = np.lexsort((places, -weights, rows))
-        kept = heaviest[_places_in_row(rows[heaviest]) < self.length]
+        kept = np.ones(len(rows), bool)
+        many = np.flatnonzero(np.bincount(rows)[rows] > self.length)
+        many = many[np.lexsort((places[many], -weights[many], rows[many]))]
+        kept[many] = _count_in_runs(rows[many]) < self.length
+        kept = np.flatnonzero(kept)
         kept = kept[np.lexsort((places[kept], rows[kept]))]
-        at = rows[kept], _places_in_row(rows[kept])
+        at = rows[kept], _count_in_runs(rows[kept])
         shape = (len(texts), self.length)
         encoded = {
             "ids": np.full(shape, PADDING, np.int32),
@@ -133,7 +142,8 @@ class TextEncoder:
 
     def name_entries(self, text: Any) -> list[str]:
         """The word or pair of each entry of `encode([text])`, padding left out."""
-        encoded, tokens = self.encode([text]), _tokens(text)
+        encoded = self.encode([text])
+        tokens = tokenize(text) if isinstance(text, str) else []
         entries = zip(encoded["ids"][0], encoded["positions"][0], strict=True)
         return [
             self.terms[number - FIRST] if number >= FIRST else tokens[position]
@@ -162,32 +172,80 @@ class TextEncoder:
             raise ValueError("no encoder of texts: its lengths do not fit")
         return cls(terms, texts, counts, length)
 
-    def _look_up(self, texts: Sequence[Any]) -> tuple[np.ndarray, ...]:
-        """Rows, ids and places of all words and known pairs, int64 [M].
-
-        Word i of a text has place 2 i, the pair that begins there 2 i + 1.
-        """
-        find, lengths = self._index.get, []
-        ids: list[int] = []
-        for text in texts:
-            tokens = _tokens(text)
-            ids += [find(token) or _bucket(token) for token in tokens]
-            ids += [find(pair, PADDING) for pair in join_pairs(tokens)]
-            lengths.append(len(tokens))
-        widths = np.maximum(2 * np.array(lengths, np.int64) - 1, 0)
-        rows = np.repeat(np.arange(len(lengths)), widths)
-        starts = np.cumsum(widths) - widths
-        within = np.arange(len(rows)) - starts[rows]
-        words = np.array(lengths, np.int64)[rows]
-        is_pair = within >= words
-        places = 2 * (within - is_pair * words) + is_pair
-        found = np.array(ids, np.int64)
-        known = found != PADDING
-        return rows[known], found[known], places[known]
+    def _find(self, found: "_Terms") -> np.ndarray:
+        """The id of every distinct term, padding for unknown pairs: int64 [W + Q]."""
+        find, count = self._index.get, len(found.words)
+        pairs = found.names(np.arange(count, count + len(found.pairs)))
+        ids = [find(word) or _bucket(word) for word in found.words]
+        return np.array(ids + [find(pair, PADDING) for pair in pairs], np.int64)
 
 
-def _tokens(text: Any) -> list[str]:
-    return tokenize(text) if isinstance(text, str) else []
+@dataclasses.dataclass(frozen=True)
+class _Terms:
+    """The words and pairs of N texts.
+
+    A text is cut at blanks, which no token spans, so that a piece that stands in many
+    texts is tokenised once.
+
+    Attributes:
+      words: the W distinct ones.
+      pairs: int64 [Q, 2] the distinct pairs of neighbours as numbers of words.
+      rows: int64 [M] of each word, then of each pair: the text it stands in,
+      terms: the same, which it is: word number or W + number of the pair,
+      places: the same, where: word i of a text has place 2 i, the pair that begins
+        there 2 i + 1.
+    """
+
+    words: Sequence[str]
+    pairs: np.ndarray
+    rows: np.ndarray
+    terms: np.ndarray
+    places: np.ndarray
+
+    def names(self, terms: np.ndarray) -> list[str]:
+        """What the terms with these numbers, in order, are."""
+        words, count = self.words, len(self.words)
+        alone, joined = terms[terms < count], terms[terms >= count] - count
+        names = [words[number] for number in alone.tolist()]
+        pairs = self.pairs[joined].tolist()
+        return names + [join(words[left], words[right]) for left, right in pairs]
+
+
+def _read(texts: Iterable[Any]) -> _Terms:
+    pieces: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+    words: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+    found: list[int] = []
+    lengths = []
+    for text in texts:
+        parts = text.split() if isinstance(text, str) else ()
+        found += map(pieces.__getitem__, parts)
+        lengths.append(len(parts))
+    tokens = [[words[token] for token in tokenize(piece)] for piece in pieces]
+    starts = np.cumsum([0, *map(len, tokens)])
+    piece = np.array(found, np.int64)
+    widths = np.diff(starts)[piece]
+    flat = np.array([*itertools.chain.from_iterable(tokens)], np.int64)
+    at = np.repeat(np.arange(len(piece)), widths)  # the piece of each token [T]
+    numbers = flat[starts[piece][at] + _count_in_runs(at)]
+    rows = np.repeat(np.arange(len(lengths)), np.array(lengths, np.int64))[at]
+    places = _count_in_runs(rows)
+    paired = rows[1:] == rows[:-1]
+    keys = numbers[:-1][paired] * len(words) + numbers[1:][paired]
+    distinct, pair = np.unique(keys, return_inverse=True)
+    return _Terms(
+        list(words),
+        np.stack(np.divmod(distinct, max(1, len(words))), axis=1),
+        np.concatenate([rows, rows[:-1][paired]]),
+        np.concatenate([numbers, len(words) + pair]),
+        np.concatenate([2 * places, 2 * places[:-1][paired] + 1]),
+    )
+
+
+def _distinct(rows: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair of a row and a number once."""
+    width = 1 + numbers.max(initial=0)
+    keys = np.sort(rows * width + numbers, kind="stable")  # nearly in order already
+    return np.divmod(keys[np.diff(keys, prepend=-1) > 0], width)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -196,6 +254,8 @@ def _bucket(word: str) -> int:
     return 1 + zlib.crc32(word.encode()) % BUCKETS
 
 
-def _places_in_row(rows: np.ndarray) -> np.ndarray:
+def _count_in_runs(numbers: np.ndarray) -> np.ndarray:
     """0, 1, 2 … within each run of equal numbers."""
-    return np.arange(len(rows)) - np.searchsorted(rows, rows)
+    every = np.arange(len(numbers))
+    begins = np.diff(numbers, prepend=-1) != 0
+    return every - np.maximum.accumulate(every * begins)

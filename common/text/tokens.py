@@ -15,10 +15,8 @@ All else parts tokens: women's is "women", "s". This file is copied into exports
 needs the standard library alone.
 """
 
-import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
 
 # Letters and marks of scripts that write words without blanks between them.
 _UNSPACED = (
@@ -68,20 +66,11 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def join_pairs(tokens: Sequence[str]) -> list[str]:
-    """Pairs of neighbouring tokens.
+def join(left: str, right: str) -> str:
+    """A pair of neighbouring tokens: "gold ring".
 
-    Args:
-      tokens: of `tokenize`, W of them.
-
-    Returns:
-      [W - 1] "gold ring"; characters of scripts without blanks are joined without one.
+    Characters of scripts without blanks are joined without one.
     """
-    pairs = itertools.pairwise(tokens)
-    if all(map(str.isascii, tokens)):
-        return list(map(" ".join, pairs))
-    unspaced = [_IS_UNSPACED.match(token) is not None for token in tokens]
-    return [
-        left + right if unspaced[i] and unspaced[i + 1] else f"{left} {right}"
-        for i, (left, right) in enumerate(pairs)
-    ]
+    if left.isascii() or not (_IS_UNSPACED.match(left) and _IS_UNSPACED.match(right)):
+        return f"{left} {right}"
+    return left + right

@@ -1,7 +1,11 @@
 import ast
+import collections
+import dataclasses
+import itertools
 import json
 import sys
 import types
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from common.serving import export
 from common.text import encoder as text_encoder
 from common.text import tokens as text_tokens
 from common.text.encoder import BUCKETS, FIRST, MOST_ENTRIES, TextEncoder
-from common.text.tokens import join_pairs, tokenize
+from common.text.tokens import join, tokenize
 
 TITLES = [
     "Gold ring 18k",
@@ -32,6 +36,81 @@ def dense(encoder, encoded):
     rows = np.arange(len(matrix))[:, None]
     np.add.at(matrix, (rows, encoded["ids"]), encoded["weights"])
     return matrix
+
+
+def read_plainly(texts):
+    """Of each text its (place, word or pair); word i has place 2 i."""
+    for text in texts:
+        tokens = tokenize(text) if isinstance(text, str) else []
+        pairs = list(itertools.starmap(join, itertools.pairwise(tokens)))
+        yield (
+            [(2 * i, t) for i, t in enumerate(tokens)],
+            [(2 * i + 1, t) for i, t in enumerate(pairs)],
+        )
+
+
+def fit_plainly(texts, most_terms, most_entries=MOST_ENTRIES):
+    """`TextEncoder.fit` by counting in dictionaries."""
+    read = [words + pairs for words, pairs in read_plainly(texts) if words]
+    rows = collections.Counter()
+    for entries in read:
+        rows.update({term for _, term in entries})
+    often = sorted((-n, term) for term, n in rows.items() if n > 1)[:most_terms]
+    terms = [term for _, term in often]
+    buckets, length = collections.Counter(), 1
+    for entries in read:
+        words = {term for place, term in entries if place % 2 == 0} - set(terms)
+        rest = {1 + zlib.crc32(word.encode()) % BUCKETS for word in words}
+        buckets.update(rest)
+        length = max(length, len(rest | ({t for _, t in entries} & set(terms))))
+    counts = [buckets[i] for i in range(1, FIRST)] + [-n for n, _ in often]
+    return TextEncoder(
+        tuple(terms), len(read), tuple(counts), min(length, most_entries)
+    )
+
+
+def encode_plainly(encoder, text):
+    """(id, position, weight) of the entries of a text, by dictionaries."""
+    index = {term: i + FIRST for i, term in enumerate(encoder.terms)}
+    ((words, pairs),) = read_plainly([text])
+    found = [
+        (place, index.get(word) or 1 + zlib.crc32(word.encode()) % BUCKETS)
+        for place, word in words
+    ]
+    found += [(place, index[pair]) for place, pair in pairs if pair in index]
+    first = {}
+    for place, number in sorted(found):
+        first.setdefault(number, place)
+    times = collections.Counter(number for _, number in found)
+    weight = {number: times[number] * encoder.idf[number] for number in times}
+    norm = np.sqrt(sum(value**2 for value in weight.values()))
+    kept = sorted(first, key=lambda n: (-weight[n], first[n]))[: encoder.length]
+    return [
+        (number, first[number] // 2, weight[number] / norm)
+        for number in sorted(kept, key=first.__getitem__)
+    ]
+
+
+WORDS = st.sampled_from([*"abcdefgh", "真", "珠", "18k", "Gold", "💍"])
+SENTENCES = st.lists(
+    st.one_of(st.none(), st.text(), st.lists(WORDS, max_size=12).map(" ".join)),
+    max_size=12,
+)
+
+
+@given(SENTENCES, SENTENCES, st.integers(0, 20), st.integers(1, 9))
+def test_it_is_counting_in_dictionaries(texts, others, most_terms, length):
+    encoder = TextEncoder.fit(iter(texts), most_terms=most_terms)
+    assert encoder == fit_plainly(texts, most_terms)
+    encoder = dataclasses.replace(encoder, length=length)
+    encoded = encoder.encode(others)
+    for row, text in enumerate(others):
+        expected = encode_plainly(encoder, text)
+        ids, positions, weights = zip(*expected, strict=True) if expected else [()] * 3
+        pad = (0,) * (length - len(expected))
+        assert encoded["ids"][row].tolist() == [*ids, *pad]
+        assert encoded["positions"][row].tolist() == [*positions, *pad]
+        np.testing.assert_allclose(encoded["weights"][row], [*weights, *pad], rtol=1e-6)
 
 
 def test_the_vocabulary_holds_what_two_rows_have_most_frequent_first():
@@ -90,7 +169,8 @@ def test_weights_are_those_of_scikit_learn():
     def analyze(title):
         tokens = tokenize(title)
         found = encoder.encode(tokens)["ids"][:, 0]  # each by itself
-        known = [pair for pair in join_pairs(tokens) if pair in index]
+        pairs = itertools.starmap(join, itertools.pairwise(tokens))
+        known = [pair for pair in pairs if pair in index]
         return [f"{number}" for number in [*found, *(index[p] for p in known)]]
 
     vocabulary = list(map(str, range(encoder.size)))

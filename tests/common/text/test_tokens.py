@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.text.tokens import join_pairs, tokenize
+from common.text.tokens import join, tokenize
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,25 @@ def test_tokens_of_a_text(text, tokens):
 
 
 @pytest.mark.parametrize(
-    ("text", "pairs"),
+    ("left", "right", "pair"),
     [
-        ("", []),
-        ("ring", []),
-        ("gold ring 18k", ["gold ring", "ring 18", "18 k"]),
-        ("真珠 ring 指輪", ["真珠", "珠 ring", "ring 指", "指輪"]),
-        ("золотое кольцо", ["золотое кольцо"]),
+        ("gold", "ring", "gold ring"),
+        ("ring", "18", "ring 18"),
+        ("真", "珠", "真珠"),
+        ("珠", "ring", "珠 ring"),
+        ("ring", "指", "ring 指"),
+        ("золотое", "кольцо", "золотое кольцо"),
     ],
 )
-def test_pairs_of_neighbours(text, pairs):
-    assert join_pairs(tokenize(text)) == pairs
+def test_pairs_of_neighbours(left, right, pair):
+    assert join(left, right) == pair
+
+
+@given(st.text())
+def test_no_token_spans_blanks(text):
+    assert tokenize(text) == [
+        token for piece in text.split() for token in tokenize(piece)
+    ]
 
 
 @given(st.text())
