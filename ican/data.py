@@ -36,7 +36,7 @@ def load_listings(config: Config) -> Listings:
     return ingest.prepare_generated(
         "rings",
         config.data.cache,
-        rings.schema(),
+        rings.schema(titles=config.rings.titles),
         rings.rows(config.rings),
         rings.fingerprint(config.rings),
         total=config.rings.total,

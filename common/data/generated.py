@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -61,9 +61,23 @@ class GeneratedConfig:
         return sum(getattr(self, f"{split}_count") for split in SPLITS)
 
 
-def fingerprint(version: int, parameters: Any, config: GeneratedConfig) -> str:
-    """Hash of all that decides the rows: generator, its parameters and the config."""
-    text = json.dumps([version, parameters, dataclasses.asdict(config)])
+def fingerprint(
+    version: int,
+    parameters: Any,
+    config: GeneratedConfig,
+    without: Collection[str] = (),
+) -> str:
+    """Hash of all that decides the rows: generator, its parameters and the config.
+
+    Args:
+      version: of the generator.
+      parameters: of the generator.
+      config: of the data set.
+      without: names of knobs that don't decide anything here.
+    """
+    knobs = dataclasses.asdict(config).items()
+    decide = {name: value for name, value in knobs if name not in without}
+    text = json.dumps([version, parameters, decide])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

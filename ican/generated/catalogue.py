@@ -97,6 +97,35 @@ DESIGN = make_categorical(
     }
 )
 
+# Told by the title only: where the ring comes from.
+TELLING = make_categorical(
+    {
+        "couture": (0.06, 1.7),
+        "signed": (0.08, 1.3),
+        "antique": (0.09, 1.0),
+        "bespoke": (0.08, 0.7),
+        "heirloom": (0.09, 0.4),
+        "estate": (0.10, 0.1),
+        "unworn": (0.10, -0.1),
+        "modern": (0.10, -0.4),
+        "unmarked": (0.09, -0.7),
+        "catalogue": (0.08, -0.9),
+        "souvenir": (0.07, -1.3),
+        "costume": (0.06, -1.7),
+    }
+)
+# Words of titles that tell nothing.
+FILLERS = (
+    *("adorable", "all", "beautiful", "best", "birthday", "bridal", "charming"),
+    *("classic", "cocktail", "comfort", "cute", "dainty", "daily", "elegant", "ever"),
+    *("evening", "fashion", "fine", "fit", "for", "free", "friend", "gift", "girl"),
+    *("gorgeous", "her", "holiday", "in", "jewelry", "ladies", "look", "lovely"),
+    *("lucky", "mother", "my", "new", "nice", "of", "offer", "original", "party"),
+    *("perfect", "pretty", "promise", "quick", "rare", "ring", "romantic", "sale"),
+    *("shipping", "shop", "size", "special", "statement", "style", "sweet", "top"),
+    *("unique", "very", "wear", "wedding", "with", "women", "wow"),
+)
+
 FAMILIES = (
     "white",
     "milky",

@@ -11,8 +11,9 @@ import numpy as np
 
 from common.data import generated
 from common.data.generated import ByRow
-from ican.generated import catalogue
+from ican.generated import catalogue, titles
 from ican.generated.parameters import SHOWN_CARAT, SHOWN_HEFT, SHOWN_USE, RingsConfig
+from ican.generated.titles import Titles
 
 # The attributes of Table 1, in its order.
 ATTRIBUTES = (
@@ -124,6 +125,7 @@ class Rings:
         alone are, else 0 [N].
       appearance: what the photo shows.
       noise: what nothing explains, standard normal [N].
+      titles: what their titles say.
     """
 
     true: Facts
@@ -132,6 +134,7 @@ class Rings:
     one_size: np.ndarray
     appearance: Appearance
     noise: np.ndarray
+    titles: Titles
 
 
 class _Draws:
@@ -185,7 +188,15 @@ def sample(config: RingsConfig, numbers: np.ndarray) -> Rings:
     one_size = np.where(one < 0.15, 1, np.where(one < 0.30, 2, 0))
     if not config.missing_or_wrong:
         one_size = np.zeros_like(one_size)
-    return Rings(true, listed, missing, one_size, appearance, draws.normal())
+    return Rings(
+        true,
+        listed,
+        missing,
+        one_size,
+        appearance,
+        draws.normal(),
+        titles.sample(config.seed, numbers),
+    )
 
 
 def _draw_facts(draws: _Draws) -> Facts:

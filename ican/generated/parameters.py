@@ -42,13 +42,18 @@ SHOWN_CARAT = 0.6
 SHOWN_USE = 0.7
 
 
+# Knobs that count only where there are titles; without them the fingerprint of a set
+# is the one it had before there were any.
+TITLE_KNOBS = ("titles", "words", "words_share")
+
+
 @dataclasses.dataclass(frozen=True)
 class RingsConfig(GeneratedConfig):
     """The generated data set `rings`.
 
     The defaults are a small set; the paper's has 19,176 / 5,350 / 8,016 rings at 512
-    pixels. The five switches remove one planted effect each and leave every other
-    random draw as it was.
+    pixels. The six switches remove one planted effect each and leave every other
+    random draw as it was; so do titles, which are off.
     """
 
     photo_only: bool = knob(True, "effect: workmanship, which only the photo shows")
@@ -76,6 +81,16 @@ class RingsConfig(GeneratedConfig):
         0.02, "how often an attribute is another ring's", low=0.0, high=1.0
     )
 
+    titles: bool = knob(False, "a text column, one word of which tells of the price")
+    words: bool = knob(True, "effect: the telling word of a title, if there are titles")
+    words_share: float = knob(
+        0.25,
+        "share of log-price variance: the telling word, if there are titles; the other"
+        " shares are of the rest",
+        low=0.0,
+        high=1.0,
+    )
+
     def __post_init__(self):
         super().__post_init__()
         planted = self.attributes_share + self.photo_share + self.interactions_share
@@ -87,6 +102,6 @@ class RingsConfig(GeneratedConfig):
 
     @property
     def noise_share(self) -> float:
-        """Share of log-price variance that nothing explains."""
+        """Share of log-price variance that nothing explains, titles left aside."""
         planted = self.attributes_share + self.photo_share + self.interactions_share
         return max(0.0, 1.0 - planted)

@@ -1,9 +1,12 @@
-"""The pointing game: whether visual attention peaks on the ring's stone.
+"""The pointing game: whether attention peaks on what counts.
 
 Only the built-in rings know where the stone is that counts. A model hits when the
 cell of the feature map with the highest attention, averaged over the co-attention
 cells, lies on that stone. The rival is the best constant cell: rings lie in the middle
 of their photos, so a prior does better than chance.
+
+The same is played on the words of titles, where these are: a hit is the telling word, or
+a pair of words that holds it, and the rival is the best constant place in the text.
 
 Source: Zhang et al., "Top-down Neural Attention by Excitation Backprop", section 4.2.
 """
@@ -11,7 +14,8 @@ Source: Zhang et al., "Top-down Neural Attention by Excitation Backprop", sectio
 import numpy as np
 
 from common.data.configs import PhotosConfig
-from ican.generated import rings
+from common.text.encoder import FIRST, TextEncoder
+from ican.generated import catalogue, rings
 
 
 def stone_cells(
@@ -45,23 +49,43 @@ def stone_cells(
     return (holds | within) & known[:, None]
 
 
-def pointing_scores(
-    visual_attention: np.ndarray, stones: np.ndarray, train_stones: np.ndarray
-) -> dict[str, float]:
-    """Share of hits of the model and of the best constant cell.
+def telling_entries(encoder: TextEncoder, ids: np.ndarray) -> np.ndarray:
+    """Which entries of encoded titles are the telling word, or a pair that holds it.
 
     Args:
-      visual_attention: [N, L, P].
-      stones: bool [N, P] cells on these rings' stones, as `stone_cells` gives them.
-      train_stones: bool [M, P] the same of the training rings, to choose the constant.
+      encoder: of the titles.
+      ids: int [N, L] of `TextEncoder.encode`.
 
     Returns:
-      "pointing" and "pointing_prior", over the rings with a stone.
+      bool [N, L], all False in a row whose telling word the vocabulary does not hold.
     """
-    known = stones.any(1)
-    peaks = visual_attention.mean(1).argmax(1)  # [N]
-    constant = train_stones.sum(0).argmax()
+    names = set(catalogue.TELLING.names)
+    terms = [bool(names.intersection(term.split())) for term in encoder.terms]
+    return np.array([False] * FIRST + terms)[ids]
+
+
+def pointing_scores(
+    attention: np.ndarray,
+    targets: np.ndarray,
+    train_targets: np.ndarray,
+    name: str = "pointing",
+) -> dict[str, float]:
+    """Share of hits of the model and of the best constant place.
+
+    Args:
+      attention: [N, L, P] over cells of the map, or over entries of the title.
+      targets: bool [N, P] what counts in these rings, as `stone_cells` or
+        `telling_entries` give it.
+      train_targets: bool [M, P] the same of the training rings, to choose the constant.
+      name: of the score.
+
+    Returns:
+      {name, name_prior}, over the rings in which anything counts.
+    """
+    known = targets.any(1)
+    peaks = attention.mean(1).argmax(1)  # [N]
+    constant = train_targets.sum(0).argmax()
     return {
-        "pointing": float(np.mean(stones[known, peaks[known]])),
-        "pointing_prior": float(np.mean(stones[known, constant])),
+        name: float(np.mean(targets[known, peaks[known]])),
+        f"{name}_prior": float(np.mean(targets[known, constant])),
     }

@@ -20,6 +20,11 @@ What is switched off, and the claim that must fail then:
 | the same two | bilinear fusions beat simple ones; co-attention beats bilinear |
 | `interactions` | attention finds the stone more often than the best constant place |
 | `off_centre` | the same: the best constant place is then always right |
+| `words` | words help; attention finds the telling word |
+
+Titles are off by default (`titles`), and then the last row says nothing. A title has one
+word that tells part of the price, at a random place (`ican.generated.titles`); with
+`words` off it stands there all the same and tells nothing.
 
 For the second and third to fail fully, `missing_or_wrong` must be off as well: where an
 attribute is missing the photo still tells some of it. `interactions` alone does not
@@ -46,6 +51,7 @@ from ican.generated.parameters import (
     GENERATOR_VERSION,
     INTERACTION_PARTS,
     PHOTO_PARTS,
+    TITLE_KNOBS,
     RingsConfig,
 )
 from ican.generated.values import log_prices
@@ -75,21 +81,29 @@ _COLUMNS = {
     "notices of defects": ("notices_of_defects",),
     "month of purchase": ("month_of_purchase",),
 }
+TITLE = "title"  # column and attribute
 _CONTINUOUS = ("size", "weight", "center stone size", "side stone size")
 
 
-def schema() -> Schema:
-    """The schema of the rings: 13 attributes with 6 continuous variables (Table 1)."""
+def schema(*, titles: bool = False) -> Schema:
+    """The schema of the rings: 13 attributes with 6 continuous variables (Table 1).
+
+    Args:
+      titles: whether a text attribute comes last.
+    """
+    attributes = [
+        Attribute(
+            name,
+            "continuous" if name in _CONTINUOUS else "categorical",
+            columns,
+            log=name in _CONTINUOUS,
+        )
+        for name, columns in _COLUMNS.items()
+    ]
+    if titles:
+        attributes.append(Attribute(TITLE, "text", (TITLE,)))
     return Schema(
-        attributes=tuple(
-            Attribute(
-                name,
-                "continuous" if name in _CONTINUOUS else "categorical",
-                columns,
-                log=name in _CONTINUOUS,
-            )
-            for name, columns in _COLUMNS.items()
-        ),
+        attributes=tuple(attributes),
         images=Images(("photo",)),
         target=Target("price", "USD"),
         split="split",
@@ -100,7 +114,8 @@ def schema() -> Schema:
 def fingerprint(config: RingsConfig) -> str:
     """Hash of all that decides the rows: generator, its parameters and the config."""
     parts = [ATTRIBUTES_PARTS, PHOTO_PARTS, INTERACTION_PARTS]
-    return generated.fingerprint(GENERATOR_VERSION, parts, config)
+    without = () if config.titles else TITLE_KNOBS
+    return generated.fingerprint(GENERATOR_VERSION, parts, config, without)
 
 
 def rows(config: RingsConfig, workers: int = 1) -> Iterator[Row]:
@@ -112,7 +127,8 @@ def rows(config: RingsConfig, workers: int = 1) -> Iterator[Row]:
         are started afresh ("spawn"), so the calling script needs its `__main__` guard.
 
     Returns:
-      Iterator of (row, [JPEG]): attribute columns (None where missing), `photo` (a file name),
+      Iterator of (row, [JPEG]): attribute columns (None where missing), `title` where
+      there are titles, `photo` (a file name),
       `price` in dollars, `split`, `ring` (its number), and with the prefix `truth_`
       what `truth` tells (None for NaN).
     """
@@ -124,6 +140,8 @@ def _block_rows(job: tuple[RingsConfig, str, np.ndarray]) -> Iterator[Row]:
     config, split, block = job
     rings = latents.sample(config, block)
     columns = _listing(rings)
+    if config.titles:
+        columns[TITLE] = rings.titles.write()
     hidden = _truth(config, rings)
     for name, values in hidden.items():
         columns[f"truth_{name}"] = [
@@ -168,7 +186,8 @@ def truth(config: RingsConfig, wanted: np.ndarray) -> dict[str, np.ndarray]:
 
     Returns:
       {"x", "y", "radius"}: the stone that counts in shares of the photo's side, NaN for
-      rings without a centre stone; {"log_price"}: log price before rounding; [N] each.
+      rings without a centre stone; {"log_price"}: log price before rounding; with
+      titles {"telling_word"}: place of that word in the title, from 0; [N] each.
     """
     return _truth(config, latents.sample(config, wanted))
 
@@ -181,7 +200,10 @@ def _truth(config: RingsConfig, rings: latents.Rings) -> dict[str, np.ndarray]:
         stones.append(stone if kind > 0 else (np.nan, np.nan, np.nan))
     x, y, radius = np.array(stones).T
     logs = log_prices(config, rings)
-    return {"x": x, "y": y, "radius": radius, "log_price": logs}
+    hidden = {"x": x, "y": y, "radius": radius, "log_price": logs}
+    if config.titles:
+        hidden["telling_word"] = rings.titles.place
+    return hidden
 
 
 def _listing(rings: latents.Rings) -> dict[str, list]:

@@ -2,13 +2,16 @@
 
 With s the spread and a, p, i, n the shares of attributes, photo, interactions, noise:
 
-    log price = log median + s (sqrt(a) A + sqrt(p) P + sqrt(i) I + sqrt(n) noise)
+    R = sqrt(a) A + sqrt(p) P + sqrt(i) I + sqrt(n) noise
+    log price = log median + s R, or with titles, whose share is w,
+    log price = log median + s (sqrt(1 - w) R + sqrt(w) W)
 
 A, P and I are sums of uncorrelated effects of mean 0 and variance 1, each weighed by
 the root of its part, so A, P and I have variance 1 and the shares are shares of the
 variance. I holds products of what only the photo shows with what the listing tells,
 and the "quality" terms take the quality of the one stone of three that the listing
-names as the centre stone: which one that is, the photo doesn't show.
+names as the centre stone: which one that is, the photo doesn't show. W is the worth of
+the telling word, of mean 0 and variance 1.
 """
 
 import numpy as np
@@ -112,4 +115,9 @@ def log_prices(config: RingsConfig, rings: Rings) -> np.ndarray:
     if config.interactions:
         worth = weigh(interaction_effects(rings), INTERACTION_PARTS)
         terms = terms + np.sqrt(config.interactions_share) * worth
+    if config.titles:
+        terms = np.sqrt(1 - config.words_share) * terms
+        if config.words:
+            worth = catalogue.TELLING.effects[rings.titles.telling]
+            terms = terms + np.sqrt(config.words_share) * worth
     return np.log(config.median_price) + config.spread * terms

@@ -36,7 +36,12 @@ _STONE = np.arange(len(catalogue.KIND.names)) > 0  # [37]
 
 
 def expected_log_prices(
-    config: RingsConfig, rings: Rings, *, listing: bool, photo: bool
+    config: RingsConfig,
+    rings: Rings,
+    *,
+    listing: bool,
+    photo: bool,
+    title: bool = False,
 ) -> np.ndarray:
     """Mean of the log price given what is seen [N].
 
@@ -49,6 +54,7 @@ def expected_log_prices(
       rings: N rings.
       listing: whether the listed attributes are seen.
       photo: whether the photo is seen.
+      title: whether the title is seen, where there are titles.
     """
     beliefs = _Beliefs(config, rings, listing, photo)
     looks, nothing = rings.appearance, np.zeros(len(rings.noise))
@@ -79,6 +85,11 @@ def expected_log_prices(
         terms = terms + np.sqrt(config.interactions_share) * weigh(
             effects, INTERACTION_PARTS
         )
+    if config.titles:
+        terms = np.sqrt(1 - config.words_share) * terms
+        if title and config.words:
+            worth = catalogue.TELLING.effects[rings.titles.telling]
+            terms = terms + np.sqrt(config.words_share) * worth
     return np.log(config.median_price) + config.spread * terms
 
 
@@ -285,21 +296,30 @@ def ceilings(config: RingsConfig, count: int = 20_000) -> dict[str, dict[str, fl
     """What the best possible model reaches, by what it sees, by simulation.
 
     Draws `count` test rings and takes the expected log price given the listing, the
-    photo or both (`expected_log_prices`). A zone's probability is the share
+    photo or both, each also with the title (`expected_log_prices`). A zone's probability is the share
     of the errors of that expectation which, added to it, land in the zone; so it takes
     the errors to be alike for all rings, and the best top-k may be a little higher.
 
     Returns:
-      {"majority" | "photo" | "attributes" | "both": {"top3", "top5", "top7",
+      {"majority" | "photo" | "attributes" | "both" | "title" | "both and title":
+      {"top3", "top5", "top7",
       "r2" (of log price), "male" (mean absolute error of log price)}}.
     """
     chosen = SPLIT_START["test"] + np.arange(count)
     rings = latents.sample(config, chosen)
     logs = log_prices(config, rings)
-    views = {"photo": (False, True), "attributes": (True, False), "both": (True, True)}
+    views = {
+        "photo": (False, True, False),
+        "attributes": (True, False, False),
+        "both": (True, True, False),
+        "title": (False, False, True),
+        "both and title": (True, True, True),
+    }
     found = {"majority": _scores(logs, np.full(count, np.mean(logs)))}
-    for name, (listing, photo) in views.items():
-        expected = expected_log_prices(config, rings, listing=listing, photo=photo)
+    for name, (listing, photo, title) in views.items():
+        expected = expected_log_prices(
+            config, rings, listing=listing, photo=photo, title=title
+        )
         found[name] = _scores(logs, expected)
     return found
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from common.data.configs import PhotosConfig
-from ican.generated import pointing, rings
+from common.text.encoder import TextEncoder
+from ican.generated import catalogue, pointing, rings, titles
 
 
 def cells_of(found):
@@ -67,3 +68,46 @@ def test_stones_of_real_rings_lie_where_they_are_drawn():
     columns = np.floor(truth["x"][known] * 3).astype(int)
     rows = np.floor(truth["y"][known] * 3).astype(int)
     assert cells[known, rows * 3 + columns].all()
+
+
+def test_words_that_count_by_hand():
+    encoder = TextEncoder.fit(
+        ["nice signed ring", "signed ring nice signed ring", "nice ring", "modern"]
+    )
+    # "modern" stands in one title only, so that it has no entry of its own.
+    assert set(encoder.terms) == {
+        *("nice", "ring", "signed", "signed ring", "nice signed")
+    }
+    encoded = encoder.encode(["nice signed ring", "ring nice", "modern nice", ""])
+    names = encoder.name_entries("nice signed ring")
+    found = pointing.telling_entries(encoder, encoded["ids"])
+    assert found.shape == encoded["ids"].shape
+    assert names == ["nice", "nice signed", "signed", "signed ring", "ring"]
+    assert found[0].tolist() == [False, True, True, True, False]
+    assert not found[1:].any()
+
+
+def test_words_that_count_are_where_the_truth_says():
+    config = rings.RingsConfig(titles=True)
+    texts = titles.sample(config.seed, np.arange(1500)).write()
+    encoder = TextEncoder.fit(texts)
+    encoded = encoder.encode(texts)
+    found = pointing.telling_entries(encoder, encoded["ids"])
+    place = rings.truth(config, np.arange(1500))["telling_word"][:, None]
+    # The word itself begins there; a pair that holds it begins there or one before.
+    word = np.isin(encoded["ids"], telling_ids(encoder))
+    np.testing.assert_array_equal(word.sum(1), 1)
+    np.testing.assert_array_equal(encoded["positions"][word], place[:, 0])
+    offset = (encoded["positions"] - place)[found]
+    assert set(offset) == {-1, 0} and (word <= found).all()
+    assert found.sum(1).max() == 3
+    # Attention that knows the words always hits; no place of the text does by itself.
+    knowing = word[:, None].astype(float)
+    scores = pointing.pointing_scores(knowing, found, found, "word_pointing")
+    assert scores["word_pointing"] == 1
+    assert 0.05 < scores["word_pointing_prior"] < 0.25
+
+
+def telling_ids(encoder):
+    words = encoder.encode(list(catalogue.TELLING.names))
+    return words["ids"][:, 0]

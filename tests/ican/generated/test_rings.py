@@ -10,7 +10,7 @@ from PIL import Image
 from common.config import configs
 from common.errors import UserError
 from common.tables import schema as schemas
-from ican.generated import latents, rings, values
+from ican.generated import catalogue, latents, rings, values
 from ican.generated.parameters import RingsConfig
 from tests.ican.generated import expectations
 
@@ -144,6 +144,39 @@ def test_missing_cells_are_none_and_one_stone_size_may_stand_for_two():
     assert None not in columns["month_of_purchase"]
 
 
+def test_titles_are_one_more_column_and_leave_the_rest_alone(tiny_rows):
+    """With titles only prices change, as the worth of the word says."""
+    config = dataclasses.replace(TINY, titles=True)
+    titled = list(rings.rows(config))
+    assert rings.schema(titles=True).attributes[:-1] == rings.schema().attributes
+    text = rings.schema(titles=True).attributes[-1]
+    assert (text.kind, text.columns) == ("text", ("title",))
+    new = {"title", "truth_telling_word"}
+    for (row, photos), (old, old_photos) in zip(titled, tiny_rows, strict=True):
+        assert set(row) - set(old) == new
+        same = set(old) - {"price", "truth_log_price"}
+        assert {key: row[key] for key in same} == {key: old[key] for key in same}
+        assert photos == old_photos
+        telling = row["title"].split()[row["truth_telling_word"]]
+        worth = catalogue.TELLING.effects[catalogue.TELLING.names.index(telling)]
+        median = np.log(TINY.median_price)
+        expected = 0.75**0.5 * (old["truth_log_price"] - median) + 0.3 * worth
+        assert row["truth_log_price"] == pytest.approx(median + expected)
+
+
+def test_who_reads_titles_gains_the_share_of_the_words():
+    found = expectations.ceilings(RingsConfig(titles=True), 6000)
+    whole = RingsConfig(titles=True).words_share
+    assert found["title"]["r2"] == pytest.approx(whole, abs=0.03)
+    gain = found["both and title"]["r2"] - found["both"]["r2"]
+    assert gain == pytest.approx(whole, abs=0.03)
+    assert found["both and title"]["top3"] > found["both"]["top3"] + 0.1
+    off = expectations.ceilings(RingsConfig(titles=True, words=False), 6000)
+    assert off["title"]["top3"] == pytest.approx(off["majority"]["top3"], abs=0.01)
+    assert off["title"]["r2"] == pytest.approx(0, abs=0.001)
+    assert off["both and title"] == off["both"]
+
+
 def test_prices_fill_the_zones_with_a_long_tail(capsys):
     wanted = np.concatenate([FULL.numbers(s) for s in ("train", "test")])
     drawn = latents.sample(FULL, wanted)
@@ -194,6 +227,17 @@ def test_ceilings_fall_with_their_effects():
     off = {"photo_only": False, "interactions": False, "missing_or_wrong": False}
     assert ceiling("attributes", **off) == pytest.approx(ceiling("both", **off))
     assert ceiling("both") - ceiling("attributes") > 0.3
+
+
+def test_the_fingerprint_is_the_one_of_the_published_tables():
+    """What titles need counts only where there are any."""
+    assert rings.fingerprint(RingsConfig()) == "27a18798f4f97d71"
+    plain = RingsConfig(words=False, words_share=0.5)
+    assert rings.fingerprint(plain) == "27a18798f4f97d71"
+    known = {"27a18798f4f97d71"}
+    for change in ({}, {"words": False}, {"words_share": 0.5}):
+        known.add(rings.fingerprint(RingsConfig(titles=True, **change)))
+    assert len(known) == 4
 
 
 def test_the_fingerprint_tells_configs_apart():

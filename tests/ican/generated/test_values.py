@@ -56,6 +56,43 @@ def test_a_switch_takes_its_share_of_the_variance(switch, share):
     assert np.var(rest) == pytest.approx(np.var(whole) * (1 - effect), rel=0.08)
 
 
+@pytest.mark.parametrize("titles", [False, True])
+def test_words_take_their_share_of_the_variance_where_there_are_titles(titles):
+    config = RingsConfig(titles=titles, words_share=0.3)
+    rings = latents.sample(config, np.arange(10_000))
+    whole = log_prices(config, rings)
+    rest = log_prices(dataclasses.replace(config, words=False), rings)
+    plain = log_prices(RingsConfig(), rings) - np.log(config.median_price)
+    if not titles:
+        np.testing.assert_array_equal(whole, rest)
+        np.testing.assert_array_equal(whole - np.log(config.median_price), plain)
+        return
+    np.testing.assert_allclose(
+        rest - np.log(config.median_price), np.sqrt(0.7) * plain, rtol=1e-9
+    )
+    effect = config.spread * np.sqrt(0.3) * catalogue.TELLING.effects
+    np.testing.assert_allclose(whole - rest, effect[rings.titles.telling], rtol=1e-9)
+    assert np.var(whole - rest) / config.spread**2 == pytest.approx(0.3, rel=0.06)
+    assert abs(np.corrcoef(whole - rest, rest)[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("words, share", [(True, 0.25), (False, 0.0)])
+def test_words_explain_the_planted_share_or_nothing(words, share):
+    """Least squares on which words a title has, fillers among them."""
+    config = RingsConfig(titles=True, words=words)
+    rings = latents.sample(config, np.arange(20_000))
+    texts = [set(text.split()) for text in rings.titles.write()]
+    names = [*catalogue.TELLING.names, *catalogue.FILLERS]
+    hot = np.array([[name in text for name in names] for text in texts], float)
+    reached = explained(hot, log_prices(config, rings))
+    assert reached == pytest.approx(share, abs=0.02)
+    # Beside what the attributes tell, the words tell as much.
+    table = np.stack(list(attribute_effects(rings.true).values()), axis=1)
+    beside = explained(np.column_stack([table, hot]), log_prices(config, rings))
+    alone = explained(table, log_prices(config, rings))
+    assert beside - alone == pytest.approx(share, abs=0.02)
+
+
 def test_all_off_only_noise_is_left():
     config = RingsConfig(photo_only=False, attributes_only=False, interactions=False)
     logs = log_prices(config, MANY)
