@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 beside PyTorch's (channels-last): forward pass and training step.
 
-Run `python -m benchmarks.efficientnet` (`--quick` for tiny sizes): one thread, both
-sides in turns, 224 px, batch 8. PyTorch's side pads symmetrically, which costs it no
+Run `python -m benchmarks.efficientnet` (`--quick` for tiny sizes, `--avx2` as on a
+processor without AVX-512): one thread, both sides in turns, 224 px, batch 8. PyTorch's side pads symmetrically, which costs it no
 pass of its own; the arithmetic is the same.
 
 Needs jax, flax, numpy and torch.
@@ -16,7 +16,6 @@ from torch import nn
 
 from benchmarks import timing, weights
 from benchmarks.resnet import Step, our_step, torch_step_of
-from common.cli.startup import use_huge_pages
 from common.layers.efficientnet import EfficientNet
 from common.layers.efficientnet_sizes import EXPANSIONS, KERNELS, SIZES, STRIDES, Sizes
 
@@ -130,5 +129,5 @@ def main(quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages()
+    timing.start()
     main("--quick" in sys.argv[1:])

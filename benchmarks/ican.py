@@ -2,6 +2,7 @@
 
     python -m benchmarks.ican                         # 5 minutes of one core
     python -m benchmarks.ican --only=block,pipeline
+    python -m benchmarks.ican --avx2                  # as on processors without AVX-512
     python -m benchmarks.ican --threads=0             # on a GPU
 
 Both sides are pinned to the same processors and threads, and take turns in one run.
@@ -17,9 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.cli.startup import use_huge_pages
 
-COMPARISONS = ("block", "mfb", "head", "step", "resnet", "pipeline")
+COMPARISONS = ("block", "mfb", "head", "step", "convolution", "resnet", "pipeline")
 PARTS = (*COMPARISONS, "gpu")
 
 
@@ -36,6 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes: does it run at all?"
     )
+    parser.add_argument(timing.AVX2_FLAG, action="store_true", help=timing.AVX2_HELP)
     options = parser.parse_args(arguments)
     options.parts = options.only.split(",") if options.only else None
     for part in options.parts or ():
@@ -59,6 +60,10 @@ def load_comparisons(
 
         block = part == "block"
         return (fusions.compare_block if block else fusions.compare_mfb)(quick)
+    if part == "convolution":
+        from benchmarks.backbones import compare_convolutions
+
+        return compare_convolutions(quick)
     if part == "resnet":
         from benchmarks.backbones import compare_resnets
 
@@ -134,5 +139,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages()
+    timing.start()
     main(sys.argv[1:])

@@ -113,6 +113,40 @@ class MFB:
         return [*self.project_x.parameters, *self.project_y.parameters]
 
 
+class Convolution:
+    """A 3 x 3 convolution, channels-last, padded by one cell.
+
+    Args:
+      kernel: [3, 3, C, D].
+    """
+
+    def __init__(self, kernel: Any):
+        weight = torch.tensor(np.transpose(np.asarray(kernel), (3, 2, 0, 1)))
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        self.weight = weight.requires_grad_()  # [D, C, 3, 3]
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps x [B, H, W, C] to [B, H, W, D]."""
+        y = functional.conv2d(x.permute(0, 3, 1, 2), self.weight, padding=1)
+        return y.permute(0, 2, 3, 1)
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        """What is trained."""
+        return [self.weight]
+
+
+def forward(module: Any, inputs: Sequence[Any]) -> Callable[[], torch.Tensor]:
+    """Forward pass alone, ready to be timed."""
+    leaves = [torch.tensor(np.asarray(array)) for array in inputs]
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            return module(*leaves)
+
+    return run
+
+
 def gradients(
     module: Any, inputs: Sequence[Any], cotangent: Any
 ) -> Callable[[], tuple[torch.Tensor, ...]]:

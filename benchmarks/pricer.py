@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.cli.startup import use_huge_pages
 
 ROWS, WIDTH, STATISTICS = 892_414, 8192, 12  # the paper's training set
 SPARE = 2**30  # bytes of disk that must be left
@@ -38,6 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes: does it run at all?"
     )
+    parser.add_argument(timing.AVX2_FLAG, action="store_true", help=timing.AVX2_HELP)
     options = parser.parse_args(arguments)
     if min(options.rows, options.batch, options.repeats) < 1 or options.threads < 0:
         parser.error("--rows, --batch and --repeats must be positive")
@@ -181,5 +181,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages()
+    timing.start()
     main(sys.argv[1:])

@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import timing  # neither jax nor NumPy may be imported before `pin`
-from common.cli.startup import use_huge_pages
 
 PARTS = ("epoch", "ranking", "leaf", "projection")
 
@@ -38,6 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes: does it run at all?"
     )
+    parser.add_argument(timing.AVX2_FLAG, action="store_true", help=timing.AVX2_HELP)
     options = parser.parse_args(arguments)
     options.parts = options.only.split(",") if options.only else list(PARTS)
     for part in options.parts:
@@ -76,5 +76,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages()
+    timing.start()
     main(sys.argv[1:])

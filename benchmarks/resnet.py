@@ -1,6 +1,7 @@
 """Training steps of ResNets beside PyTorch's (channels-last).
 
-Run `python -m benchmarks.resnet`: one thread, both sides in turns. XLA allocates the
+Run `python -m benchmarks.resnet` (`--avx2` as on a processor without AVX-512): one
+thread, both sides in turns. XLA allocates the
 activations of a step anew each time, so up to a third of a large step goes to the
 kernel handing out pages of 4 kB. GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the
 environment asks for large pages instead: measured, it saves a quarter of the ResNet-50
@@ -20,7 +21,6 @@ import torch
 from torch import nn
 
 from benchmarks import timing
-from common.cli.startup import use_huge_pages
 from common.layers import backbones, resnet
 
 LEARNING_RATE = 1e-3
@@ -180,5 +180,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages()
+    timing.start()
     main()

@@ -1,7 +1,7 @@
 """Fair timing of two sides: the same processors, in turns, processor time beside wall.
 
 Import this before jax, torch and NumPy and call `pin` at once: they size their pools
-of threads when they start.
+of threads when they start. A program calls `start` before that.
 """
 
 import collections
@@ -9,11 +9,38 @@ import dataclasses
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from common.cli.startup import use_huge_pages
+
 Call = Callable[[], Any]
+
+
+AVX2_FLAG = "--avx2"
+AVX2_HELP = "both sides as on a processor without AVX-512"
+_AVX2 = {
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # PyTorch's matrix products
+}
+
+
+def start() -> None:
+    """Restarts this program with huge pages and, with `--avx2`, without AVX-512.
+
+    The libraries on both sides read at their start which instructions they may use.
+    """
+    values = {name: os.environ.get(name, "").split() for name in _AVX2}
+    if AVX2_FLAG in sys.argv and any(_AVX2[n] not in values[n] for n in _AVX2):
+        for name, value in _AVX2.items():
+            more = values[name] if name == "XLA_FLAGS" else []
+            os.environ[name] = " ".join([*more, value])
+        os.execv(sys.executable, sys.orig_argv)
+    use_huge_pages()
 
 
 def pin(threads: int) -> None:

@@ -16,11 +16,13 @@ WORKS = {
     "mfb": "MFB at 3 positions",
     "head": "head at 4 positions",
     "step": "training step, ResNet tiny, 32 px, batch 2",
+    "convolution": "3 x 3 convolution, 2 x 4 x 4 x 3, forward + backward",
     "resnet": "ResNet tiny, 32 px, batch 2, training step",
     "pipeline": "photos of 32 px",
     "gpu": "ICAN step, ResNet tiny, 32 px, bfloat16",
 }
 NEED_TORCH = {"resnet"}
+ALONE = {"block", "mfb", "convolution"}  # without torch, ours alone
 
 
 def test_every_part_runs_and_prints_its_rows(pytestconfig):
@@ -56,7 +58,7 @@ def test_every_part_runs_and_prints_its_rows(pytestconfig):
         elif part == "gpu":
             assert len(found) == 1
         else:
-            assert len(found) == (sides if part in ("block", "mfb") else 2), part
+            assert len(found) == (sides if part in ALONE else 2), part
     for bar in bars:
         assert f"| {bar}|" in done.stdout
     assert done.stdout.startswith("threads: 1; processors in a matrix product: JAX")

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from benchmarks import fusions, peers
 from benchmarks.weights import draw
 from common.fusion import MFB, Block
+from common.layers.convolution import convolve
 
 
 def run_both(fusion, peer, x, y):
@@ -46,6 +47,18 @@ def test_block():
     assert_equal(grads["output"]["linear"]["bias"], theirs[-1])
     ours = sum(leaf.size for leaf in jax.tree.leaves(grads))
     assert ours == sum(p.numel() for p in module.parameters)
+
+
+def test_convolution():
+    x, kernel, cotangent = draws((2, 5, 4, 3), (3, 3, 3, 6), (2, 5, 4, 6))
+    y, pull = jax.vjp(convolve, x, kernel)
+    module = peers.Convolution(kernel)
+    theirs = peers.gradients(module, (x,), cotangent)()
+    dx, dkernel = pull(cotangent)
+    assert_equal(y, theirs[0])
+    assert_equal(dx, theirs[1])
+    assert_equal(dkernel, theirs[2].permute(2, 3, 1, 0))
+    assert_equal(y, peers.forward(module, (x,))())
 
 
 def test_mfb_at_positions():

@@ -41,6 +41,32 @@ def test_pin_holds_for_all_threads_of_jax(pytestconfig):
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
+STARTED = """
+import os, sys
+from benchmarks import timing
+timing.start()
+assert not {"jax", "torch", "numpy"} & set(sys.modules)
+names = "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"
+print(*(os.environ.get(name, "") for name in names), sep=",")
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [([], "--a=1,,"), (["--avx2"], "--a=1 --xla_cpu_max_isa=AVX2,AVX2,avx2")],
+)
+def test_both_sides_do_without_avx512_where_that_is_asked(pytestconfig, flags, found):
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, *flags],
+        cwd=pytestconfig.rootpath,
+        env=dict(os.environ, XLA_FLAGS="--a=1"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, found), done.stderr
+
+
 def test_pin_refuses_more_threads_than_processors():
     with pytest.raises(ValueError, match="1000 threads on"):
         timing.pin(1000)
