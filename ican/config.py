@@ -95,6 +95,24 @@ class LossConfig:
         "batch", "class weights from the batch (paper), from the training set, or none"
     )
     normalise: bool = knob(False, "divide the loss by the mean weight of the batch")
+    price: float = knob(
+        1.0,
+        "weight of the loss of the price output, whose gradient ends at the vector for"
+        " the classifiers; 0 = no such output, the price comes from the zones alone",
+        low=0.0,
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """What `--mode=predict` tells of each row."""
+
+    zones: Literal["best", "all"] = knob(
+        "best", "the likeliest zones alone, or the probability of each zone as well"
+    )
 
     def __post_init__(self):
         check_bounds(self)
@@ -117,6 +135,7 @@ class Config:
     train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
+    predict: PredictConfig = dataclasses.field(default_factory=PredictConfig)
     reproduce: ResplitConfig = dataclasses.field(default_factory=ResplitConfig)
     precision: str = precision_knob()
     interval: float = knob(

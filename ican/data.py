@@ -10,6 +10,7 @@ from common.data import ingest, pipeline
 from common.data.configs import PhotosConfig
 from common.data.crops import cut_photos
 from common.data.feature_cache import FeatureCache
+from common.data.halves import halve
 from common.data.listings import Listings, Record, Source, Subset
 from common.errors import UserError
 from common.tables.encoders import AttributeSpec, Encoders, replace_unseen
@@ -120,6 +121,8 @@ class Examples:
       prices: float64 [N], in the currency of the table.
       loader: rows to arrays.
       source: records of all rows.
+      halves: positions among the validation rows, see `common.data.halves`: those that
+        choose the weights, and those that the interval is fitted on.
     """
 
     listings: Listings
@@ -128,6 +131,7 @@ class Examples:
     prices: np.ndarray
     loader: Loader
     source: Source
+    halves: tuple[np.ndarray, np.ndarray]
 
     def with_features(self, features: FeatureCache, count: int) -> "Examples":
         """The same rows with feature maps in place of photos.
@@ -156,8 +160,16 @@ class Examples:
 
     def eval_batches(self, split: str, batch_size: int) -> pipeline.Batches:
         """This process' part of a split, in order, the last batch padded."""
-        rows = Subset(self.source, self.listings.indices(split))
-        return pipeline.eval_batches(rows, self.loader.load, batch_size=batch_size)
+        return self._batches(self.listings.indices(split), batch_size)
+
+    def choosing_batches(self, batch_size: int) -> pipeline.Batches:
+        """The validation rows that choose the weights, as `eval_batches`."""
+        rows = self.listings.indices("validation")[self.halves[0]]
+        return self._batches(rows, batch_size)
+
+    def _batches(self, rows: np.ndarray, batch_size: int) -> pipeline.Batches:
+        chosen = Subset(self.source, rows)
+        return pipeline.eval_batches(chosen, self.loader.load, batch_size=batch_size)
 
 
 def make_examples(config: Config, listings: Listings) -> Examples:
@@ -181,7 +193,9 @@ def make_examples(config: Config, listings: Listings) -> Examples:
         config.attributes.unseen_rate,
     )
     source = listings.source if config.model.sees_photos else RowSource(len(frame))
-    return Examples(listings, encoders, ensemble, prices, loader, source)
+    return Examples(
+        listings, encoders, ensemble, prices, loader, source, halve(listings)
+    )
 
 
 def prices_of(listings: Listings) -> np.ndarray:

@@ -244,16 +244,6 @@ class Ensemble:
         return dataclasses.replace(ensemble, present=present)
 
 
-def zone_probabilities(scores: jax.Array, temperature: float = 1.0) -> jax.Array:
-    """Probabilities [B, J] = softmax(scores / temperature), scores [B, J].
-
-    The ranking of the zones is that of the scores, whatever the temperature.
-    """
-    import jax
-
-    return jax.nn.softmax(scores / temperature)
-
-
 def build(config: EnsembleConfig, zones: Zones, train_prices: np.ndarray) -> Ensemble:
     """Builds the ensemble over fitted zones.
 

@@ -1,6 +1,7 @@
-"""From zone scores of many rows to the numbers, tables and figures of a report."""
+"""From what is said of many prices to the numbers, tables and figures of a report."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from common.reports import calibration
+from common.reports.price_distribution import Pooling, PriceDistribution
 from common.training.metrics import Pair, label_rank
 from ican import metrics
+from ican.step import Outputs
 from ican.zones import Zones
+
+ENOUGH = 300  # rows for an interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,34 +23,93 @@ class Calibration:
     """What is fitted on the validation rows after training.
 
     Attributes:
-      temperature: of the softmax over zone scores.
+      pooling: of zones and named prices, fitted on the rows that chose the weights.
       level: share of prices that an interval is to hold.
-      radius: half width of the interval, in log price.
+      radius: the interval is that of the shares 1/2 ± radius of the distribution.
+      constant: half width, in log price, of the interval by a constant factor.
+      rows: that `radius` and `constant` were fitted on.
     """
 
-    temperature: float
+    pooling: Pooling
     level: float
     radius: float
+    constant: float
+    rows: int
 
     @classmethod
     def fit(
-        cls, scores: np.ndarray, prices: np.ndarray, zones: Zones, level: float
+        cls,
+        outputs: Outputs,
+        prices: np.ndarray,
+        halves: tuple[np.ndarray, np.ndarray],
+        zones: Zones,
+        level: float,
+        *,
+        pools_price: bool = True,
     ) -> "Calibration":
-        """Fits temperature and interval.
+        """Fits the distribution on one half of the rows, the interval on the other.
+
+        With u the share of the distribution below the price that was paid, the radius
+        is the conformal one of |u - 1/2|: whatever the distribution is worth, the
+        interval holds its level of prices like these (Chernozhukov et al.,
+        Distributional Conformal Prediction).
 
         Args:
-          scores: [N, J] of validation rows.
+          outputs: of the N validation rows.
           prices: [N].
+          halves: (rows that chose the weights, rows that nothing was fitted on).
           zones: the price zones.
           level: share of prices that an interval is to hold.
+          pools_price: whether `outputs.centres` say something of each row.
         """
-        temperature = calibration.fit_temperature(scores, zones.label(prices))
-        residuals = np.log(prices) - log_points(scores, zones, temperature)
-        return cls(temperature, level, calibration.conformal_radius(residuals, level))
+        first, second = halves
+        pooling = Pooling.fit(
+            outputs.scores[first],
+            outputs.centres[first],
+            prices[first],
+            zones.edges,
+            pools_price=pools_price,
+        )
+        known = pooling.distribution(
+            outputs.scores[second], outputs.centres[second], zones.edges
+        )
+        shares = known.cdf(prices[second])
+        errors = np.log(prices[second] / known.price(0.5))
+        return cls(
+            pooling,
+            level,
+            calibration.conformal_radius(shares - 0.5, level),
+            calibration.conformal_radius(errors, level),
+            len(second),
+        )
 
-    def to_dict(self) -> dict[str, float]:
+    def distribution(
+        self, outputs: Outputs, zones: Zones, xp: Any = np
+    ) -> PriceDistribution:
+        """The distribution of the price of each row, with the arrays of `xp`."""
+        return self.pooling.distribution(
+            outputs.scores, outputs.centres, zones.edges, xp
+        )
+
+    def warning(self) -> str:
+        """A line where the interval rests on too few rows; else ""."""
+        if self.rows >= ENOUGH:
+            return ""
+        none = "" if math.isfinite(self.constant) else ", too few for any interval"
+        return (
+            f"the price interval is fitted on {self.rows:,} validation rows{none}, the"
+            f" half that did not choose the weights; below {ENOUGH} its share of prices"
+            " is uncertain: give more validation rows"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Calibration":
+        """Reads the JSON form."""
+        return cls(**{**record, "pooling": Pooling(**record["pooling"])})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,13 +118,13 @@ class Outcome:
 
     Attributes:
       scalars: {name: number}, see `measure`.
-      confusion: [J, J] counts of (right zone, elected zone).
+      confusion: [J, J] counts of (right zone, likeliest zone).
       probabilities: [N, J].
       labels: int [N].
       zone_male: [J] mean absolute log error of the rows of each zone; NaN for none.
       zone_counts: [J] rows of each zone.
-      ranks: int [N] place of the right zone among the scores, 0 the best.
-      log_points: [N] point estimates of the log price.
+      ranks: int [N] place of the right zone among the likeliest, 0 the best.
+      log_points: [N] natural logs of the suggested prices.
     """
 
     scalars: dict[str, float]
@@ -73,62 +137,53 @@ class Outcome:
     log_points: np.ndarray
 
 
-def probabilities_of(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(scores / temperature) over zones, [N, J] in float64."""
-    scaled = np.asarray(scores, np.float64) / temperature
-    weights = np.exp(scaled - scaled.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
-
-
-def log_points(scores: np.ndarray, zones: Zones, temperature: float) -> np.ndarray:
-    """Point estimates of the log price [N]: sum_j p_j * mean log price of zone j."""
-    references = np.asarray(zones.reference_log_prices)
-    return probabilities_of(scores, temperature) @ references
-
-
 def measure(
-    scores: np.ndarray, prices: np.ndarray, zones: Zones, fitted: Calibration
+    outputs: Outputs, prices: np.ndarray, zones: Zones, fitted: Calibration
 ) -> Outcome:
-    """Judges scores against actual prices.
+    """Judges what is said of prices by the actual ones.
 
-    Scalars: top1, top3, top5, top7 (share with the right zone among the k best);
-    zone_distance (zones between right and elected); male (mean absolute error of the
-    log price); nll and ece (of calibrated probabilities); coverage and interval_ratio
-    (share of prices in the interval, upper over lower end); n (rows).
+    Scalars: top1, top3, top5, top7 (share with the right zone among the k likeliest;
+    top1_votes … by the votes alone); zone_distance (zones between right and likeliest);
+    male (mean absolute error of the log price); nll and ece (of the zones'
+    probabilities); price_in_best and price_in_best3 (share of suggested prices that lie
+    in the likeliest zone, in one of the three likeliest); see `_interval_scalars` for
+    the interval; n (rows).
 
     Args:
-      scores: [N, J].
+      outputs: of the N rows.
       prices: [N].
       zones: the price zones.
-      fitted: temperature and interval.
+      fitted: distribution and interval.
     """
     labels = zones.label(prices)
-    probabilities = probabilities_of(scores, fitted.temperature)
-    # Ranks come from the scores: the softmax may round two of them to a tie.
+    known = fitted.distribution(outputs, zones)
+    logits, probabilities = known.log_probabilities, known.probabilities
+    suggested = known.price(0.5)
+    points = np.log(suggested)
+    # Ranks come from logarithms: probabilities may round to a tie.
     pairs = metrics.zone_metrics(
-        jnp.asarray(scores, jnp.float32),
+        jnp.asarray(logits, jnp.float32),
         jnp.asarray(labels),
+        jnp.asarray(points, jnp.float32),
         jnp.asarray(prices, jnp.float32),
         jnp.ones(len(labels)),
-        reference_log_prices=jnp.asarray(zones.reference_log_prices),
     )
-    ranks = np.asarray(
-        label_rank(jnp.asarray(scores, jnp.float32), jnp.asarray(labels))
-    )
-    points = log_points(scores, zones, fitted.temperature)
+    ranks, votes = (rank_of(labels, scores) for scores in (logits, outputs.scores))
     errors = abs(points - np.log(prices))
-    low, high = calibration.price_interval(points, fitted.radius)
     counts = np.bincount(labels, minlength=zones.count)
     sums = np.bincount(labels, weights=errors, minlength=zones.count)
     reliability = calibration.reliability(probabilities, labels)
+    own = rank_of(zones.label(suggested), logits)
     scalars = {
         **{f"top{k}": float(np.mean(ranks < k)) for k in metrics.TOP},
+        **{f"top{k}_votes": float(np.mean(votes < k)) for k in metrics.TOP},
         "zone_distance": _mean(pairs["zone_distance"]),
         "male": float(errors.mean()),
-        "nll": calibration.negative_log_likelihood(scores, labels, fitted.temperature),
+        "nll": calibration.negative_log_likelihood(logits, labels),
         "ece": reliability.expected_calibration_error,
-        "coverage": calibration.interval_coverage(low, high, prices),
-        "interval_ratio": float(np.exp(2 * fitted.radius)),
+        "price_in_best": float(np.mean(own < 1)),
+        "price_in_best3": float(np.mean(own < 3)),
+        **_interval_scalars(known, prices, errors, fitted),
         "n": len(labels),
     }
     return Outcome(
@@ -141,6 +196,34 @@ def measure(
         ranks,
         points,
     )
+
+
+def _interval_scalars(
+    known: PriceDistribution,
+    prices: np.ndarray,
+    errors: np.ndarray,
+    fitted: Calibration,
+) -> dict[str, float]:
+    """coverage and width (mean log of upper over lower end) of the interval.
+
+    Beside them coverage_constant and width_constant of the price times and by one and
+    the same factor, fitted on the same rows.
+    """
+    low, high = known.interval(fitted.radius)
+    with np.errstate(divide="ignore"):
+        widths = np.log(high) - np.log(low)
+    return {
+        "coverage": calibration.interval_coverage(low, high, prices),
+        "width": float(widths.mean()),
+        "coverage_constant": float(np.mean(errors <= fitted.constant)),
+        "width_constant": 2 * fitted.constant,
+    }
+
+
+def rank_of(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Place int [N] of the labels [N] among the scores [N, J], 0 the best."""
+    ranks = label_rank(jnp.asarray(scores, jnp.float32), jnp.asarray(labels))
+    return np.asarray(ranks)
 
 
 def majority_scores(train_labels: np.ndarray, zones: Zones, rows: int) -> np.ndarray:
@@ -163,8 +246,7 @@ def majority(
       top1 … top7 and male.
     """
     scores = majority_scores(zones.label(train_prices), zones, len(prices))
-    labels = jnp.asarray(zones.label(prices))
-    ranks = np.asarray(label_rank(jnp.asarray(scores, jnp.float32), labels))
+    ranks = rank_of(zones.label(prices), scores)
     errors = abs(np.log(prices) - np.median(np.log(train_prices)))
     tops = {f"top{k}": float(np.mean(ranks < k)) for k in metrics.TOP}
     return {**tops, "male": float(errors.mean())}

@@ -1,5 +1,7 @@
 """Weighted softmax cross-entropy of the coarse classifiers (paper, Eq. 17).
 
+Beside it `price_loss`, that of the price output, which the paper does not have.
+
 The paper weighs an item of class c by the reciprocal share of c in the batch,
 w_c = (items in the batch) / (items of class c in the batch). Averaged over the batch
 this is the *sum over present classes of the class-mean loss*: with seven equally
@@ -14,6 +16,8 @@ import jax.numpy as jnp
 
 from common.parallel.devices import SINGLE, Devices
 from ican.config import Weighting
+
+PRICE_SCALE = 0.5  # of the t, in standard deviations of the training log prices
 
 
 def item_weights(
@@ -126,3 +130,25 @@ def ensemble_loss(
     losses = cross_entropy(logits, targets, present)
     losses = jnp.where(weights > 0, losses * weights, 0.0)  # [B, N_c]
     return losses.mean(-1).sum(), mask.astype(losses.dtype).sum()
+
+
+def price_loss(
+    standardised: jax.Array, targets: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Loss of the price output as (sum, weight) over this device's rows.
+
+    5/2 log(1 + (t / 2)^2) with t = (named - actual) / PRICE_SCALE, which is minus the
+    log density of Student's t with 4 degrees of freedom, up to a constant: a sale far
+    off pulls less than one nearby.
+
+    Args:
+      standardised: [B] log prices that the network names.
+      targets: [B] actual ones, standardised alike.
+      mask: [B] 1 for an item, 0 for padding.
+
+    Returns:
+      (sum over items, number of items).
+    """
+    t = (standardised.astype(jnp.float32) - targets) / PRICE_SCALE
+    losses = jnp.where(mask > 0, 2.5 * jnp.log1p(t**2 / 4), 0.0)  # [B]
+    return losses.sum(), mask.astype(losses.dtype).sum()

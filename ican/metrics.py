@@ -20,20 +20,6 @@ def zone_distances(scores: jax.Array, labels: jax.Array) -> jax.Array:
     return abs(scores.argmax(1) - labels).astype(jnp.float32)
 
 
-def log_point(probabilities: jax.Array, reference_log_prices: jax.Array) -> jax.Array:
-    """Point estimate of the log price: sum_j p_j * (mean train log price of zone j).
-
-    Args:
-      probabilities: [B, J].
-      reference_log_prices: [J] natural logs.
-
-    Returns:
-      [B] natural logs.
-    """
-    references = jnp.asarray(reference_log_prices, probabilities.dtype)
-    return jnp.einsum("bj,j->b", probabilities, references, precision="highest")
-
-
 def absolute_log_errors(log_points: jax.Array, prices: jax.Array) -> jax.Array:
     """|log point - log price| [B]; its mean is MALE. Rows without price give 0."""
     known = prices > 0
@@ -42,22 +28,22 @@ def absolute_log_errors(log_points: jax.Array, prices: jax.Array) -> jax.Array:
 
 
 def zone_metrics(
-    probabilities: jax.Array,
+    scores: jax.Array,
     labels: jax.Array,
+    log_points: jax.Array,
     prices: jax.Array,
     mask: jax.Array,
     *,
-    reference_log_prices: jax.Array,
     top: Sequence[int] = TOP,
 ) -> Mapping[str, Pair]:
     """All metrics of one batch.
 
     Args:
-      probabilities: [B, J] of the zones.
+      scores: [B, J] of the zones, the best the highest.
       labels: int [B] right zones.
+      log_points: [B] natural logs of the prices that are suggested.
       prices: [B] actual prices, in the unit of the zones.
       mask: [B] 1 for a row, 0 for padding.
-      reference_log_prices: [J] mean train log price of each zone.
       top: the k of the top-k accuracies.
 
     Returns:
@@ -65,12 +51,11 @@ def zone_metrics(
       and "male" (mean absolute error of the log price) as scalar pairs; "confusion"
       with counts [J, J] as its sum and items per right zone [J, 1] as its weight.
     """
-    zones = probabilities.shape[1]
-    counts = metrics.confusion(probabilities.argmax(1), labels, zones, mask)
-    distances = zone_distances(probabilities, labels)
-    errors = absolute_log_errors(log_point(probabilities, reference_log_prices), prices)
+    counts = metrics.confusion(scores.argmax(1), labels, scores.shape[1], mask)
+    distances = zone_distances(scores, labels)
+    errors = absolute_log_errors(log_points, prices)
     return {
-        **metrics.top_k(probabilities, labels, top, mask),
+        **metrics.top_k(scores, labels, top, mask),
         "zone_distance": metrics.weighted(distances, mask),
         "male": metrics.weighted(errors, mask),
         "confusion": (counts, counts.sum(1, keepdims=True)),

@@ -1,5 +1,7 @@
 """The networks of Tables 3 and 4: from photo and attributes to coarse logits.
 
+Beside the paper's classifiers the same vector names a price; see `ican.losses`.
+
 `Network` = backbone + pooling over several photos + `Head`. The head alone takes a
 feature map, from the backbone or from a cache.
 """
@@ -30,17 +32,21 @@ from ican.model_config import ModelConfig
 
 Batch = Mapping[str, jax.Array]
 
+PRICE_HIDDEN = 64  # width between the vector and the price
+
 
 class Prediction(NamedTuple):
     """What a network says about a batch of items.
 
     Attributes:
       logits: [B, N_c, K] of the coarse classifiers.
+      price: [B] standardised log price; None without a price output.
       visual_attention: [B, L, P] of each cell, sums to 1 over P; None but for ican.
       attribute_attention: [B, L, A] of each cell, sums to 1 over A; None likewise.
     """
 
     logits: jax.Array
+    price: jax.Array | None = None
     visual_attention: jax.Array | None = None
     attribute_attention: jax.Array | None = None
 
@@ -113,6 +119,7 @@ class Head(nn.Module):
       spec: the attributes.
       classifiers: N_c.
       classes: K of each classifier.
+      names_price: whether there is a price output.
       dtype: type of the computation; parameters are float32.
       devices: what the batch is spread over.
     """
@@ -121,6 +128,7 @@ class Head(nn.Module):
     spec: AttributeSpec
     classifiers: int = 20
     classes: int = 7
+    names_price: bool = True
     dtype: jnp.dtype | None = None
     devices: Devices = SINGLE
 
@@ -128,7 +136,7 @@ class Head(nn.Module):
     def __call__(
         self, positions: jax.Array | None, batch: Batch, *, train: bool = False
     ) -> Prediction:
-        """Computes logits and, for ican, what every cell attended to.
+        """Computes logits, price and, for ican, what every cell attended to.
 
         Args:
           positions: [B, P, C] feature map; not read by the kind "attributes".
@@ -151,7 +159,15 @@ class Head(nn.Module):
         outputs = self.classifiers * self.classes
         logits = nn.Dense(outputs, dtype=self.dtype, name="classifiers")(vector)
         logits = logits.reshape(-1, self.classifiers, self.classes)  # [B, N_c, K]
-        return Prediction(logits, visual_attention, attribute_attention)
+        price = self._price(vector) if self.names_price else None
+        return Prediction(logits, price, visual_attention, attribute_attention)
+
+    def _price(self, vector: jax.Array) -> jax.Array:
+        """Standardised log price [B]; the vector learns from the zones alone."""
+        vector = jax.lax.stop_gradient(vector)
+        hidden = nn.Dense(PRICE_HIDDEN, dtype=self.dtype, name="price_hidden")(vector)
+        # In float32: a price has more digits than bfloat16.
+        return nn.Dense(1, name="price")(nn.relu(hidden))[:, 0]
 
     def _observe(
         self, positions: jax.Array, batch: Batch, train: bool
@@ -215,6 +231,7 @@ class Network(nn.Module):
       frozen: whether the backbone and its batch statistics stay as they are.
       classifiers: N_c.
       classes: K of each classifier.
+      names_price: whether there is a price output.
       dtype: type of the computation; parameters are float32.
       devices: what the batch is spread over.
     """
@@ -226,12 +243,13 @@ class Network(nn.Module):
     frozen: bool = False
     classifiers: int = 20
     classes: int = 7
+    names_price: bool = True
     dtype: jnp.dtype | None = None
     devices: Devices = SINGLE
 
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool = False) -> Prediction:
-        """Computes logits and, for ican, what every cell attended to.
+        """Computes logits, price and, for ican, what every cell attended to.
 
         Args:
           batch: attributes as `common.layers.embeddings` reads them and, unless the kind is
@@ -246,6 +264,7 @@ class Network(nn.Module):
             self.spec,
             self.classifiers,
             self.classes,
+            self.names_price,
             self.dtype,
             self.devices,
             name="head",

@@ -67,6 +67,7 @@ def write(
     values: Mapping[str, Any],
     compared: Mapping[str, Mapping[str, Any]],
     seconds: float,
+    warning: str = "",
 ) -> pathlib.Path:
     """Writes report.html and its figures.
 
@@ -78,6 +79,7 @@ def write(
       values: contents of metrics.json.
       compared: those of models that were trained to compare with, by kind.
       seconds: that training took in this process.
+      warning: what is to be said against the interval; "" for nothing.
 
     Returns:
       Path of the page.
@@ -98,13 +100,23 @@ def write(
                     f"Expected calibration error {values['test/ece']:.3f}. An interval"
                     f" meant to hold {config.interval:.0%} of prices holds"
                     f" {values['test/coverage']:.1%} of the test prices; its upper end"
-                    f" is {_ratio(values['test/interval_ratio'])} its lower end."
+                    f" is {_ratio(values['test/width'])} its lower end (geometric mean);"
+                    " by a constant factor it would hold"
+                    f" {values['test/coverage_constant']:.1%} and be"
+                    f" {_ratio(values['test/width_constant'])}."
+                ),
+                *([page.Text(f"Warning: {warning}.")] if warning else []),
+                page.Text(
+                    "The suggested price, the median of the distribution, lies in the"
+                    f" likeliest zone in {values['test/price_in_best']:.1%} of the test"
+                    " rows, in one of the three likeliest in"
+                    f" {values['test/price_in_best3']:.1%}."
                 ),
                 shown["reliability"],
                 shown["error_by_zone"],
             ],
         ),
-        *_attention(run, workdir, outputs),
+        *_attention(run, workdir, outcome, outputs),
     ]
     return page.write_page(
         workdir / FILE,
@@ -165,11 +177,14 @@ def _pictures(
     }
 
 
-def _ratio(ratio: float) -> str:
-    return f"{ratio:.2f} x" if math.isfinite(ratio) else "unboundedly above"
+def _ratio(width: float) -> str:
+    """What an interval of that width in log price spans."""
+    return f"{math.exp(width):.2f} x" if math.isfinite(width) else "unboundedly above"
 
 
-def _attention(run: Run, workdir: pathlib.Path, outputs: Outputs) -> list[page.Section]:
+def _attention(
+    run: Run, workdir: pathlib.Path, outcome: Outcome, outputs: Outputs
+) -> list[page.Section]:
     """Panels of some test rows, spread over the price zones; only for the kind ican."""
     if run.config.model.kind != "ican":
         return []
@@ -181,7 +196,7 @@ def _attention(run: Run, workdir: pathlib.Path, outputs: Outputs) -> list[page.S
     blocks: list[page.Block] = []
     for position in order[spread]:
         row = int(rows[position])
-        elected = zones.names()[int(outputs.scores[position].argmax())]
+        elected = zones.names()[int(outcome.probabilities[position].argmax())]
         price = result_tables.format_price(examples.prices[row])
         title = f"row {row}: price {price}, predicted zone {elected}"
         figure = draw_row(

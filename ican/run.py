@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from common import pretrained
 from common.data import ingest
 from common.errors import UserError
@@ -75,10 +77,17 @@ def prepare(
         examples.ensemble.class_counts(train_prices),
         shape,
         execution.devices,
+        standard_of(train_prices),
     )
     learner.check_start(start, origin)
     predict = execution.predict_all(learner.predict)
     return Run(config, execution, examples, learner, start, predict)
+
+
+def standard_of(prices: np.ndarray) -> tuple[float, float]:
+    """(mean, standard deviation) of the log prices; 1 where all are the same."""
+    logs = np.log(prices)
+    return float(logs.mean()), float(logs.std()) or 1.0
 
 
 def _starting_weights(

@@ -67,6 +67,7 @@ def save(
         "ensemble": learner.ensemble.to_dict(),
         "class_counts": learner.class_counts.tolist(),
         "features": learner.features,
+        "log_prices": learner.log_prices,
         "calibration": calibration.to_dict(),
     }
     workdirs.write_signed(workdir / FILE, contents)
@@ -80,18 +81,28 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
       config: of that run.
 
     Raises:
-      UserError: where the folder holds no trained model, or a damaged one.
+      UserError: where the folder holds no trained model, a damaged one, or one that
+        is too old.
     """
     path = workdir / FILE
     with workdirs.reading(path):
         contents = workdirs.read_signed(path)
+    if "log_prices" not in contents:
+        raise UserError(
+            f"{path}: the model was trained before ican had an output for the price:"
+            " train again in another --workdir"
+        )
+    with workdirs.reading(path):
         schema = schemas.loads(json.dumps(contents["schema"]))
         encoders = Encoders.from_json(contents["encoders"])
         ensemble = Ensemble.from_dict(contents["ensemble"])
-        calibration = Calibration(**contents["calibration"])
+        calibration = Calibration.from_dict(contents["calibration"])
+        mean, deviation = map(float, contents["log_prices"])
         counts = np.asarray(contents["class_counts"])
         has_backbone = contents["features"] is not None
-    learner = Learner(config, encoders.spec(), ensemble, counts, None, SINGLE)
+    learner = Learner(
+        config, encoders.spec(), ensemble, counts, None, SINGLE, (mean, deviation)
+    )
     weights = load_weights(workdir)
     if has_backbone and "backbone" not in weights["params"]:
         raise UserError(f"{workdir / BACKBONE} is missing: restore it or train again")

@@ -17,12 +17,13 @@ from common.errors import UserError
 from common.parallel import rng
 from common.parallel.devices import Devices
 from common.parallel.precision import compute_dtype
+from common.reports.price_distribution import Pooling
 from common.tables.encoders import AttributeSpec
 from common.training import metrics, tree_paths
 from common.training.optim import make_optimizer
 from ican import losses
 from ican.config import Config
-from ican.ensemble import Ensemble, zone_probabilities
+from ican.ensemble import Ensemble
 from ican.metrics import zone_metrics
 from ican.model import Network, Prediction
 
@@ -44,17 +45,20 @@ class State(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a trained network says of each row of a batch, on device or host.
+    """What a network, or a rival, says of each row of a batch, on device or host.
 
     Attributes:
       scores: [B, J] votes for the zones.
+      centres: [B] natural log of the price that the network names; the mean of the
+        training rows' without a price output.
       visual_attention: [B, L, P]; None but for the kind ican.
       attribute_attention: [B, L, A]; None but for the kind ican.
     """
 
     scores: Any
-    visual_attention: Any
-    attribute_attention: Any
+    centres: Any
+    visual_attention: Any = None
+    attribute_attention: Any = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +72,7 @@ class Learner:
       class_counts: [N_c, K] training items of each coarse class.
       features: (P, C) of cached feature maps that stand in for photos, or None.
       devices: what a batch is spread over.
+      log_prices: (mean, standard deviation) of the training log prices.
     """
 
     config: Config
@@ -76,6 +81,7 @@ class Learner:
     class_counts: np.ndarray
     features: tuple[int, int] | None
     devices: Devices
+    log_prices: tuple[float, float] = (0.0, 1.0)
 
     @property
     def network(self) -> Network:
@@ -88,6 +94,7 @@ class Learner:
             frozen=self.config.backbone.frozen,
             classifiers=self.ensemble.classifiers,
             classes=self.ensemble.classes,
+            names_price=self.config.loss.price > 0,
             dtype=compute_dtype(self.config.precision),
             devices=self.devices,
         )
@@ -141,7 +148,7 @@ class Learner:
     def step(
         self, state: State, batch: Batch, key: jax.Array
     ) -> tuple[State, dict[str, metrics.Pair]]:
-        """One update by the weighted loss of Eq. 17."""
+        """One update by the weighted loss of Eq. 17 and that of the price output."""
 
         def loss_of(params):
             prediction, changed = self.network.apply(
@@ -153,7 +160,11 @@ class Learner:
             )
             pairs = self._pairs(prediction, batch)
             total, weight = pairs["loss"]
-            return total / weight, (pairs, changed)
+            loss = total / weight
+            if "price_loss" in pairs:
+                total, weight = pairs["price_loss"]
+                loss += self.config.loss.price * total / weight
+            return loss, (pairs, changed)
 
         grads, (pairs, changed) = jax.grad(loss_of, has_aux=True)(state.params)
         grads = self.devices.mean(grads)
@@ -169,12 +180,15 @@ class Learner:
         """Loss and metrics of a padded batch, as sums over its real rows."""
         prediction = self._apply(state, batch)
         scores = self.ensemble.scores(prediction.logits)
+        points = self._pooling().distribution(
+            scores, self._centres(prediction), self.ensemble.zones.edges, jnp
+        )
         measured = zone_metrics(
-            zone_probabilities(scores),
+            scores,
             batch["label"],
+            jnp.log(points.price(0.5)),
             batch["price"],
             batch["mask"],
-            reference_log_prices=jnp.asarray(self.ensemble.zones.reference_log_prices),
         )
         scalars = {
             name: self.devices.sum(pair)
@@ -188,6 +202,7 @@ class Learner:
         prediction = self._apply(state, batch)
         return Outputs(
             self.ensemble.scores(prediction.logits),
+            self._centres(prediction),
             prediction.visual_attention,
             prediction.attribute_attention,
         )
@@ -197,8 +212,21 @@ class Learner:
         prediction: Any = self.network.apply(variables, batch)
         return prediction
 
+    def _pooling(self) -> Pooling:
+        """What stands for the fitted one while the network is trained."""
+        names_price = float(self.config.loss.price > 0)
+        scale = losses.PRICE_SCALE * self.log_prices[1]
+        return Pooling(1.0, names_price, scale)
+
+    def _centres(self, prediction: Prediction) -> jax.Array:
+        """Natural logs [B] of the prices that the network names."""
+        mean, deviation = self.log_prices
+        if prediction.price is None:
+            return jnp.full(prediction.logits.shape[:1], mean, jnp.float32)
+        return mean + deviation * prediction.price.astype(jnp.float32)
+
     def _pairs(self, prediction: Prediction, batch: Batch) -> dict[str, metrics.Pair]:
-        """Loss and top-3 accuracy of the global batch."""
+        """Losses and top-3 accuracy of the global batch."""
         logits, labels = prediction.logits, batch["label"]
         mask = batch.get("mask", jnp.ones(len(labels)))
         loss = losses.ensemble_loss(
@@ -211,8 +239,14 @@ class Learner:
             normalise=self.config.loss.normalise,
             devices=self.devices,
         )
+        pairs = {"loss": loss}
+        if prediction.price is not None:
+            mean, deviation = self.log_prices
+            known = jnp.where(mask > 0, batch["price"], 1.0)
+            targets = (jnp.log(known) - mean) / deviation
+            pairs["price_loss"] = losses.price_loss(prediction.price, targets, mask)
         top3 = metrics.top_k(self.ensemble.scores(logits), labels, (3,), mask)
-        return self.devices.sum({"loss": loss, **top3})
+        return self.devices.sum({**pairs, **top3})
 
     def _optimizer(self, params: Any) -> optax.GradientTransformation:
         frozen = self.config.backbone.frozen and "backbone" in params

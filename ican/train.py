@@ -12,8 +12,8 @@ import pandas as pd
 
 from common.config import configs
 from common.parallel import processes
-from common.training import activity, loop_config, train_loop, workdirs
-from common.training.phase import supervised_phase
+from common.training import activity, loop_config, metrics, train_loop, workdirs
+from common.training.phase import SplitEvaluator, supervised_phase
 from ican import evaluation, report, saved_model
 from ican.config import Config
 from ican.data import Examples
@@ -35,6 +35,7 @@ FREE = (
     "backbone.cache",
     "interval",
     "compare",
+    "predict.",
 )
 
 
@@ -88,7 +89,12 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
     record.add_data(fingerprint)
     began = time.monotonic()
     phase = supervised_phase(
-        saved_model.PHASE, run.learner, run.examples, config.train, run.execution
+        saved_model.PHASE,
+        run.learner,
+        run.examples,
+        config.train,
+        run.execution,
+        choose_by(run),
     )
     result = train_loop.run(
         [phase],
@@ -100,6 +106,8 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
     )
     seconds = time.monotonic() - began
     outcomes, calibration, outputs = evaluate(run, result.state)
+    if warning := calibration.warning():
+        say(f"warning: {warning}")
     values = summarise(run, outcomes)
     values["best_step"] = result.best_step
     compared = {}
@@ -116,7 +124,9 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
             calibration,
         )
         write_predictions(workdir / PREDICTIONS, run, outcomes["test"])
-        report.write(run, workdir, outcomes["test"], outputs, values, compared, seconds)
+        report.write(
+            run, workdir, outcomes["test"], outputs, values, compared, seconds, warning
+        )
     return values
 
 
@@ -144,12 +154,15 @@ def evaluate(run: Run, state: Any) -> tuple[dict[str, Outcome], Calibration, Out
     }
     prices = {split: split_prices(run.examples, split) for split in outputs}
     calibration = Calibration.fit(
-        outputs["validation"].scores, prices["validation"], zones, run.config.interval
+        outputs["validation"],
+        prices["validation"],
+        run.examples.halves,
+        zones,
+        run.config.interval,
+        pools_price=run.config.loss.price > 0,
     )
     outcomes = {
-        split: evaluation.measure(
-            outputs[split].scores, prices[split], zones, calibration
-        )
+        split: evaluation.measure(outputs[split], prices[split], zones, calibration)
         for split in outputs
     }
     if run.config.model.kind == "ican" and not run.config.data.path:
@@ -157,8 +170,22 @@ def evaluate(run: Run, state: Any) -> tuple[dict[str, Outcome], Calibration, Out
     return outcomes, calibration, outputs["test"]
 
 
+def choose_by(run: Run) -> SplitEvaluator:
+    """Measures a state on the validation rows that choose the weights.
+
+    The others are left for the interval: see `common.data.halves`.
+    """
+    measure = run.execution.compile_eval(run.learner.evaluate)
+
+    def evaluate_half(state: Any, split: str) -> dict[str, float]:
+        with run.examples.choosing_batches(run.config.train.batch_size) as batches:
+            return metrics.sum_over(measure, state, batches).means()
+
+    return evaluate_half
+
+
 def predict_split(run: Run, state: Any, split: str) -> Outputs:
-    """Scores and attention of the rows of a split, in order."""
+    """What the network says of the rows of a split, in order."""
     size = run.config.train.batch_size
     with run.examples.eval_batches(split, size) as batches:
         rows = len(run.examples.listings.indices(split))

@@ -49,13 +49,10 @@ class Zones:
     Attributes:
       edges: J - 1 strictly increasing prices.
       log_inside: whether the coordinate is linear in log price inside a zone.
-      reference_log_prices: J natural logs, the mean over the training items of the
-        zone, or the log of the zone's centre where it has none.
     """
 
     edges: tuple[float, ...]
     log_inside: bool = False
-    reference_log_prices: tuple[float, ...] = ()
 
     def __post_init__(self):
         edges = np.asarray(self.edges, np.float64)
@@ -70,15 +67,6 @@ class Zones:
             raise UserError(
                 f"the lowest edge of the price zones is {edges[0]:g}: prices are"
                 " positive, so it must be above 0"
-            )
-        if not self.reference_log_prices:
-            object.__setattr__(
-                self, "reference_log_prices", tuple(np.log(self.centres()).tolist())
-            )
-        if len(self.reference_log_prices) != self.count:
-            raise UserError(
-                f"{self.count} price zones need as many reference prices, not"
-                f" {len(self.reference_log_prices)}"
             )
 
     @property
@@ -128,33 +116,17 @@ class Zones:
         marks = ["", *map(result_tables.format_plain, self.edges), ""]
         return [f"{low}-{high}" for low, high in itertools.pairwise(marks)]
 
-    def with_references(self, prices: np.ndarray) -> "Zones":
-        """The same zones with the mean log price of each taken from train prices."""
-        prices = np.asarray(prices, np.float64)
-        labels = self.label(prices)
-        counts = np.bincount(labels, minlength=self.count)
-        sums = np.bincount(labels, weights=np.log(prices), minlength=self.count)
-        means = np.where(
-            counts > 0, sums / np.maximum(counts, 1), np.log(self.centres())
-        )
-        return dataclasses.replace(self, reference_log_prices=tuple(means.tolist()))
-
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {
             "edges": list(self.edges),
             "log_inside": self.log_inside,
-            "reference_log_prices": list(self.reference_log_prices),
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Zones":
         """Reads the JSON form."""
-        return cls(
-            edges=tuple(record["edges"]),
-            log_inside=bool(record["log_inside"]),
-            reference_log_prices=tuple(record["reference_log_prices"]),
-        )
+        return cls(tuple(record["edges"]), bool(record["log_inside"]))
 
     def _scale(self, prices: np.ndarray) -> np.ndarray:
         return np.log(prices) if self.log_inside else prices
@@ -201,7 +173,7 @@ def quantile_edges(prices: np.ndarray, count: int) -> tuple[float, ...]:
 
 
 def fit(config: ZonesConfig, train_prices: np.ndarray) -> Zones:
-    """Cuts the price line as the config says, with references from train prices [N].
+    """Cuts the price line as the config says, quantiles from train prices [N].
 
     Raises:
       UserError: for prices that are not positive, or edges that can't be had.
@@ -213,4 +185,4 @@ def fit(config: ZonesConfig, train_prices: np.ndarray) -> Zones:
         edges = quantile_edges(prices, config.count)
     else:
         edges = even_edges(config.first, config.last, config.step)
-    return Zones(edges, config.log_inside).with_references(prices)
+    return Zones(edges, config.log_inside)

@@ -2,8 +2,8 @@
 
 LightGBM learns the price zone from the encoded attributes, alone or beside the mean of
 a frozen backbone's feature map. Its settings are chosen by random search on the
-validation rows; its probabilities go through the same calibration and metrics as the
-networks'.
+validation rows that choose a network's weights too; its probabilities go through the
+same calibration and metrics as the networks'.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from common.reports import boosting
 from ican import evaluation
 from ican.data import Examples
 from ican.evaluation import Calibration
+from ican.step import Outputs
 
 TRIALS = 30
 
@@ -96,7 +97,10 @@ def fit(
     return boosting.fit(
         columns.values,
         zones.label(examples.prices),
-        {split: examples.listings.indices(split) for split in ("train", "validation")},
+        {
+            "train": examples.listings.indices("train"),
+            "validation": examples.listings.indices("validation")[examples.halves[0]],
+        },
         {**settings, "objective": "multiclass", "num_class": zones.count},
         seed,
         categorical=columns.categorical,
@@ -123,10 +127,17 @@ def evaluate(
         split: np.log(np.maximum(booster.predict(columns.values[index]), 1e-12))
         for split, index in rows.items()
     }
+    mean = np.log(prices[examples.listings.indices("train")]).mean()
+    outputs = {s: Outputs(x, np.full(len(x), mean)) for s, x in scores.items()}
     calibration = Calibration.fit(
-        scores["validation"], prices[rows["validation"]], zones, level
+        outputs["validation"],
+        prices[rows["validation"]],
+        examples.halves,
+        zones,
+        level,
+        pools_price=False,
     )
     outcome = evaluation.measure(
-        scores["test"], prices[rows["test"]], zones, calibration
+        outputs["test"], prices[rows["test"]], zones, calibration
     )
     return evaluation.with_prefix("test", outcome.scalars)

@@ -14,7 +14,7 @@ def run(config: Config, command: Command) -> None:
     model, listings = Model(command.workdir, config), data.load_listings(config)
     rows = listings.indices(command.split)
     outcome = evaluation.measure(
-        model.outputs_of(listings.frame, listings.source, rows).scores,
+        model.outputs_of(listings.frame, listings.source, rows),
         data.prices_of(listings)[rows],
         model.trained.ensemble.zones,
         model.trained.calibration,

@@ -63,7 +63,7 @@ def draw_rows(
       outputs: its scores and attention of these rows, in their order.
       folder: for the figures.
     """
-    predictions = model.describe(outputs.scores)
+    predictions = model.describe(outputs)
     for position, row in enumerate(rows):
         price, low, high = (
             result_tables.format_price(predictions[name][position])

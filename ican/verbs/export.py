@@ -11,8 +11,6 @@ from common.cli.app import Command
 from common.serving import export
 from ican import saved_model
 from ican.config import Config
-from ican.ensemble import zone_probabilities
-from ican.metrics import log_point
 from ican.saved_model import SavedModel
 from ican.step import State
 
@@ -51,8 +49,8 @@ def inputs_of(trained: SavedModel) -> dict[str, jax.ShapeDtypeStruct]:
 def write(trained: SavedModel, directory: pathlib.Path) -> None:
     """Writes program, weights, vocabularies and loader.
 
-    The program returns "probabilities" [B, J] of the price zones, calibrated, and
-    "price", "price_low", "price_high" [B].
+    The program returns "probabilities" [B, J] of the price zones, and "price", the
+    median of their distribution, "price_low" and "price_high" [B].
 
     Args:
       trained: the model.
@@ -66,14 +64,14 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
             batch["photos"] = batch.pop("photo")[:, None]  # [B, 1, H, W, 3]
             batch["photo_mask"] = jnp.ones((batch["photos"].shape[0], 1))
         state = State(weights["params"], weights["batch_stats"], None)
-        scores = trained.learner.predict(state, batch).scores
-        probabilities = zone_probabilities(scores, fitted.temperature)
-        point = log_point(probabilities, jnp.asarray(zones.reference_log_prices))
+        outputs = trained.learner.predict(state, batch)
+        known = fitted.distribution(outputs, zones, jnp)
+        low, high = known.interval(fitted.radius)
         return {
-            "probabilities": probabilities,
-            "price": jnp.exp(point),
-            "price_low": jnp.exp(point - fitted.radius),
-            "price_high": jnp.exp(point + fitted.radius),
+            "probabilities": known.probabilities,
+            "price": known.price(0.5),
+            "price_low": low,
+            "price_high": high,
         }
 
     photos = trained.learner.config.photos

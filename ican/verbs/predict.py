@@ -17,10 +17,9 @@ from common.data import ingest, pipeline
 from common.data.listings import NewRows, Source, Subset
 from common.parallel import processes
 from common.parallel.execution import make_execution
-from common.reports import calibration
 from common.tables import table
 from common.training import workdirs
-from ican import data, evaluation, saved_model
+from ican import data, saved_model
 from ican.config import Config
 from ican.step import Outputs
 
@@ -89,10 +88,13 @@ class Model:
         Returns:
           One row for each given, in order:
             id: the column that the schema names as id; else "line", of the file.
-            price: point estimate, in the currency of the training table.
+            price: median of the price's distribution, in the currency of the training
+              table.
             price_low, price_high: interval that holds the level's share of prices.
             zone_1, zone_2, zone_3: likeliest price zones, best first.
-            probability_1, …: their calibrated probabilities.
+            probability_1, …: their probabilities.
+            zone -180, zone 180-225, …: with `predict.zones` "all" the probability of
+              each zone, from the cheapest.
             error: "" or why there is no prediction; the others are empty then.
 
         Raises:
@@ -166,30 +168,33 @@ class Model:
         key = self.trained.schema.id or "line"
         columns: dict[str, Any] = {key: frame[key].to_numpy()}
         if predicted.outputs is not None:
-            for column, values in self.describe(predicted.outputs.scores).items():
+            for column, values in self.describe(predicted.outputs).items():
                 whole = np.full(len(frame), None if values.dtype == object else np.nan)
                 whole = whole.astype(values.dtype)
                 whole[usable] = values
                 columns[column] = whole
         else:
-            empty = self.describe(np.zeros((0, self.trained.ensemble.zones.count)))
+            none = np.zeros((0, self.trained.ensemble.zones.count))
+            empty = self.describe(Outputs(none, none[:, 0]))
             columns |= {column: np.full(len(frame), None) for column in empty}
         return pd.DataFrame({**columns, "error": frame["error"].to_numpy()})
 
-    def describe(self, scores: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns of predictions for zone scores [N, J]; see `predict`."""
+    def describe(self, outputs: Outputs) -> dict[str, np.ndarray]:
+        """Columns of predictions of what the network says of N rows; see `predict`."""
         zones, fitted = self.trained.ensemble.zones, self.trained.calibration
-        points = evaluation.log_points(scores, zones, fitted.temperature)
-        low, high = calibration.price_interval(points, fitted.radius)
-        probabilities = evaluation.probabilities_of(scores, fitted.temperature)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :BEST]
+        known = fitted.distribution(outputs, zones)
+        low, high = known.interval(fitted.radius)
+        order = np.argsort(-known.log_probabilities, axis=1, kind="stable")[:, :BEST]
         names = np.asarray(zones.names(), object)
-        columns = {"price": np.exp(points), "price_low": low, "price_high": high}
+        columns = {"price": known.price(0.5), "price_low": low, "price_high": high}
         for place in range(BEST):
             columns[f"zone_{place + 1}"] = names[order[:, place]]
-        best = np.take_along_axis(probabilities, order, 1)  # [N, BEST]
+        best = np.take_along_axis(known.probabilities, order, 1)  # [N, BEST]
         for place in range(BEST):
             columns[f"probability_{place + 1}"] = best[:, place]
+        if self.config.predict.zones == "all":
+            each = zip(zones.names(), known.probabilities.T, strict=True)
+            columns |= {f"zone {name}": values for name, values in each}
         return columns
 
 
