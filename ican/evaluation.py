@@ -70,9 +70,8 @@ class Calibration:
             zones.edges,
             pools_price=pools_price,
         )
-        known = pooling.distribution(
-            outputs.scores[second], outputs.centres[second], zones.edges
-        )
+        known = pooling.distribution(outputs.scores, outputs.centres, zones.edges)
+        known = known.rows(second)
         shares = known.cdf(prices[second])
         errors = np.log(prices[second] / known.price(0.5))
         return cls(

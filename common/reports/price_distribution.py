@@ -90,57 +90,37 @@ class PriceDistribution:
     log_probabilities: Array
     xp: Any = np
 
-    @classmethod
-    def pool(
-        cls,
-        scores: Array,
-        centres: Array,
-        edges: Array,
-        *,
-        votes_weight: float,
-        price_weight: float,
-        scale: float,
-        xp: Any = np,
-    ) -> "PriceDistribution":
-        """Pools votes and price; see the module.
-
-        Args:
-          scores: [N, J] votes.
-          centres: [N] named prices, natural logs.
-          edges: [J - 1] prices between the zones.
-          votes_weight: a.
-          price_weight: b.
-          scale: sigma.
-          xp: numpy or jax.numpy.
-        """
-        dtype = np.float64 if xp is np else scores.dtype
-        scores, centres, edges = (
-            xp.asarray(x, dtype) for x in (scores, centres, edges)
+    def rows(self, index: Any) -> "PriceDistribution":
+        """The distribution of some of the items."""
+        return dataclasses.replace(
+            self,
+            centres=self.centres[index],
+            log_probabilities=self.log_probabilities[index],
         )
-        bare = cls(edges, centres, scale, scores, xp)
-        logits = votes_weight * scores + price_weight * xp.log(bare._masses())
-        top = logits.max(1, keepdims=True)
-        sums = xp.log(xp.exp(logits - top).sum(1, keepdims=True)) + top
-        return dataclasses.replace(bare, log_probabilities=logits - sums)
 
     @property
     def probabilities(self) -> Array:
         """p [N, J] of the zones."""
         return self.xp.exp(self.log_probabilities)
 
+    def masses(self) -> Array:
+        """m [N, J]: what the t alone has in each zone."""
+        ends = self._all_ends()
+        return self._mass(ends[:, :-1], ends[:, 1:])
+
     def log_density(self, prices: Array) -> Array:
         """Log density [N] of the log price at the prices [N]."""
         xp, zones = self.xp, self._labels(prices)
-        t = self._standardise(xp.log(prices))
+        t = self._standardise(prices)
         density = np.log(3 / 8) - 2.5 * xp.log1p(t**2 / 4) - np.log(self.scale)
-        mass = xp.log(self._masses())
+        mass = xp.log(self.masses())
         return density + self._at(self.log_probabilities - mass, zones)
 
     def cdf(self, prices: Array) -> Array:
         """Share of the distribution [N] at or below the prices [N]."""
         xp, zones = self.xp, self._labels(prices)
         low, high = self._ends(zones)
-        t = xp.clip(self._standardise(xp.log(prices)), low, high)
+        t = xp.clip(self._standardise(prices), low, high)
         inside = mass_between(low, t, xp) / self._mass(low, high)
         return self._before(zones) + inside * self._at(self.probabilities, zones)
 
@@ -150,25 +130,24 @@ class PriceDistribution:
         Each lies in the zone within which the probabilities, added up from the cheapest
         zone, pass the share.
         """
-        xp = self.xp
-        probabilities = self.probabilities
+        xp, probabilities = self.xp, self.probabilities
         zones = (xp.cumsum(probabilities, 1)[:, :-1] <= share).sum(1)
         low, high = self._ends(zones)
+        mass, here = self._mass(low, high), self._at(probabilities, zones)
         if share <= 0.5:  # added up from the nearer end, which keeps the digits
-            part = (share - self._before(zones)) / self._at(probabilities, zones)
+            inside = xp.clip((share - self._before(zones)) / here, 0.0, 1.0)
+            rest = 1 - inside
         else:
             after = xp.cumsum(probabilities[:, ::-1], 1)[:, ::-1] - probabilities
-            part = (1 - share - self._at(after, zones)) / self._at(probabilities, zones)
-        part, mass = xp.clip(part, 0.0, 1.0), self._mass(low, high)
-        inside, rest = (part, 1 - part) if share <= 0.5 else (1 - part, part)
+            rest = xp.clip((1 - share - self._at(after, zones)) / here, 0.0, 1.0)
+            inside = 1 - rest
         below = mass_between(-_FAR, low, xp) + inside * mass
         above = mass_between(high, _FAR, xp) + rest * mass
         t = xp.clip(t_quantile(below, above, xp), low, high)
-        prices = xp.exp(self.centres + self.scale * t)
         # Rounding must not carry a price over the edge of its zone, which is open above.
-        bounds = self._bounds(xp.asarray([0.0], prices.dtype), np.inf)
-        top = xp.nextafter(bounds[zones + 1], bounds[zones])
-        return xp.clip(prices, bounds[zones], top)
+        ends = xp.concatenate([xp.zeros(1), self.edges, xp.full(1, np.inf)])
+        top = xp.nextafter(ends[zones + 1], ends[zones])
+        return xp.clip(xp.exp(self.centres + self.scale * t), ends[zones], top)
 
     def interval(self, radius: float) -> tuple[Array, Array]:
         """Prices (low [N], high [N]) at the shares 1/2 ± radius.
@@ -182,12 +161,9 @@ class PriceDistribution:
     def _labels(self, prices: Array) -> Array:
         return self.xp.searchsorted(self.edges, prices, side="right")
 
-    def _bounds(self, first: Array, last: float) -> Array:
-        xp = self.xp
-        return xp.concatenate([first, self.edges, xp.asarray([last], self.edges.dtype)])
-
-    def _standardise(self, log_prices: Array) -> Array:
-        return (log_prices - self.centres) / self.scale
+    def _standardise(self, prices: Array) -> Array:
+        """t [N] of the prices [N]."""
+        return (self.xp.log(prices) - self.centres) / self.scale
 
     def _ends(self, zones: Array) -> tuple[Array, Array]:
         """(t_(j-1), t_j), [N] each, of the zones [N]."""
@@ -197,17 +173,10 @@ class PriceDistribution:
     def _all_ends(self) -> Array:
         """t [N, J + 1] of the bounds of all zones."""
         xp = self.xp
-        inner = self._standardise_all(xp.log(self.edges))  # [N, J - 1]
+        gaps = xp.log(self.edges)[None] - self.centres[:, None]
+        inner = gaps / self.scale  # [N, J - 1]
         end = xp.full_like(inner[:, :1], _FAR)
         return xp.concatenate([-end, inner, end], 1)
-
-    def _standardise_all(self, log_edges: Array) -> Array:
-        return (log_edges[None] - self.centres[:, None]) / self.scale
-
-    def _masses(self) -> Array:
-        """m [N, J] of all zones."""
-        ends = self._all_ends()
-        return self._mass(ends[:, :-1], ends[:, 1:])
 
     def _mass(self, low: Array, high: Array) -> Array:
         mass = mass_between(low, high, self.xp)
@@ -240,16 +209,23 @@ class Pooling:
     def distribution(
         self, scores: Array, centres: Array, edges: Array, xp: Any = np
     ) -> PriceDistribution:
-        """Pools the votes [N, J] and the log prices [N]; edges [J - 1] are prices."""
-        return PriceDistribution.pool(
-            scores,
-            centres,
-            edges,
-            votes_weight=self.votes,
-            price_weight=self.price,
-            scale=self.scale,
-            xp=xp,
+        """Pools votes and named prices; see the module.
+
+        Args:
+          scores: [N, J] votes.
+          centres: [N] named prices, natural logs.
+          edges: [J - 1] prices between the zones.
+          xp: numpy, which computes in float64, or jax.numpy.
+        """
+        dtype = np.float64 if xp is np else scores.dtype
+        scores, centres, edges = (
+            xp.asarray(x, dtype) for x in (scores, centres, edges)
         )
+        bare = PriceDistribution(edges, centres, self.scale, scores, xp)
+        logits = self.votes * scores + self.price * xp.log(bare.masses())
+        top = logits.max(1, keepdims=True)
+        sums = xp.log(xp.exp(logits - top).sum(1, keepdims=True)) + top
+        return dataclasses.replace(bare, log_probabilities=logits - sums)
 
     @classmethod
     def fit(

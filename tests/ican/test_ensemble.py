@@ -158,16 +158,6 @@ def test_perfect_logits_elect_the_zone_in_both_votes():
         assert scores.argmax(1).tolist() == PAPER.label(prices).tolist()
 
 
-def test_temperature_keeps_the_ranking_and_softens():
-    scores = jnp.array([[1.0, 3.0, 2.0]])
-    sharp = ensemble.zone_probabilities(scores, 0.5)
-    soft = ensemble.zone_probabilities(scores, 4.0)
-    odds = np.exp([0.25, 0.75, 0.5])
-    np.testing.assert_allclose(soft[0], odds / odds.sum(), rtol=1e-6)
-    assert sharp[0].argsort().tolist() == soft[0].argsort().tolist()
-    assert sharp[0, 1] > soft[0, 1]
-
-
 def test_json_round_trip():
     built = ensemble.build(
         ensemble.EnsembleConfig(vote="hard"), PAPER, np.array([300.0, 700.0])

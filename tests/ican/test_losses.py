@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from common.parallel.devices import Devices
 from ican import losses
@@ -201,3 +202,12 @@ def test_pmap_and_jit_agree_gradients_included(normalise):
     )(scale, *split)
     for value, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(value, np.full(8, wanted), rtol=2e-6)
+
+
+def test_price_loss_is_that_of_the_t_and_padding_has_none():
+    named, actual = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.0, 1.5, np.nan])
+    found, weight = losses.price_loss(named, actual, jnp.array([1.0, 1.0, 0.0]))
+    t = np.array([0.3, -2.5]) / losses.PRICE_SCALE
+    wanted = stats.t(4).logpdf(0) - stats.t(4).logpdf(t)
+    assert float(found) == pytest.approx(wanted.sum(), rel=1e-5)
+    assert float(weight) == 2

@@ -18,28 +18,19 @@ def random_rows(rows=200, zones=18, seed=0):
     odds = np.exp(2 * rng.normal(size=(rows, zones)))
     probabilities = (odds / odds.sum(1, keepdims=True)).astype(np.float32)
     labels = rng.integers(0, zones, rows).astype(np.int32)
-    prices = np.exp(rng.normal(5, 1, rows)).astype(np.float32)
-    return probabilities, labels, prices
+    points, logs = rng.normal(5, 1, (2, rows)).astype(np.float32)
+    return probabilities, labels, points, np.exp(logs)
 
 
 @pytest.mark.parametrize("k", metrics.TOP)
 def test_top_k_against_scikit_learn(k):
-    probabilities, labels, prices = random_rows()
-    found = metrics.zone_metrics(
-        *map(jnp.asarray, (probabilities, labels, prices, np.ones(200, np.float32))),
-        reference_log_prices=np.linspace(3, 7, 18),
-    )
+    probabilities, labels, points, prices = random_rows()
+    rows = (probabilities, labels, points, prices, np.ones(200, np.float32))
+    found = metrics.zone_metrics(*map(jnp.asarray, rows))
     expected = sklearn_metrics.top_k_accuracy_score(
         labels, probabilities, k=k, labels=range(18)
     )
     assert ratio(found[f"top{k}"]) == pytest.approx(expected)
-
-
-def test_log_point_by_hand():
-    references = np.log([100.0, 200.0, 800.0])
-    point = metrics.log_point(jnp.array([[0.5, 0.25, 0.25]]), references)
-    # 100^0.5 * 200^0.25 * 800^0.25 = 10 * 400^0.5 = 200.
-    assert float(jnp.exp(point[0])) == pytest.approx(200.0, rel=1e-5)
 
 
 def test_absolute_log_errors_by_hand():
@@ -49,14 +40,11 @@ def test_absolute_log_errors_by_hand():
 
 
 def test_all_metrics_against_numpy():
-    probabilities, labels, prices = random_rows()
-    references = np.linspace(3, 7, 18)
-    found = metrics.zone_metrics(
-        *map(jnp.asarray, (probabilities, labels, prices, np.ones(200, np.float32))),
-        reference_log_prices=references,
-    )
+    probabilities, labels, points, prices = random_rows()
+    rows = (probabilities, labels, points, prices, np.ones(200, np.float32))
+    found = metrics.zone_metrics(*map(jnp.asarray, rows))
     elected = probabilities.argmax(1)
-    errors = abs(probabilities @ references - np.log(prices))
+    errors = abs(points - np.log(prices))
     assert ratio(found["zone_distance"]) == pytest.approx(
         sklearn_metrics.mean_absolute_error(labels, elected)
     )
@@ -69,16 +57,14 @@ def test_all_metrics_against_numpy():
 
 
 def test_metrics_of_parts_with_padding_add_up_to_the_whole():
-    probabilities, labels, prices = random_rows(13)
-    references = np.linspace(3, 7, 18)
-    program = jax.jit(
-        lambda *args: metrics.zone_metrics(*args, reference_log_prices=references)
-    )
+    probabilities, labels, points, prices = random_rows(13)
+    program = jax.jit(metrics.zone_metrics)
+    filled = ((probabilities, np.nan), (labels, 0), (points, np.nan), (prices, 0))
 
     def part(start, stop, rows):
         padded = []
         # What stands in padding rows must not matter.
-        for x, bad in ((probabilities, np.nan), (labels, 0), (prices, 0)):
+        for x, bad in filled:
             fill = np.full((rows - (stop - start), *x.shape[1:]), bad, x.dtype)
             padded.append(jnp.asarray(np.concatenate([x[start:stop], fill])))
         mask = np.arange(rows) < stop - start

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.reports.price_distribution import Pooling
 from ican import evaluation, report, train
 from ican.evaluation import Calibration
 from ican.run import prepare
@@ -46,6 +47,11 @@ def test_the_page_tells_the_numbers_of_the_run(html, photo_run):
     assert f"{values['test/majority/male']:.3f}" in html
     assert f"error {values['test/ece']:.3f}" in html
     assert f"meant to hold 90% of prices holds {values['test/coverage']:.1%}" in html
+    width = values["test/width"]
+    assert f"its upper end is {math.exp(width):.2f} x its lower end" in html
+    assert f"likeliest zone in {values['test/price_in_best']:.1%} of the test" in html
+    assert f"likeliest in {values['test/price_in_best3']:.1%}." in html
+    assert "Warning: the price interval is fitted on 11 validation rows, the" in html
     assert "37 training and 13 test rows" in html
     assert f"best of 4 steps: {values['best_step']}" in html
     assert "--model.ican.cells=2" in html
@@ -105,14 +111,15 @@ def test_the_page_runs_no_program(photo_run, tmp_path):
     rng = np.random.default_rng(0)
     outputs = Outputs(
         rng.normal(size=(13, 9)),
+        rng.normal(5, 1, 13),
         rng.dirichlet(np.ones(4), size=(13, 2)),
         rng.dirichlet(np.ones(3), size=(13, 2)),
     )
     outcome = evaluation.measure(
-        outputs.scores,
+        outputs,
         train.split_prices(run.examples, "test"),
         run.examples.ensemble.zones,
-        Calibration(1.0, 0.9, 0.5),
+        Calibration(Pooling(1.0, 1.0, 0.5), 0.9, 0.4, 0.5, 11),
     )
     shutil.copy(photo_run.workdir / "metrics.jsonl", tmp_path)
     path = report.write(run, tmp_path, outcome, outputs, photo_run.values, {}, 0.0)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.training import checkpointing, tree_paths
+from common.reports.price_distribution import Pooling
+from common.training import checkpointing, tree_paths, workdirs
 from ican import data, saved_model
 from ican.evaluation import Calibration
 
@@ -25,12 +26,14 @@ def test_what_was_fitted_comes_back(attributes_run, shop):
         found.learner.class_counts, wanted.class_counts(train)
     )
     assert found.calibration.level == 0.9
-    assert found.calibration.temperature > 0
+    assert found.calibration.rows == 11
+    logs = np.log(train)
+    assert found.learner.log_prices == pytest.approx((logs.mean(), logs.std()))
 
 
 def test_calibration_keeps_every_bit(attributes_run, tmp_path):
     found = saved_model.load(attributes_run.workdir, attributes_run.config)
-    exact = Calibration(1 / 3, 0.9, float("inf"))
+    exact = Calibration(Pooling(1 / 3, 1 / 7, 0.1), 0.9, 1 / 3, float("inf"), 3)
     shutil.copytree(attributes_run.workdir / "checkpoints", tmp_path / "checkpoints")
     saved_model.save(tmp_path, found.learner, found.schema, found.encoders, exact)
     again = saved_model.load(tmp_path, attributes_run.config)
@@ -49,6 +52,17 @@ def test_weights_are_those_of_the_best_checkpoint(attributes_run):
 
 def test_a_folder_without_a_model_is_one_clear_line(attributes_run, tmp_path):
     with pytest.raises(UserError, match="model.json is missing: run --mode=train"):
+        saved_model.load(tmp_path, attributes_run.config)
+
+
+def test_a_model_from_before_there_was_a_price_output_is_one_clear_line(
+    attributes_run, tmp_path
+):
+    contents = workdirs.read_signed(attributes_run.workdir / saved_model.FILE)
+    del contents["log_prices"]
+    contents["calibration"] = {"temperature": 1.0, "level": 0.9, "radius": 0.5}
+    workdirs.write_signed(tmp_path / saved_model.FILE, contents)
+    with pytest.raises(UserError, match="before ican had an output for the price"):
         saved_model.load(tmp_path, attributes_run.config)
 
 

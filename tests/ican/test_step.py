@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from common.config import configs
 from common.errors import UserError
 from common.parallel.devices import SINGLE
+from common.reports.price_distribution import Pooling
 from common.tables.encoders import AttributeSize, AttributeSpec
 from common.training import tree_paths
 from ican import ensemble
@@ -36,7 +38,9 @@ def make_task(**changes):
     named = {name.replace("__", "."): value for name, value in changes.items()}
     config = configs.replace(Config(), {**TINY, **named})
     counts = ENSEMBLE.class_counts(TRAIN_PRICES)
-    return Learner(config, SPEC, ENSEMBLE, counts, MAPS, SINGLE)
+    logs = np.log(TRAIN_PRICES)
+    standard = (float(logs.mean()), float(logs.std()))
+    return Learner(config, SPEC, ENSEMBLE, counts, MAPS, SINGLE, standard)
 
 
 def draw_state(learner):
@@ -113,11 +117,14 @@ def test_two_steps_are_two_momentum_updates_of_the_written_loss(attributes_task)
     for batch, loss in zip(batches, losses, strict=True):
 
         def loss_of(params, batch=batch):
-            return written_loss(
-                logits_of(learner, params, batch), batch["targets"], xp=jnp
-            )
+            variables = {"params": params, "batch_stats": {}}
+            told = learner.network.apply(variables, batch)
+            zones = written_loss(told.logits, batch["targets"], xp=jnp)
+            mean, deviation = learner.log_prices
+            t = (told.price - (jnp.log(batch["price"]) - mean) / deviation) / 0.5
+            return zones + 2.5 * jnp.log(1 + t**2 / 4).mean(), zones
 
-        value, grads = jax.jit(jax.value_and_grad(loss_of))(params)
+        (_, value), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
         assert loss == pytest.approx(float(value), rel=1e-5)
         trace = (
             grads
@@ -141,6 +148,47 @@ def test_two_steps_are_two_momentum_updates_of_the_written_loss(attributes_task)
     assert max(moved) > 1e-2
 
 
+def test_zones_learn_as_they_would_without_a_price_output(attributes_task):
+    learners = (
+        attributes_task,
+        make_task(
+            model__kind="attributes",
+            optimizer__learning_rate=0.1,
+            optimizer__momentum=0.8,
+            loss__price=0.0,
+        ),
+    )
+    states = []
+    whole = draw_state(learners[0])
+    for learner in learners:
+        head = {
+            name: module
+            for name, module in whole.params["head"].items()
+            if name in jax.eval_shape(learner.init, {}).params["head"]
+        }
+        state = learner.init({"params": {"head": head}})
+        step = jax.jit(learner.step)
+        for seed in (1, 2):
+            state, pairs = step(state, make_batch(seed=seed), jax.random.key(seed))
+        states.append(state.params["head"])
+    assert states[0].keys() - states[1].keys() == {"price_hidden", "price"}
+    for name in states[1]:
+        jax.tree.map(
+            # But for the rounding of another program.
+            lambda one, other: np.testing.assert_allclose(one, other, 1e-5, 1e-6),
+            states[0][name],
+            states[1][name],
+        )
+    assert "price_loss" not in pairs
+
+
+def test_without_a_price_output_the_mean_of_training_is_named():
+    learner = make_task(model__kind="attributes", loss__price=0.0)
+    state = draw_state(learner)
+    outputs = learner.predict(state, make_batch())
+    np.testing.assert_allclose(outputs.centres, np.log(TRAIN_PRICES).mean(), 1e-6)
+
+
 def test_padding_does_not_count(attributes_task):
     """What stands in padded rows changes nothing; the rest agrees with numpy."""
     learner, state = attributes_task, draw_state(attributes_task)
@@ -161,13 +209,20 @@ def test_padding_does_not_count(attributes_task):
         assert found[f"top{k}"] == pytest.approx((places < k).mean()), k
     distance = np.abs(scores.argmax(1) - labels).mean()
     assert found["zone_distance"] == pytest.approx(distance)
-    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-    points = shares @ np.array(ZONES.reference_log_prices)
-    assert found["male"] == pytest.approx(np.abs(points - np.log(prices)).mean(), 1e-5)
+    outputs = learner.predict(state, whole)
+    deviation = learner.log_prices[1]
+    known = Pooling(1.0, 1.0, deviation / 2).distribution(
+        scores, outputs.centres[:5], ZONES.edges
+    )
+    errors = np.abs(np.log(known.price(0.5) / prices))
+    assert found["male"] == pytest.approx(errors.mean(), 1e-4)
+    t = (outputs.centres[:5] - np.log(prices)) / (deviation / 2)
+    assert found["price_loss"] == pytest.approx(
+        (stats.t(4).logpdf(0) - stats.t(4).logpdf(t)).mean(), rel=1e-4
+    )
     assert found["loss"] == pytest.approx(
         written_loss(logits, whole["targets"][:5]), rel=1e-5
     )
-    outputs = learner.predict(state, whole)
     np.testing.assert_allclose(outputs.scores[:5], scores, rtol=1e-4)
     assert outputs.visual_attention is None
 

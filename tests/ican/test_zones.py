@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -109,18 +108,6 @@ def test_quantile_zones_without_ties_are_equal_shares():
     assert np.bincount(fitted.label(prices)).tolist() == [50] * 18
 
 
-def test_references_are_mean_log_prices_of_train_items():
-    fitted = zones.Zones((100.0, 200.0)).with_references(np.array([50, 80, 400.0]))
-    np.testing.assert_allclose(
-        fitted.reference_log_prices,
-        [
-            (np.log(50) + np.log(80)) / 2,
-            np.log(150),  # nothing in zone 1: its centre
-            np.log(400),
-        ],
-    )
-
-
 def test_json_round_trip():
     fitted = zones.fit(zones.ZonesConfig(log_inside=True), np.geomspace(20, 2000, 99))
     text = json.dumps(fitted.to_dict())
@@ -140,5 +127,3 @@ def test_mistakes_are_user_errors():
         PAPER.coordinate(np.array([3.0, np.nan]))
     with pytest.raises(UserError, match="positive training prices"):
         zones.fit(zones.ZonesConfig(), np.array([]))
-    with pytest.raises(UserError, match="as many reference prices"):
-        dataclasses.replace(PAPER, reference_log_prices=(1.0,))

@@ -52,6 +52,7 @@ def some_examples():
     built = ensemble.build(ensemble.EnsembleConfig(4, 2.0), cut, prices[:600])
     return types.SimpleNamespace(
         listings=Rows(),
+        halves=(np.arange(0, 150, 2), np.arange(1, 150, 2)),
         prices=prices,
         ensemble=built,
         loader=types.SimpleNamespace(arrays=arrays, features=Maps(maps)),

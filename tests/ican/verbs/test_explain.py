@@ -38,7 +38,7 @@ def test_a_panel_shows_the_row_it_is_asked_for():
         source,
         2,
         PhotosConfig(resize=10, crop=8),
-        Outputs(None, maps, weights),
+        Outputs(None, None, maps, weights),
         1,
         ("metal", "weight"),
         "row 2",
@@ -60,7 +60,7 @@ def test_a_panel_shows_the_row_it_is_asked_for():
 def test_all_photos_of_a_row_are_drawn():
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     source = [{"row": 0, "images": [encode(photo) for photo in pixels[:2]]}]
-    outputs = Outputs(None, np.full((1, 1, 4), 0.25), np.ones((1, 1, 1)))
+    outputs = Outputs(None, None, np.full((1, 1, 4), 0.25), np.ones((1, 1, 1)))
 
     def shown(count):
         config = PhotosConfig(resize=8, crop=8, count=count)

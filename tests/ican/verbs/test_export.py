@@ -38,12 +38,12 @@ def test_the_program_predicts_what_the_model_predicts(photo_run, shop, tmp_path)
     program = exported(photo_run, tmp_path)
     found = program.predict(raw(rows), photo=photos)
     for name in ("price", "price_low", "price_high"):
-        np.testing.assert_allclose(found[name], table[name], rtol=1e-4)
+        np.testing.assert_allclose(found[name], table[name], rtol=1e-5)
     zones = program.metadata["about"]["zones"]
     order = np.argsort(-found["probabilities"], axis=1)
     for place in range(3):
         best = np.take_along_axis(found["probabilities"], order, 1)[:, place]
-        np.testing.assert_allclose(best, table[f"probability_{place + 1}"], rtol=1e-4)
+        np.testing.assert_allclose(best, table[f"probability_{place + 1}"], rtol=1e-5)
     np.testing.assert_allclose(found["probabilities"].sum(1), 1, rtol=1e-5)
     assert [zones[j] for j in order[:, 0]] == table["zone_1"].tolist()
     assert program.metadata["about"]["currency"] == "USD"
@@ -56,7 +56,7 @@ def test_attributes_alone_are_exported_without_photos(attributes_run, shop, tmp_
     assert "photo" not in program.metadata["inputs"]
     found = program.predict(raw(shop.rows))
     table = Model(attributes_run.workdir).predict(shop.rows)
-    np.testing.assert_allclose(found["price"], table["price"], rtol=1e-4)
+    np.testing.assert_allclose(found["price"], table["price"], rtol=1e-5)
     metadata = json.loads((tmp_path / "metadata.json").read_text())
     assert metadata["outputs"]["probabilities"]["shape"] == [9]
 

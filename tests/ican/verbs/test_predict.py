@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import shutil
 
@@ -6,8 +7,11 @@ import pandas as pd
 import pytest
 
 import ican
+from common.config import configs
 from common.errors import UserError
+from common.reports.price_distribution import Pooling
 from ican import train
+from ican.step import Outputs
 from ican.verbs.predict import Model
 
 NUMBERS = ["price", "price_low", "price_high"]
@@ -73,21 +77,48 @@ def test_the_numbers_are_those_of_the_evaluation(photo_run, table, shop):
 
 def test_columns_follow_from_scores_by_hand(model):
     zones = model.trained.ensemble.zones
+    pooling = Pooling(0.5, 0.0, 50.0)  # no named price, and flat inside a zone
+    told_by = dataclasses.replace(
+        model.trained.calibration, pooling=pooling, radius=0.25
+    )
+    model = copy.copy(model)
+    model.trained = dataclasses.replace(model.trained, calibration=told_by)
     scores = np.zeros((1, 9))
     scores[0, [4, 2, 7]] = 3.0, 2.0, 1.0
-    told = model.describe(scores)
+    told = model.describe(Outputs(scores, np.array([5.0])))
     names = [zones.names()[j] for j in (4, 2, 7)]
     assert [told[f"zone_{place}"][0] for place in (1, 2, 3)] == names
-    temperature = model.trained.calibration.temperature
-    shares = np.exp(scores[0] / temperature)
+    shares = np.exp(scores[0] / 2)
     shares /= shares.sum()
     for place, j in enumerate((4, 2, 7), start=1):
         assert told[f"probability_{place}"][0] == pytest.approx(shares[j])
-    point = shares @ np.array(zones.reference_log_prices)
-    radius = model.trained.calibration.radius
-    assert told["price"][0] == pytest.approx(np.exp(point))
-    assert told["price_low"][0] == pytest.approx(np.exp(point - radius))
-    assert told["price_high"][0] == pytest.approx(np.exp(point + radius))
+    for name, share in (("price", 0.5), ("price_low", 0.25), ("price_high", 0.75)):
+        before = shares.cumsum() - shares
+        zone = int((shares.cumsum() <= share).sum())
+        assert 0 < zone < 8  # the end zones are wider than flat
+        low, high = np.log(zones.edges[zone - 1 : zone + 1])
+        point = low + (high - low) * (share - before[zone]) / shares[zone]
+        assert np.log(told[name][0]) == pytest.approx(point, abs=1e-3)
+
+
+def test_every_zone_is_told_where_that_is_asked_for(photo_run, model, table, shop):
+    config = configs.replace(photo_run.config, {"predict.zones": "all"})
+    rows = [*shop.rows[:5], {**shop.rows[0], "photo": "nowhere.png"}]
+    found = Model(photo_run.workdir, config).predict(rows, shop.folder / "photos")
+    names = model.trained.ensemble.zones.names()
+    columns = [column for column in found if column.startswith("zone ")]
+    assert columns == [f"zone {name}" for name in names]
+    each = found[columns].to_numpy()
+    assert np.isnan(each[5]).all()
+    np.testing.assert_allclose(each[:5].sum(1), 1)
+    for row in range(5):
+        assert names[each[row].argmax()] == found["zone_1"][row]
+        assert each[row].max() == found["probability_1"][row]
+        # The price lies where the probabilities, added up, pass one half.
+        zone = int((each[row].cumsum() <= 0.5).sum())
+        label = model.trained.ensemble.zones.label(found["price"][row])
+        assert label == zone
+    assert_same(found.drop(columns=columns)[:5], table[:5])
 
 
 def test_a_row_that_cannot_be_read_says_why(model, table, shop, tmp_path):
