@@ -126,6 +126,16 @@ def test_processes_share_every_batch(examples, monkeypatch):
             np.testing.assert_array_equal(joined, array, err_msg=name)
 
 
+def test_half_of_the_validation_rows_choose(examples, shop):
+    first, second = examples.halves
+    with examples.choosing_batches(8) as batches:
+        prices = np.concatenate([b["price"][b["mask"] > 0] for b in batches])
+    rows = np.array(shop.positions("validation"))
+    wanted = [shop.rows[row]["price"] for row in rows[first]]
+    np.testing.assert_allclose(prices, wanted, rtol=1e-6)
+    assert sorted([*first, *second]) == list(range(len(rows)))
+
+
 def test_evaluation_keeps_the_order_and_pads_the_last_batch(examples, shop):
     with examples.eval_batches("test", 8) as batches:
         both = list(batches)

@@ -88,7 +88,7 @@ def test_evaluate_finds_what_training_found(photo_run, capsys):
     flags = ("--mode=evaluate", "--split=validation")
     assert call(*flags, f"--workdir={photo_run.workdir}") == 0
     saved = json.loads((photo_run.workdir / "metrics_validation.json").read_text())
-    assert saved["validation/n"] == 11
+    assert saved["validation/n"] == 23
 
 
 def test_evaluate_says_that_the_data_are_others(photo_run, shop, tmp_path, capsys):

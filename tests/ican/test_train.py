@@ -6,12 +6,14 @@ import pytest
 
 from common import pretrained
 from common.config import configs
+from common.data.halves import halve
 from common.errors import UserError
 from common.layers import resnet
 from common.training import checkpointing, metric_writer, tree_paths
-from ican import saved_model, step, train
+from ican import data, evaluation, saved_model, step, train
 from ican.config import Config
 from ican.run import prepare
+from ican.verbs.predict import Model
 from tests.ican.conftest import random_backbone
 
 
@@ -22,18 +24,29 @@ def test_the_best_step_on_validation_is_judged_on_test(cached_run):
     assert steps == [2, 4]
     assert cached_run.values["best_step"] == steps[int(np.argmin(losses))]
     assert cached_run.values["train/n"] == 37
-    assert cached_run.values["validation/n"] == 11
+    assert cached_run.values["validation/n"] == 23
     assert cached_run.values["test/n"] == 13
 
 
-def test_curve_and_final_metrics_measure_the_same(cached_run):
-    """Once on the device over padded batches, once on the host over all rows."""
-    curves = metric_writer.read_curves(cached_run.workdir, "train")
-    place = [2, 4].index(cached_run.values["best_step"])
-    for name in ("top1", "top3", "top5", "top7", "zone_distance"):
-        found = curves[f"validation/{name}"][1][place]
-        wanted = cached_run.values[f"validation/{name}"]
-        assert found == pytest.approx(wanted, abs=1e-6), name
+def test_the_curve_measures_the_half_that_chooses(attributes_run):
+    """Once on the device over padded batches, once on the host over these rows."""
+    curves = metric_writer.read_curves(attributes_run.workdir, "train")
+    place = [2, 4].index(attributes_run.values["best_step"])
+    model = Model(attributes_run.workdir)
+    listings = data.load_listings(attributes_run.config)
+    first, second = halve(listings)
+    assert (len(first), len(second)) == (12, 11)
+    assert model.trained.calibration.rows == 11
+    rows = listings.indices("validation")[first]
+    outputs = model.outputs_of(listings.frame, listings.source, rows)
+    labels = model.trained.ensemble.zones.label(data.prices_of(listings)[rows])
+    ranks = evaluation.rank_of(labels, outputs.scores)
+    for k in (1, 3, 5, 7):
+        found = curves[f"validation/top{k}"][1][place]
+        assert found == pytest.approx(np.mean(ranks < k), abs=1e-6), k
+    distance = np.abs(outputs.scores.argmax(1) - labels).mean()
+    found = curves["validation/zone_distance"][1][place]
+    assert found == pytest.approx(distance, abs=1e-6)
 
 
 def test_the_majority_baseline_is_counted_on_training_rows(attributes_run, shop):
