@@ -162,7 +162,7 @@ def _pictures(
                 outcome.probabilities.max(1),
                 outcome.probabilities.argmax(1) == outcome.labels,
             ),
-            "Confidence against accuracy, after fitting the temperature",
+            "Confidence against accuracy of the likeliest zone",
         ),
         "error_by_zone": (
             figures.band_bars(

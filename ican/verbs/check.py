@@ -138,7 +138,7 @@ def pace_of(run: Run, cost: Cost) -> Pace:
     look = cost.seconds / run.config.train.batch_size / 3
     rows = {s: len(run.examples.listings.indices(s)) for s in ("validation", "test")}
     once = 2 * cost.compiling + look * sum(rows.values())
-    return Pace(cost.seconds, look * rows["validation"], once)
+    return Pace(cost.seconds, look * len(run.examples.halves[0]), once)
 
 
 def measure_pace(config: Config, workdir: pathlib.Path, say: Say) -> Pace:
