@@ -18,9 +18,12 @@ Two forms of Eq. 5 and 6:
   and pools by the mean. At the first cell the pooled vectors equal the paper's.
 
 Weights are kept as logarithms: a product of sharp attentions underflows otherwise.
+
+Among the attributes may stand words, some of whose places are empty: their weight and
+their attention are 0, and means are those over the others.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +36,8 @@ from common.layers.dropout import Dropout
 from common.parallel.devices import SINGLE, Devices
 from ican.model_config import IcanConfig
 
+_EMPTY = -1e9  # score and log weight of an empty attribute: exp of it is 0
+
 
 class Maps(NamedTuple):
     """What all cells look at, projected once.
@@ -42,12 +47,14 @@ class Maps(NamedTuple):
       attributes: [B, A, D] attribute vectors h_a.
       projected_positions: [B, P, k o] without bias, for the top-down attention.
       projected_attributes: [B, A, k o] without bias, for the bottom-up attention.
+      mask: bool [B, A], False for an empty attribute; None where none is.
     """
 
     positions: jax.Array
     attributes: jax.Array
     projected_positions: jax.Array
     projected_attributes: jax.Array
+    mask: jax.Array | None = None
 
 
 class Refinement(NamedTuple):
@@ -142,7 +149,12 @@ class AttentionFusion(nn.Module):
         return self._scores(projected, weights, self.mfb.bias_x, other, train)
 
     def score_attributes(
-        self, projected: jax.Array, weights: jax.Array, vector: jax.Array, train: bool
+        self,
+        projected: jax.Array,
+        weights: jax.Array,
+        vector: jax.Array,
+        train: bool,
+        mask: jax.Array | None = None,
     ) -> jax.Array:
         """Scores weighted attributes in the light of one visual vector.
 
@@ -151,12 +163,13 @@ class AttentionFusion(nn.Module):
           weights: [B, A].
           vector: [B, C] of the photo.
           train: whether dropout is on.
+          mask: bool [B, A], False for an empty attribute; None where none is.
 
         Returns:
           [B, A].
         """
         other = self.project_visual(vector) + self.mfb.bias_x[None]
-        return self._scores(projected, weights, self.mfb.bias_y, other, train)
+        return self._scores(projected, weights, self.mfb.bias_y, other, train, mask)
 
     def _scores(
         self,
@@ -165,11 +178,14 @@ class AttentionFusion(nn.Module):
         bias: jax.Array,
         other: jax.Array,
         train: bool,
+        mask: jax.Array | None = None,
     ) -> jax.Array:
         other = self.dropout(other, train=train).astype(projected.dtype)[:, None]
         pooled = self._pool(projected * other)  # [B, P, o]
         constant = self._pool(bias.astype(other.dtype)[None, None] * other)  # [B, 1, o]
         pooled = weights[..., None] * pooled + constant  # [B, P, o]
+        if mask is not None:  # or a joint norm would count what is empty
+            pooled = jnp.where(mask[..., None], pooled, 0)
         fused = power_normalise(pooled, (1, 2) if self.config.mfb_joint_norm else -1)
         hidden = nn.relu(self.hidden(fused.astype(projected.dtype)))
         return self.score(hidden)[..., 0].astype(weights.dtype)
@@ -200,18 +216,25 @@ class CoAttentionCell(nn.Module):
         if not self.config.share_attention_fusion:
             self.attribute_fusion = AttentionFusion(*shared)
 
-    def project(self, positions: jax.Array, attributes: jax.Array) -> Maps:
+    def project(
+        self,
+        positions: jax.Array,
+        attributes: jax.Array,
+        mask: jax.Array | None = None,
+    ) -> Maps:
         """Projects what does not change from cell to cell.
 
         Args:
           positions: [B, P, C].
           attributes: [B, A, D].
+          mask: bool [B, A], False for an empty attribute; None where none is.
         """
         return Maps(
             positions,
             attributes,
             self.visual_fusion.project_visual(positions),
             self._attribute_fusion.project_attributes(attributes),
+            mask,
         )
 
     def start(self, maps: Maps) -> Refinement:
@@ -219,7 +242,7 @@ class CoAttentionCell(nn.Module):
         dtype = jnp.promote_types(maps.positions.dtype, jnp.float32)
         log_positions = jnp.zeros(maps.positions.shape[:2], dtype)
         log_attributes = jnp.zeros(maps.attributes.shape[:2], dtype)
-        attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes)
+        attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes, maps.mask)
         return Refinement(log_positions, log_attributes, attribute_sum)
 
     def __call__(
@@ -252,10 +275,11 @@ class CoAttentionCell(nn.Module):
             jnp.exp(before.log_attributes),
             visual_sum,
             train,
+            maps.mask,
         )  # [B, A]
-        attribute_attention = glimpse_weights(scores)
-        log_attributes = self._refine(before.log_attributes, scores)
-        attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes)
+        attribute_attention = glimpse_weights(scores, maps.mask)
+        log_attributes = self._refine(before.log_attributes, scores, maps.mask)
+        attribute_sum = self._pool(jnp.exp(log_attributes), maps.attributes, maps.mask)
 
         after = Refinement(log_positions, log_attributes, attribute_sum)
         return after, Observation(
@@ -268,18 +292,39 @@ class CoAttentionCell(nn.Module):
             return self.visual_fusion
         return self.attribute_fusion
 
-    def _refine(self, log_weights: jax.Array, scores: jax.Array) -> jax.Array:
+    def _refine(
+        self, log_weights: jax.Array, scores: jax.Array, mask: jax.Array | None = None
+    ) -> jax.Array:
         """Multiplies cumulative weights by the attention: log s [B, P]."""
-        if self.config.attention == "literal":
-            return log_weights + jax.nn.log_softmax(scores)
-        # s A divided by its mean: the constant of the softmax cancels.
-        return jax.nn.log_softmax(log_weights + scores) + jnp.log(scores.shape[-1])
+        literal = self.config.attention == "literal"
+        if mask is None:
+            if literal:
+                return log_weights + jax.nn.log_softmax(scores)
+            # s A divided by its mean: the constant of the softmax cancels.
+            return jax.nn.log_softmax(log_weights + scores) + jnp.log(scores.shape[-1])
+        scores = jnp.where(mask, scores, _EMPTY)
+        if literal:
+            refined = log_weights + jax.nn.log_softmax(scores)
+        else:
+            refined = jax.nn.log_softmax(log_weights + scores)
+            refined += jnp.log(jnp.maximum(_count(mask, scores), 1))
+        return jnp.where(mask, refined, _EMPTY)
 
-    def _pool(self, weights: jax.Array, values: jax.Array) -> jax.Array:
+    def _pool(
+        self, weights: jax.Array, values: jax.Array, mask: jax.Array | None = None
+    ) -> jax.Array:
         """Pools by the sum (literal) or by the mean: [B, P], [B, P, D] -> [B, D]."""
+        count: Any = weights.shape[-1]
+        if mask is not None:
+            weights = jnp.where(mask, weights, 0)
+            count = jnp.maximum(_count(mask, weights), 1)  # [B, 1]
         if self.config.attention == "renormalised":
-            weights = weights / weights.shape[-1]
+            weights = weights / count
         return pool_positions(weights, values)
+
+
+def _count(mask: jax.Array, like: jax.Array) -> jax.Array:
+    return mask.sum(-1, keepdims=True).astype(like.dtype)  # [B, 1]
 
 
 class CoAttention(nn.Module):
@@ -297,20 +342,26 @@ class CoAttention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, positions: jax.Array, attributes: jax.Array, *, train: bool = False
+        self,
+        positions: jax.Array,
+        attributes: jax.Array,
+        mask: jax.Array | None = None,
+        *,
+        train: bool = False,
     ) -> Observation:
         """Observes an item L times.
 
         Args:
           positions: [B, P, C] feature map.
           attributes: [B, A, D] attribute vectors.
+          mask: bool [B, A], False for an empty attribute; None where none is.
           train: whether dropout is on.
 
         Returns:
           what each cell saw: [B, L, C], [B, L, D], [B, L, P], [B, L, A].
         """
         cell = CoAttentionCell(self.config, self.dtype, self.devices, name="cell")
-        maps = cell.project(positions, attributes)
+        maps = cell.project(positions, attributes, mask)
         scan = nn.scan(
             lambda cell, before, maps: cell(before, maps, train=train),
             variable_broadcast="params",

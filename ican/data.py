@@ -33,7 +33,7 @@ def load_listings(config: Config) -> Listings:
       UserError: whatever is wrong with the files; a table without prices.
     """
     if config.data.path:
-        return ingest.load(config.data)
+        return ingest.load(config.data, texts=True)
     return ingest.prepare_generated(
         "rings",
         config.data.cache,

@@ -24,7 +24,13 @@ from common.fusion.product import Product
 from common.layers import backbones
 from common.layers.backbone_sizes import Sizes
 from common.layers.dropout import Dropout
-from common.layers.embeddings import AttributeEmbedding, AttributeVector
+from common.layers.embeddings import (
+    AttributeEmbedding,
+    AttributeVector,
+    attribute_mask,
+    words_of,
+)
+from common.layers.words import WordBag
 from common.parallel.devices import SINGLE, Devices
 from common.tables.encoders import AttributeSpec
 from ican.coattention import CoAttention
@@ -42,7 +48,8 @@ class Prediction(NamedTuple):
       logits: [B, N_c, K] of the coarse classifiers.
       price: [B] standardised log price; None without a price output.
       visual_attention: [B, L, P] of each cell, sums to 1 over P; None but for ican.
-      attribute_attention: [B, L, A] of each cell, sums to 1 over A; None likewise.
+      attribute_attention: [B, L, A] of each cell, sums to 1 over A, where a text counts
+        as so many attributes as it has entries; None likewise.
     """
 
     logits: jax.Array
@@ -158,6 +165,7 @@ class Head(nn.Module):
         vector = Dropout(self.config.dropout, self.devices)(vector, train=train)
         outputs = self.classifiers * self.classes
         logits = nn.Dense(outputs, dtype=self.dtype, name="classifiers")(vector)
+        logits = self._add_words(logits, batch, "wide_classifiers")
         logits = logits.reshape(-1, self.classifiers, self.classes)  # [B, N_c, K]
         price = self._price(vector) if self.names_price else None
         return Prediction(logits, price, visual_attention, attribute_attention)
@@ -178,7 +186,7 @@ class Head(nn.Module):
             self.spec, knobs.attribute_features, self.dtype, name="embedding"
         )(batch)  # [B, A, D]
         observation = CoAttention(knobs, **shared, name="coattention")(
-            positions, attributes, train=train
+            positions, attributes, attribute_mask(self.spec, batch), train=train
         )
         block = Block(
             knobs.output,
@@ -207,6 +215,17 @@ class Head(nn.Module):
         make = FUSIONS[self.config.kind]
         fusion = make(self.config, **self._shared, name="fusion")
         return fusion(visual, attributes, train=train)
+
+    def _add_words(self, outputs: jax.Array, batch: Batch, name: str) -> jax.Array:
+        """The wide linear path from the words of every text to outputs [B, O]."""
+        if not self.config.sees_attributes:
+            return outputs
+        for index, text, columns in self.spec.texts():
+            bag = WordBag(
+                text.size, outputs.shape[1], dtype=self.dtype, name=f"{name}_{index}"
+            )
+            outputs += bag(*words_of(batch, columns))
+        return outputs
 
     def _attribute_vector(self, width: int, batch: Batch) -> jax.Array:
         return AttributeVector(self.spec, width, self.dtype, name="embedding")(batch)

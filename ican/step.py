@@ -258,17 +258,12 @@ class Learner:
 
     def _example(self) -> dict[str, jax.Array]:
         """Zeros in the shape of one item."""
-        widths = {"categorical": 0, "continuous": 0, "set": 0}
-        for attribute, columns in self.spec.slices():
-            widths[attribute.kind] = columns.stop
         photos = self.config.photos
         item: dict[str, jax.Array] = {
-            "categorical": jnp.zeros((1, widths["categorical"]), jnp.int32),
-            "continuous": jnp.zeros((1, widths["continuous"])),
-            "missing": jnp.zeros((1, widths["continuous"])),
-            "sets": jnp.zeros((1, widths["set"])),
-            "photo_mask": jnp.ones((1, photos.count)),
+            name: jnp.zeros((1, width), dtype)
+            for name, (width, dtype) in self.spec.arrays().items()
         }
+        item["photo_mask"] = jnp.ones((1, photos.count))
         if self.features is not None:
             item["features"] = jnp.zeros((1, *self.features))
         else:

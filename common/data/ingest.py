@@ -46,7 +46,12 @@ def print_line(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Listings:
+def load(
+    config: ListingsConfig,
+    say: Callable[[str], None] = print_line,
+    *,
+    texts: bool = False,
+) -> Listings:
     """Prepares a table and its photos, once, and opens the result.
 
     Rows are read, checked, their photos decoded on trial, split, and written to
@@ -58,6 +63,8 @@ def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Lis
       config: what to read. Where `path` is a directory it is a prepared one, or holds
         the Parquet parts of a table.
       say: prints a line of progress.
+      texts: whether the system reads attributes of kind text; without it they are left
+        out, with a line.
 
     Raises:
       UserError: files that are missing or can't be read, an unreadable photo under
@@ -68,8 +75,10 @@ def load(config: ListingsConfig, say: Callable[[str], None] = print_line) -> Lis
         raise UserError("no table given: set path to a .csv, .csv.gz or .parquet file")
     path = pathlib.Path(config.path)
     if path.is_dir() and not _is_table(path):
-        return load_prepared(path)
-    table, given = _read_table(config, say)
+        listings = load_prepared(path)
+        schema = listings.schema if texts else _without_texts(listings.schema, path, say)
+        return dataclasses.replace(listings, schema=schema)
+    table, given = _read_table(config, say, texts)
     schema = row_checks.settle(table, given)
     fingerprint = _fingerprint(config, table, decimals.settle_doubtful(table, given))
     stem = path.name.split(".")[0] or "table"
@@ -131,18 +140,27 @@ def _is_table(folder: pathlib.Path) -> bool:
     return not (folder / prepared.FACTS_FILE).exists() and bool(find_parts(folder))
 
 
+def _without_texts(schema: Schema, path: Any, say: Callable[[str], None]) -> Schema:
+    schema, unread = schemas.leave_out_texts(schema)
+    for column in unread:
+        say(f"{path}: column {quoted(column)} is {schemas.NOT_READ}")
+    return schema
+
+
 def _read_table(
-    config: ListingsConfig, say: Callable[[str], None]
+    config: ListingsConfig, say: Callable[[str], None], texts: bool
 ) -> tuple[tables.Table, Schema]:
     table = tables.read_table(config.path)
     if config.where:
         rows = len(table.frame)
         table = tables.choose_rows(table, config.where)
         say(f"{config.path}: {len(table.frame)} of {rows} rows with {config.where}")
-    schema = schemas.load(config.schema) if config.schema else inference.infer(table)
-    schema, unread = schemas.leave_out_texts(schema)
-    for column in unread:
-        say(f"{config.path}: column {quoted(column)} is {schemas.NOT_READ}")
+    if config.schema:
+        schema = schemas.load(config.schema)
+    else:
+        schema = inference.infer(table, texts=texts)
+    if not texts:
+        schema = _without_texts(schema, config.path, say)
     _check_images(schema, config.images)
     taken = schema.columns()
     if "split" in taken and schema.split != "split":

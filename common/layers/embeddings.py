@@ -7,7 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from common.layers.words import WordBag, WordPositions
 from common.tables.encoders import AttributeSize, AttributeSpec
+from common.text.encoder import PADDING
+
+BAG = 64  # width of a text in the vector of all attributes
 
 
 def first_width(attribute: AttributeSize) -> int:
@@ -49,7 +53,7 @@ class CategoryLinear(nn.Module):
 
 
 class FirstLayer(nn.Module):
-    """First layer of the attribute network, one map for each attribute.
+    """First layer of the attribute network, one map for each attribute but texts.
 
     Categories: one-hot -> ceil(n / 2). Sets: multi-hot -> ceil(n / 2). Continuous
     attributes pass through with their missing flags.
@@ -66,10 +70,12 @@ class FirstLayer(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Mapping[str, jax.Array]) -> list[jax.Array]:
-        """Maps the arrays of `Encoders.encode` to a list over A of [B, u_a]."""
+        """Maps the arrays of `Encoders.encode` to a list of [B, u_a]."""
         outputs = []
         for index, (attribute, columns) in enumerate(self.spec.slices()):
             width, name = first_width(attribute), f"attribute_{index}"
+            if attribute.kind == "text":
+                continue
             if attribute.kind == "categorical":
                 ids = batch["categorical"][:, columns.start]  # [B]
                 layer = CategoryLinear(attribute.size, width, self.dtype, name=name)
@@ -89,7 +95,8 @@ class FirstLayer(nn.Module):
 class AttributeEmbedding(nn.Module):
     """One vector for each attribute: a second linear map to a common width.
 
-    Neither layer has an activation. Source: ICAN, section 4.2.
+    Neither layer has an activation. Source: ICAN, section 4.2. In the place of a text
+    stand the vectors of its L words and pairs, see `WordPositions`: A counts them.
 
     Attributes:
       spec: the attributes.
@@ -107,23 +114,67 @@ class AttributeEmbedding(nn.Module):
 
         Args:
           batch: categorical int [B, Ac], continuous and missing float [B, V], sets
-            float [B, S] of `Encoders.encode`; other keys are not read.
+            float [B, S], word_ids and word_weights [B, sum L] of `Encoders.encode`;
+            other keys are not read.
 
         Returns:
-          [B, A, features].
+          [B, A, features]; zero where `attribute_mask` is False.
         """
-        first = FirstLayer(self.spec, self.dtype, name="first")(batch)
-        second = [
-            nn.Dense(self.features, dtype=self.dtype, name=f"second_{index}")(inputs)
-            for index, inputs in enumerate(first)
-        ]
-        return jnp.stack(second, axis=1)  # [B, A, features]
+        first = iter(FirstLayer(self.spec, self.dtype, name="first")(batch))
+        vectors = []
+        for index, (attribute, columns) in enumerate(self.spec.slices()):
+            if attribute.kind == "text":
+                words = WordPositions(
+                    attribute.size, self.features, self.dtype, name=f"words_{index}"
+                )
+                vectors.append(words(*words_of(batch, columns))[0])  # [B, L, features]
+            else:
+                name = f"second_{index}"
+                second = nn.Dense(self.features, dtype=self.dtype, name=name)
+                vectors.append(second(next(first))[:, None])  # [B, 1, features]
+        return jnp.concatenate(vectors, axis=1)  # [B, A, features]
+
+
+def words_of(
+    batch: Mapping[str, jax.Array], columns: slice
+) -> tuple[jax.Array, jax.Array]:
+    """Ids and weights [B, L] of the words of one text.
+
+    Args:
+      batch: of `Encoders.encode`.
+      columns: of the text, see `AttributeSpec.texts`.
+    """
+    return batch["word_ids"][:, columns], batch["word_weights"][:, columns]
+
+
+def attribute_mask(
+    spec: AttributeSpec, batch: Mapping[str, jax.Array]
+) -> jax.Array | None:
+    """Which entries of `AttributeEmbedding` hold something.
+
+    Args:
+      spec: the attributes.
+      batch: of `Encoders.encode`.
+
+    Returns:
+      bool [B, A], False for the padding of texts; None without texts.
+    """
+    if not spec.texts():
+        return None
+    ids = batch["word_ids"]
+    some = jnp.ones((len(ids), 1), bool)
+    masks = [
+        ids[:, columns] != PADDING if attribute.kind == "text" else some
+        for attribute, columns in spec.slices()
+    ]
+    return jnp.concatenate(masks, axis=1)  # [B, A]
 
 
 class AttributeVector(nn.Module):
     """One vector for all attributes: first-layer outputs side by side, one linear map.
 
-    Source: ICAN, section 5.4, the attributes-alone baseline.
+    Source: ICAN, section 5.4, the attributes-alone baseline. A text enters as a bag of
+    its words, of width 64.
 
     Attributes:
       spec: the attributes.
@@ -139,5 +190,12 @@ class AttributeVector(nn.Module):
     def __call__(self, batch: Mapping[str, jax.Array]) -> jax.Array:
         """Maps a batch as in `AttributeEmbedding` to [B, features]."""
         first = FirstLayer(self.spec, self.dtype, name="first")(batch)
-        joined = jnp.concatenate(first, axis=1)  # [B, sum of first widths]
+        init = nn.initializers.normal(1.0)  # of weights with norm 1: unit variance
+        bags = [
+            WordBag(attribute.size, BAG, init, self.dtype, name=f"words_{index}")(
+                *words_of(batch, columns)
+            )
+            for index, attribute, columns in self.spec.texts()
+        ]
+        joined = jnp.concatenate([*first, *bags], axis=1)  # [B, sum of widths]
         return nn.Dense(self.features, dtype=self.dtype, name="second")(joined)

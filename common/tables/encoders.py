@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.tables import set_cells
 from common.tables.schema import Attribute, Kind, Schema
 from common.tables.whole_numbers import distinct_with_digits
+from common.text.encoder import TextEncoder
 
 if TYPE_CHECKING:  # models import this module where pandas may be absent
     import pandas as pd
@@ -32,14 +33,16 @@ class AttributeSize:
 
     Attributes:
       name: of the attribute.
-      kind: "categorical", "continuous" or "set".
-      size: number of variables of a continuous attribute; else number of categories,
-        the reserved ones (unknown, missing) included.
+      kind: "categorical", "continuous", "set" or "text".
+      size: number of variables of a continuous attribute, of ids of a text; else number
+        of categories, the reserved ones (unknown, missing) included.
+      length: L, entries of a text; 0 for other kinds.
     """
 
     name: str
     kind: Kind
     size: int
+    length: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +66,39 @@ class AttributeSpec:
         Attributes of one kind stand side by side in the order of the spec.
 
         Returns:
-          (attribute, slice) in order; a categorical attribute has one column.
+          (attribute, slice) in order; a categorical attribute has one column, a text L.
         """
         end: dict[str, int] = collections.defaultdict(int)
         slices = []
         for attribute in self.attributes:
             start = end[attribute.kind]
             width = 1 if attribute.kind == "categorical" else attribute.size
+            if attribute.kind == "text":
+                width = attribute.length
             end[attribute.kind] = start + width
             slices.append((attribute, slice(start, start + width)))
         return slices
+
+    def texts(self) -> list[tuple[int, AttributeSize, slice]]:
+        """(place among the attributes, attribute, columns) of each text."""
+        slices = enumerate(self.slices())
+        return [(i, a, columns) for i, (a, columns) in slices if a.kind == "text"]
+
+    def arrays(self) -> dict[str, tuple[int, type]]:
+        """Width and type of each array that `Encoders.encode` makes."""
+        width = dict.fromkeys(get_args(Kind), 0)
+        for attribute, columns in self.slices():
+            width[attribute.kind] = columns.stop
+        arrays: dict[str, tuple[int, type]] = {
+            "categorical": (width["categorical"], np.int32),
+            "continuous": (width["continuous"], np.float32),
+            "missing": (width["continuous"], np.float32),
+            "sets": (width["set"], np.float32),
+        }
+        if width["text"]:
+            arrays["word_ids"] = width["text"], np.int32
+            arrays["word_weights"] = width["text"], np.float32
+        return arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,14 +133,30 @@ class Scaling:
 
 
 @dataclasses.dataclass(frozen=True)
+class Words:
+    """Words of one text attribute.
+
+    Attributes:
+      attribute: its description.
+      encoder: of its cells.
+    """
+
+    attribute: Attribute
+    encoder: TextEncoder
+
+
+Fitted: TypeAlias = Vocabulary | Scaling | Words
+
+
+@dataclasses.dataclass(frozen=True)
 class Encoders:
     """Turns checked rows into the arrays that a model reads.
 
     Attributes:
-      attributes: a `Vocabulary` or a `Scaling` for each attribute, in order.
+      attributes: what was fitted of each attribute, in order.
     """
 
-    attributes: tuple[Vocabulary | Scaling, ...]
+    attributes: tuple[Fitted, ...]
 
     @classmethod
     def fit(
@@ -124,14 +166,17 @@ class Encoders:
 
         Args:
           frame: training rows, and only those, as `tables.check_rows` returns them.
-          schema: which attributes to encode; texts are left to `text.encoder`.
+          schema: which attributes to encode.
           min_count: a category seen less often than this is left to the unknown row.
         """
-        fitted: list[Vocabulary | Scaling] = []
+        fitted: list[Fitted] = []
         for attribute in schema.attributes:
             if attribute.kind == "continuous":
                 fitted.append(_fit_scaling(frame, attribute))
-            elif attribute.kind != "text":
+            elif attribute.kind == "text":
+                cells = frame[attribute.columns[0]]
+                fitted.append(Words(attribute, TextEncoder.fit(cells)))
+            else:
                 fitted.append(_fit_vocabulary(frame, attribute, min_count))
         return cls(tuple(fitted))
 
@@ -139,12 +184,15 @@ class Encoders:
         """Sizes for the model."""
         sizes = []
         for fitted in self.attributes:
+            length = 0
             if isinstance(fitted, Scaling):
                 size = len(fitted.fill)
+            elif isinstance(fitted, Words):
+                size, length = fitted.encoder.size, fitted.encoder.length
             else:
                 size = RESERVED + len(fitted.categories)
             attribute = fitted.attribute
-            sizes.append(AttributeSize(attribute.name, attribute.kind, size))
+            sizes.append(AttributeSize(attribute.name, attribute.kind, size, length))
         return AttributeSpec(tuple(sizes))
 
     def encode(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -165,6 +213,8 @@ class Encoders:
           missing: float32 [N, V], 1 where the cell was empty.
           sets: float32 [N, S] multi-hot, all set attributes side by side, each with
             unknown, missing and its vocabulary.
+          word_ids: int32 [N, sum L], word_weights: float32 [N, sum L], all texts side by
+            side, see `TextEncoder.encode`; only where there are texts.
         """
         rows = len(frame)
         columns: dict[str, list[np.ndarray]] = collections.defaultdict(list)
@@ -173,19 +223,18 @@ class Encoders:
                 values, missing = _encode_continuous(frame, fitted)
                 columns["continuous"].append(values)
                 columns["missing"].append(missing)
+            elif isinstance(fitted, Words):
+                cells = frame[fitted.attribute.columns[0]]
+                words = fitted.encoder.encode(cells.tolist())
+                columns["word_ids"].append(words["ids"])
+                columns["word_weights"].append(words["weights"])
             elif fitted.attribute.kind == "set":
                 columns["sets"].append(_encode_set(frame, fitted))
             else:
                 columns["categorical"].append(_encode_categorical(frame, fitted))
-        types = {
-            "categorical": np.int32,
-            "continuous": np.float32,
-            "missing": np.float32,
-            "sets": np.float32,
-        }
         return {
             key: np.concatenate([np.zeros((rows, 0), dtype), *columns[key]], axis=1)
-            for key, dtype in types.items()
+            for key, (_, dtype) in self.spec().arrays().items()
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -335,9 +384,11 @@ def _encode_set(frame: pd.DataFrame, vocabulary: Vocabulary) -> np.ndarray:
     return hot[codes]  # [N, n]
 
 
-def _fitted_from_json(item: Mapping[str, Any]) -> Vocabulary | Scaling:
+def _fitted_from_json(item: Mapping[str, Any]) -> Fitted:
     fields = dict(item["attribute"])
     attribute = Attribute(**{**fields, "columns": tuple(fields["columns"])})
+    if attribute.kind == "text":
+        return Words(attribute, TextEncoder.from_json(item["encoder"]))
     if attribute.kind != "continuous":
         return Vocabulary(attribute, tuple(distinct_with_digits(item["categories"])))
     fill, center, scale = (

@@ -21,19 +21,11 @@ def inputs_of(trained: SavedModel) -> dict[str, jax.ShapeDtypeStruct]:
     One photo a listing: "photo" uint8 [H, W, 3]. Several: "photos" uint8 [M, H, W, 3]
     and "photo_mask" float32 [M], 1 for a photo and 0 for none.
     """
-    config, widths = (
-        trained.learner.config,
-        {"categorical": 0, "continuous": 0, "set": 0},
-    )
-    for attribute, columns in trained.learner.spec.slices():
-        widths[attribute.kind] = columns.stop
-    inputs = {}
+    config, inputs = trained.learner.config, {}
     if config.model.sees_attributes:
         inputs = {
-            "categorical": jax.ShapeDtypeStruct((widths["categorical"],), jnp.int32),
-            "continuous": jax.ShapeDtypeStruct((widths["continuous"],), jnp.float32),
-            "missing": jax.ShapeDtypeStruct((widths["continuous"],), jnp.float32),
-            "sets": jax.ShapeDtypeStruct((widths["set"],), jnp.float32),
+            name: jax.ShapeDtypeStruct((width,), dtype)
+            for name, (width, dtype) in trained.learner.spec.arrays().items()
         }
     if config.model.sees_photos:
         count, side = config.photos.count, config.photos.crop

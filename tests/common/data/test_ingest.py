@@ -24,6 +24,8 @@ from common.tables import schema as schemas
 from common.tables.table import from_rows
 
 BROKEN = b"\xff\xd8\xff\xe0 cut off"
+WORDS = "amber bronze copper coral garnet ivory jade jet onyx opal pearl ruby".split()
+WORDS += [f"{word} and {other}" for word in WORDS[:4] for other in WORDS[4:]]
 
 
 def load(market, **options):
@@ -389,6 +391,31 @@ def test_a_schema_may_be_inferred(market):
     listings = load(market, schema="")
     assert listings.schema.images.columns == ("photo",)
     assert listings.schema.target.column == "price"
+
+
+TITLED = schemas.Attribute("title", "text", ("title",))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given", "guessed"])
+def test_texts_are_attributes_for_systems_that_read_them(market, given):
+    """By a schema and by the guess; others leave them out with a line."""
+    attributes = (*market.schema.attributes, TITLED)
+    market.schema = dataclasses.replace(market.schema, attributes=attributes)
+    names = [(i, "title", f"a golden ring of {word}") for i, word in enumerate(WORDS)]
+    market.write(len(names), {(row, column): cell for row, column, cell in names})
+    options = {} if given else {"schema": ""}
+    config = market.config(**options)
+    read = ingest.load(config, market.said.append, texts=True)
+    assert [a.kind for a in read.schema.attributes if a.name == "title"] == ["text"]
+    assert read.frame["title"].tolist() == [cell for _, _, cell in names]
+    again = market.config(path=str(read.directory), images="", schema="")
+    assert ingest.load(again, market.said.append, texts=True).schema == read.schema
+    left = ingest.load(again, market.said.append)
+    assert TITLED not in left.schema.attributes
+    assert sum(schemas.NOT_READ in line for line in market.said) == 1
+    unread = load(market, **options)
+    assert TITLED not in unread.schema.attributes
+    assert unread.fingerprint != read.fingerprint
 
 
 def test_how_the_column_writes_decimals_is_kept(market):

@@ -276,3 +276,79 @@ def test_replace_unseen_keeps_to_the_rate():
     np.testing.assert_allclose((ids == 0).mean(axis=0), 0.1, atol=0.0143)
     np.testing.assert_allclose((sets[:, 2:4] == 0).mean(axis=0), 0.1, atol=0.0143)
     np.testing.assert_array_equal(sets[:, 0] == 1, (sets[:, 2:4] == 0).any(axis=1))
+
+
+WORDY = Schema(
+    (
+        Attribute("title", "text", ("title",)),
+        Attribute("metal", "categorical", ("metal",)),
+        Attribute("note", "text", ("note",)),
+    )
+)
+
+
+def wordy(title, metal, note) -> pd.DataFrame:
+    texts = {"title": title, "metal": metal, "note": note}
+    return pd.DataFrame({n: pd.Series(cells, dtype=TEXT) for n, cells in texts.items()})
+
+
+WORDY_TRAIN = wordy(
+    ["gold ring", "gold ring old", None, "gold"],
+    ["gold", None, "gold", "brass"],
+    ["ok", "ok", "ok fine", ""],
+)
+
+
+def test_texts_keep_their_place_and_stand_side_by_side():
+    fitted = Encoders.fit(WORDY_TRAIN, WORDY)
+    # Vocabularies: gold, "gold ring", ring; and ok. Padding and 256 buckets before them.
+    assert fitted.spec() == AttributeSpec(
+        (
+            AttributeSize("title", "text", 260, 4),
+            AttributeSize("metal", "categorical", 4),
+            AttributeSize("note", "text", 258, 2),
+        )
+    )
+    places = [slice(0, 4), slice(0, 1), slice(4, 6)]
+    assert [place for _, place in fitted.spec().slices()] == places
+    assert [(i, at) for i, _, at in fitted.spec().texts()] == [
+        (0, places[0]),
+        (2, places[2]),
+    ]
+    arrays = fitted.encode(WORDY_TRAIN)
+    title, _, note = fitted.attributes
+    for words, place in ((title, places[0]), (note, places[2])):
+        alone = words.encoder.encode(WORDY_TRAIN[words.attribute.name].tolist())
+        np.testing.assert_array_equal(arrays["word_ids"][:, place], alone["ids"])
+        np.testing.assert_array_equal(arrays["word_weights"][:, place], alone["weights"])
+    assert arrays["word_ids"][2].tolist()[:4] == [0, 0, 0, 0]  # an empty cell
+    assert arrays["categorical"][:, 0].tolist() == [2, 1, 2, 3]
+    assert {name: (a.shape[1], a.dtype) for name, a in arrays.items()} == {
+        name: (width, np.dtype(dtype))
+        for name, (width, dtype) in fitted.spec().arrays().items()
+    }
+
+
+def test_texts_are_json_exact_and_pass_through_where_categories_are_hidden():
+    fitted = Encoders.fit(WORDY_TRAIN, WORDY)
+    text = json.dumps(fitted.to_json(), allow_nan=False)
+    assert Encoders.from_json(json.loads(text)) == fitted
+    arrays = fitted.encode(WORDY_TRAIN)
+    assert encoders.count_unseen(arrays, fitted.spec()) == {}
+    row = {name: array[1] for name, array in arrays.items()}
+    rng = np.random.default_rng(0)
+    hidden = encoders.replace_unseen(row, rng, 1.0, fitted.spec())
+    for name in ("word_ids", "word_weights"):
+        np.testing.assert_array_equal(hidden[name], arrays[name][1])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{}, None, {"terms": ["a"], "texts": 1, "counts": [1], "length": 1}],
+    ids=["empty", "none", "lengths"],
+)
+def test_a_damaged_encoder_of_texts_is_refused(damage):
+    value = json.loads(json.dumps(Encoders.fit(WORDY_TRAIN, WORDY).to_json()))
+    value["attributes"][0]["encoder"] = damage
+    with pytest.raises(UserError, match="the encoders' file is damaged"):
+        Encoders.from_json(value)
