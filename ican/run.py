@@ -5,13 +5,17 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+=======
+import jax
 import numpy as np
 
 from common import pretrained
 from common.data import ingest
 from common.errors import UserError
 from common.parallel.execution import Execution, make_execution
-from common.training import activity
+from common.text import linear_models
+from common.training import activity, checkpointing
+from common.training.workdirs import Say
 from ican import data, features, saved_model
 from ican.config import BackboneConfig, Config
 from ican.data import Examples
@@ -84,10 +88,68 @@ def prepare(
     return Run(config, execution, examples, learner, start, predict)
 
 
+<<<<<<< HEAD
 def standard_of(prices: np.ndarray) -> tuple[float, float]:
     """(mean, standard deviation) of the log prices; 1 where all are the same."""
     logs = np.log(prices)
     return float(logs.mean()), float(logs.std()) or 1.0
+
+
+@activity.doing("fitting a linear model on words")
+def start_from_words(run: Run, workdir: pathlib.Path, say: Say) -> Mapping[str, Any]:
+    """Weights to begin with, those of a linear model on words among them.
+
+    Where it tells more on validation rows than the shares of the classes, the wide path
+    gets its weights and the classifiers its biases and zeros, so that the network starts
+    as that model. A head that is given, or a run that has begun, stays as it is.
+
+    Args:
+      run: before its first step.
+      workdir: of the run.
+      say: prints which way it starts.
+    """
+    learner, examples = run.learner, run.examples
+    if not (learner.spec.texts() and run.config.model.sees_attributes):
+        return run.start
+    params = run.start.get("params", {})
+    begun = checkpointing.latest_step(workdir, saved_model.PHASE) is not None
+    if "head" in params or begun:
+        return run.start
+    arrays = examples.loader.arrays
+    splits = [examples.listings.indices(name) for name in ("train", "validation")]
+    model = linear_models.fit_classes(
+        [linear_models.word_rows(arrays, learner.spec, rows) for rows in splits],
+        [arrays["targets"][rows] for rows in splits],
+        _class_weights(run),
+    )
+    found = f"{model.loss:.3f} on validation, their shares alone {model.prior:.3f}"
+    taken = (
+        "the network starts from it" if model.helps else "the network starts at random"
+    )
+    say(f"a linear model on words has a loss of {found}: {taken}")
+    if not model.helps:
+        return run.start
+    width = jax.eval_shape(learner.init, {}).params["head"]["classifiers"]["kernel"]
+    kernels = linear_models.split_kernel(model.kernel, learner.spec)
+    head = {
+        "classifiers": {
+            "kernel": np.zeros(width.shape, np.float32),
+            "bias": model.bias,
+        }
+    }
+    for (index, _, _), kernel in zip(learner.spec.texts(), kernels, strict=True):
+        head[f"wide_classifiers_{index}"] = {"kernel": kernel}
+    return {**run.start, "params": {**params, "head": head}}
+
+
+def _class_weights(run: Run) -> np.ndarray:
+    """Weights [N_c, K] of the classes as the loss of the network has them, mean 1."""
+    counts = run.learner.class_counts
+    present = counts > 0
+    if run.config.loss.weighting == "none":
+        return present.astype(np.float64)
+    shares = counts.sum(1, keepdims=True) / present.sum(1, keepdims=True)
+    return np.where(present, shares / np.maximum(counts, 1), 0.0)
 
 
 def _starting_weights(

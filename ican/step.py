@@ -104,11 +104,11 @@ class Learner:
 
         Args:
           start: {"params": …, "batch_stats": …} to begin with in place of random
-            numbers, whole modules ("backbone", "head"); may be empty.
+            numbers, whole modules ("backbone", "head") or parts of them; may be empty.
         """
         key = rng.stream(rng.root(self.config.train.seed), "init")
         variables = self.network.init(key, self._example())
-        params = {**variables["params"], **start.get("params", {})}
+        params = _replace(variables["params"], start.get("params", {}))
         stats = {**variables.get("batch_stats", {}), **start.get("batch_stats", {})}
         return State(params, stats, self._optimizer(params).init(params))
 
@@ -270,6 +270,15 @@ class Learner:
             shape = (1, photos.count, photos.crop, photos.crop, 3)
             item["photos"] = jnp.zeros(shape, jnp.uint8)
         return item
+
+
+def _replace(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree with some of its leaves replaced."""
+    branches = {
+        name: _replace(tree[name], part) if isinstance(part, Mapping) else part
+        for name, part in given.items()
+    }
+    return {**tree, **branches}
 
 
 def _check_shapes(given: Any, expected: Any, where: str) -> None:

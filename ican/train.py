@@ -20,7 +20,7 @@ from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
 from ican.figures import side_of_map
 from ican.generated import pointing
-from ican.run import Run, prepare
+from ican.run import Run, prepare, start_from_words
 from ican.step import Outputs
 
 PREDICTIONS = "predictions_test.csv"
@@ -102,7 +102,7 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
         workdir,
         run.execution,
         identity={"data": fingerprint},
-        start=run.start,
+        start=start_from_words(run, workdir, say),
     )
     seconds = time.monotonic() - began
     outcomes, calibration, outputs = evaluate(run, result.state)

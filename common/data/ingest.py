@@ -76,7 +76,9 @@ def load(
     path = pathlib.Path(config.path)
     if path.is_dir() and not _is_table(path):
         listings = load_prepared(path)
-        schema = listings.schema if texts else _without_texts(listings.schema, path, say)
+        schema = (
+            listings.schema if texts else _without_texts(listings.schema, path, say)
+        )
         return dataclasses.replace(listings, schema=schema)
     table, given = _read_table(config, say, texts)
     schema = row_checks.settle(table, given)

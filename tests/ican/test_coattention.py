@@ -124,6 +124,88 @@ def test_co_attention_against_explicit_refined_maps(options):
                 np.testing.assert_allclose(part[b], wanted, rtol=1e-9, atol=1e-14)
 
 
+MASK = np.array([[1, 0, 1, 1, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attention": "renormalised"},
+        {"attention": "literal"},
+        {"mfb_joint_norm": True},
+    ],
+    ids=str,
+)
+def test_empty_attributes_are_as_if_they_were_not_there(options):
+    """Whatever stands in their places; with all of them empty the photo is seen."""
+    config = dataclasses.replace(SMALL, **options)
+    with jax.enable_x64(True):
+        visual, attributes = inputs(items=3, attributes=6, dtype=jnp.float64)
+        model, params = build(config)
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
+        params = random_biases(params, 0.3)
+        apply = jax.jit(model.apply)
+        found = apply({"params": params}, visual, attributes, MASK)
+        plain = jax.tree.map(np.asarray, params)
+        for b in range(2):
+            kept = np.asarray(attributes[b])[MASK[b]]
+            *sums, seen, told = oracle(plain, config, np.asarray(visual[b]), kept)
+            whole = np.zeros((config.cells, 6))
+            whole[:, MASK[b]] = told
+            for part, wanted in zip(found, [*sums, seen, whole], strict=True):
+                np.testing.assert_allclose(part[b], wanted, rtol=1e-9, atol=1e-14)
+        assert not np.asarray(found.attribute_attention[2]).any()
+        assert not np.asarray(found.attribute_sum[2]).any()
+        np.testing.assert_allclose(found.visual_attention[2].sum(-1), 1.0)
+        # A permutation of the places, other numbers in the empty ones.
+        order = np.array([4, 3, 0, 5, 2, 1])
+        other = jnp.where(MASK[..., None], attributes, 100.0)[:, order]
+        again = apply({"params": params}, visual, other, MASK[:, order])
+        for part, wanted in zip(again[:3], found[:3], strict=True):
+            np.testing.assert_allclose(part, wanted, rtol=1e-9, atol=1e-14)
+        attention = found.attribute_attention[..., order]
+        np.testing.assert_allclose(again[3], attention, rtol=1e-9, atol=1e-14)
+
+
+def test_indifferent_cells_take_the_mean_of_what_is_there_by_hand():
+    """Scores of 0: the weight of each of three attributes is 1 / 3, of an empty one 0."""
+    model, params = build(dataclasses.replace(SMALL, cells=2))
+    for side in ("visual_fusion", "attribute_fusion"):
+        params["cell"][side]["score"]["kernel"] *= 0
+    visual = jnp.ones((1, 7, 5))
+    attributes = jnp.array([[[6.0], [3.0], [100.0], [0.0]]]) * jnp.ones((1, 1, 6))
+    mask = jnp.array([[True, True, False, True]])
+    found = model.apply({"params": params}, visual, attributes, mask)
+    third = 1 / 3
+    np.testing.assert_allclose(
+        found.attribute_attention[0], [[third, third, 0, third]] * 2, rtol=1e-6
+    )
+    # (6 + 3 + 0) / 3
+    np.testing.assert_allclose(found.attribute_sum[0], np.full((2, 6), 3.0), rtol=1e-6)
+
+
+def test_a_mask_of_all_attributes_changes_nothing():
+    visual, attributes = inputs()
+    model, params = build(SMALL)
+    wanted = model.apply({"params": params}, visual, attributes)
+    found = model.apply({"params": params}, visual, attributes, jnp.ones((2, 4), bool))
+    for part, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(part, other, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_with_empty_attributes_are_finite():
+    visual, attributes = inputs(items=3, attributes=6)
+    model, params = build(dataclasses.replace(SMALL, cells=5))
+
+    def loss(params, attributes):
+        seen = model.apply({"params": params}, visual, attributes, MASK)
+        return (seen.visual_sum**2).sum() + (seen.attribute_sum**2).sum()
+
+    slopes = jax.jit(jax.grad(loss, (0, 1)))(params, attributes)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+    assert not np.asarray(slopes[1])[~MASK].any()
+
+
 def test_first_cell_pools_as_the_paper_does():
     visual, attributes = inputs()
     model, params = build(dataclasses.replace(SMALL, cells=1))

@@ -24,8 +24,11 @@ from common.tables import schema as schemas
 from common.tables.table import from_rows
 
 BROKEN = b"\xff\xd8\xff\xe0 cut off"
-WORDS = "amber bronze copper coral garnet ivory jade jet onyx opal pearl ruby".split()
-WORDS += [f"{word} and {other}" for word in WORDS[:4] for other in WORDS[4:]]
+WORDS = [
+    f"{word} and {other}"
+    for word in ("amber", "bronze", "copper", "coral", "garnet", "jade")
+    for other in ("ivory", "jet", "onyx", "opal", "pearl", "ruby", "shell", "wood")
+]
 
 
 def load(market, **options):

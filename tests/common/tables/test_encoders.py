@@ -320,7 +320,9 @@ def test_texts_keep_their_place_and_stand_side_by_side():
     for words, place in ((title, places[0]), (note, places[2])):
         alone = words.encoder.encode(WORDY_TRAIN[words.attribute.name].tolist())
         np.testing.assert_array_equal(arrays["word_ids"][:, place], alone["ids"])
-        np.testing.assert_array_equal(arrays["word_weights"][:, place], alone["weights"])
+        np.testing.assert_array_equal(
+            arrays["word_weights"][:, place], alone["weights"]
+        )
     assert arrays["word_ids"][2].tolist()[:4] == [0, 0, 0, 0]  # an empty cell
     assert arrays["categorical"][:, 0].tolist() == [2, 1, 2, 3]
     assert {name: (a.shape[1], a.dtype) for name, a in arrays.items()} == {
