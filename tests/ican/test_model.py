@@ -157,6 +157,45 @@ def test_baselines_fuse_pooled_photo_and_attribute_vector(kind):
     assert found.visual_attention is None
 
 
+WORDY = AttributeSpec((*SPEC.attributes, AttributeSize("title", "text", 300, 4)))
+
+
+def make_wordy_batch():
+    words = {
+        "word_ids": jnp.array([[257, 299, 9, 0], [258, 0, 0, 0], [0, 0, 0, 0]]),
+        "word_weights": jnp.array([[0.8, 0, 0.6, 0], [1, 0, 0, 0], [0, 0, 0, 0.0]]),
+    }
+    return {**make_batch(), **words}
+
+
+@pytest.mark.parametrize("kind", ["attributes", "addition", "ican"])
+def test_words_lead_straight_into_the_logits(kind):
+    """The wide path: the row of TF-IDF times a matrix, which starts at zero."""
+    head, batch = Head(kind_config(kind), WORDY, 3, 4), make_wordy_batch()
+    params = jax.jit(head.init)(jax.random.key(0), batch["features"], batch)["params"]
+    assert not np.asarray(params["wide_classifiers_3"]["kernel"]).any()
+    apply = jax.jit(lambda p: head.apply({"params": p}, batch["features"], batch))
+    before = apply(params).logits
+    kernel = np.random.default_rng(1).normal(size=(300, 12)).astype(np.float32)
+    found = apply({**params, "wide_classifiers_3": {"kernel": kernel}}).logits
+    row = np.zeros((3, 300))
+    row[0, [257, 9]] = 0.8, 0.6
+    row[1, 258] = 1
+    wide = (row @ kernel).reshape(3, 3, 4)
+    np.testing.assert_allclose(found - before, wide, rtol=1e-4, atol=1e-4)
+    assert np.isfinite(before).all()  # the last row has no text
+    for module, leaf in jax.tree_util.tree_leaves_with_path(
+        jax.grad(lambda p: (apply(p).logits ** 2).sum())(params)
+    ):
+        assert np.isfinite(leaf).all(), module
+
+
+def test_who_sees_the_photo_alone_reads_no_words():
+    head, batch = Head(kind_config("visual"), WORDY, 3, 4), make_wordy_batch()
+    params = jax.jit(head.init)(jax.random.key(0), batch["features"], batch)["params"]
+    assert set(params) == {"classifiers"}
+
+
 def test_ican_averages_block_over_what_its_cells_saw():
     params, found = build("ican")
     batch = make_batch()

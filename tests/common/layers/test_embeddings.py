@@ -8,8 +8,10 @@ from common.layers.embeddings import (
     AttributeVector,
     CategoryLinear,
     FirstLayer,
+    attribute_mask,
     first_width,
 )
+from common.layers.words import WordBag, WordPositions
 from common.tables.encoders import AttributeSize, AttributeSpec
 
 SPEC = AttributeSpec(
@@ -237,3 +239,78 @@ def test_bfloat16_computes_low_and_keeps_parameters_high():
     assert low.dtype == jnp.bfloat16
     high = jax.jit(AttributeEmbedding(SPEC, features=8).apply)(variables, BATCH)
     np.testing.assert_allclose(low.astype(np.float32), high, rtol=0.05, atol=0.1)
+
+
+# A text, a category, another text: of 3 and 2 entries.
+WORDY = AttributeSpec(
+    (
+        AttributeSize("title", "text", 300, 3),
+        AttributeSize("metal", "categorical", 3),
+        AttributeSize("note", "text", 260, 2),
+    )
+)
+WORDY_BATCH = {
+    "categorical": jnp.array([[1], [2]]),
+    "continuous": jnp.zeros((2, 0)),
+    "missing": jnp.zeros((2, 0)),
+    "sets": jnp.zeros((2, 0)),
+    "word_ids": jnp.array([[257, 299, 0, 9, 0], [0, 0, 0, 258, 259]]),
+    "word_weights": jnp.array([[0.6, 0.8, 0, 1, 0], [0, 0, 0, 0.8, 0.6]]),
+}
+
+
+def parts_of(batch):
+    title = batch["word_ids"][:, :3], batch["word_weights"][:, :3]
+    note = batch["word_ids"][:, 3:], batch["word_weights"][:, 3:]
+    return title, note
+
+
+def test_words_of_a_text_stand_in_its_place():
+    module = AttributeEmbedding(WORDY, 4)
+    params = module.init(jax.random.key(0), WORDY_BATCH)["params"]
+    found = module.apply({"params": params}, WORDY_BATCH)
+    title, note = parts_of(WORDY_BATCH)
+    first, _ = WordPositions(300, 4).apply({"params": params["words_0"]}, *title)
+    last, _ = WordPositions(260, 4).apply({"params": params["words_2"]}, *note)
+    metal = params["first"]["attribute_1"]["kernel"][WORDY_BATCH["categorical"][:, 0]]
+    middle = metal @ params["second_1"]["kernel"]
+    expected = jnp.concatenate([first, middle[:, None], last], 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    mask = attribute_mask(WORDY, WORDY_BATCH)
+    np.testing.assert_array_equal(mask, [[1, 1, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1]])
+    assert not np.asarray(found)[~np.asarray(mask)].any()
+    assert attribute_mask(SPEC, BATCH) is None
+
+
+def test_a_text_is_a_bag_in_the_vector_of_all_attributes():
+    module = AttributeVector(WORDY, 5)
+    params = module.init(jax.random.key(0), WORDY_BATCH)["params"]
+    title, note = parts_of(WORDY_BATCH)
+    bags = [
+        WordBag(size, 64).apply({"params": params[name]}, *words)
+        for size, name, words in (
+            (300, "words_0", title),
+            (260, "words_2", note),
+        )
+    ]
+    metal = params["first"]["attribute_1"]["kernel"][WORDY_BATCH["categorical"][:, 0]]
+    joined = jnp.concatenate([metal, *bags], 1)
+    np.testing.assert_allclose(
+        module.apply({"params": params}, WORDY_BATCH),
+        joined @ params["second"]["kernel"],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    # On the scale of the other attributes: weights of norm 1, rows of variance 1.
+    assert 0.5 < np.asarray(bags[0])[0].std() < 1.5
+    assert not np.asarray(bags[0])[1].any()  # a row without words
+
+
+def test_texts_alone_are_attributes_too():
+    spec = AttributeSpec((AttributeSize("title", "text", 300, 5),))
+    for module, shape in (
+        (AttributeEmbedding(spec, 4), (2, 5, 4)),
+        (AttributeVector(spec, 4), (2, 4)),
+    ):
+        found, _ = module.init_with_output(jax.random.key(0), WORDY_BATCH)
+        assert found.shape == shape
