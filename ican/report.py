@@ -13,7 +13,7 @@ from common.reports import figures, page, result_tables
 from common.training import activity, metric_writer
 from ican import data, evaluation, saved_model
 from ican.evaluation import Outcome
-from ican.figures import draw_row
+from ican.figures import draw_row, name_entries
 from ican.metrics import TOP
 from ican.run import Run
 from ican.step import Outputs
@@ -205,7 +205,7 @@ def _attention(
             run.config.photos,
             outputs,
             position,
-            examples.encoders.spec().names,
+            name_entries(examples.encoders, examples.listings.frame.iloc[row]),
             title,
         )
         figures.save(figure, workdir / "figures" / f"attention_{row}.png")

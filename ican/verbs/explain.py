@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 import numpy as np
+import pandas as pd
 
 from common.cli import verbs
 from common.cli.app import Command
@@ -12,7 +13,7 @@ from common.errors import UserError
 from common.reports import figures, result_tables
 from ican import data
 from ican.config import Config
-from ican.figures import draw_row
+from ican.figures import draw_row, name_entries
 from ican.step import Outputs
 from ican.verbs.predict import Model
 
@@ -30,7 +31,7 @@ def run(config: Config, command: Command) -> None:
         rows, total = whole[:EXPLAINED], len(whole)
         outputs = model.outputs_of(listings.frame, listings.source, rows)
         folder = verbs.drawing_folder(command)
-        draw_rows(listings.source, rows, model, outputs, folder)
+        draw_rows(listings.frame, listings.source, rows, model, outputs, folder)
     else:
         predicted = model.predict_outputs(
             command.input, command.images or "", command.allow_missing_columns
@@ -42,12 +43,13 @@ def run(config: Config, command: Command) -> None:
             if predicted.outputs is None:
                 raise UserError(f"{command.input}: no row that can be read")
             folder = verbs.drawing_folder(command)
-            draw_rows(source, rows, model, predicted.outputs, folder)
+            draw_rows(frame, source, rows, model, predicted.outputs, folder)
     some = f" (of {total:,})" if len(rows) < total else ""
     command.show(f"{len(rows)} rows drawn{some}: {folder}")
 
 
 def draw_rows(
+    frame: pd.DataFrame,
     source: Source,
     rows: np.ndarray,
     model: Model,
@@ -57,8 +59,9 @@ def draw_rows(
     """Writes row_<n>.png for some rows, with what is predicted for each.
 
     Args:
+      frame: typed rows.
       source: of the photos.
-      rows: int [n] of the source.
+      rows: int [n] of both.
       model: that looked at them.
       outputs: its scores and attention of these rows, in their order.
       folder: for the figures.
@@ -71,7 +74,8 @@ def draw_rows(
         )
         zone = predictions["zone_1"][position]
         title = f"row {row}: price {price} ({low} to {high}), zone {zone}"
+        names = name_entries(model.trained.encoders, frame.iloc[int(row)])
         figure = draw_row(
-            source, int(row), model.config.photos, outputs, position, model.names, title
+            source, int(row), model.config.photos, outputs, position, names, title
         )
         figures.save(figure, folder / f"row_{row}.png")

@@ -64,11 +64,6 @@ class Model:
         self._state = execution.replicate(self.trained.state)
         self._predict = execution.predict_all(self._learner.predict)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The attributes, in the order of the attribute attention."""
-        return self._learner.spec.names
-
     def predict(
         self,
         rows: Rows,

@@ -1,11 +1,15 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from common.data.configs import PhotosConfig
-from ican.figures import draw_row, side_of_map
+from common.tables.cells import TEXT
+from common.tables.encoders import Encoders
+from common.tables.schema import Attribute, Schema
+from ican.figures import draw_row, name_entries, side_of_map
 from ican.step import Outputs
 
 
@@ -73,3 +77,53 @@ def test_all_photos_of_a_row_are_drawn():
     np.testing.assert_array_equal(shown(1), pixels[[0, 0]])
     source[0]["images"] = []
     assert len(shown(3)) == 2  # one blank photo
+
+
+def test_bars_are_the_heaviest_words_and_attributes_in_their_order():
+    frame = pd.DataFrame(
+        {
+            "title": pd.Series([" ".join(map(chr, range(97, 117))), "a b"], dtype=TEXT),
+            "metal": pd.Series(["gold", None], dtype=TEXT),
+            "note": pd.Series([None, "A zebra"], dtype=TEXT),
+        }
+    )
+    schema = Schema(
+        (
+            Attribute("title", "text", ("title",)),
+            Attribute("metal", "categorical", ("metal",)),
+            Attribute("note", "text", ("note",)),
+        )
+    )
+    encoders = Encoders.fit(frame, schema)
+    width = encoders.spec().attributes[0].length
+    names = name_entries(encoders, frame.iloc[1])
+    words = ["title: “a”", "title: “a b”", "title: “b”"]
+    rest = [""] * (width - len(words))
+    length = encoders.spec().attributes[2].length
+    assert names[: width + 1] == [*words, *rest, "metal"]
+    assert names[width + 1 :][:2] == ["note: “a”", "note: “zebra”"][:length]
+    # Of the other title's twenty words the heaviest, in their order.
+    names = name_entries(encoders, frame.iloc[0])
+    assert len(names) == width + 1 + length and names.count("") == length
+    weights = np.zeros((1, 1, len(names)))
+    weights[0, 0, : width + 1] = np.arange(width + 1) + 1.0
+    weights[0, 0, 3] = 100
+    source = [{"row": 0, "images": []}]
+    outputs = Outputs(None, np.full((1, 1, 4), 0.25), weights)
+    config = PhotosConfig(resize=8, crop=8)
+
+    def drawn(names):
+        figure = draw_row(source, 0, config, outputs, 0, names, "")
+        bars = next(axes for axes in figure.axes if not axes.images)
+        labels = [label.get_text() for label in bars.get_yticklabels()]
+        return labels, [bar.get_width() for bar in bars.patches]
+
+    assert drawn(names)[0][-1] == "metal"
+    many = names + [f"more {n}" for n in range(10)]
+    weights = np.concatenate([weights, np.full((1, 1, 10), 50.0)], 2)
+    outputs = Outputs(None, outputs.visual_attention, weights)
+    labels, widths = drawn(many)
+    assert len(labels) == 24 and labels[-10:] == many[-10:]
+    assert labels[0] == names[3] and widths[0] == 100
+    outputs = Outputs(None, outputs.visual_attention, np.zeros((1, 1, 3)))
+    assert drawn([""] * 3)[0] == ["nothing"]
