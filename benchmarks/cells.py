@@ -20,11 +20,16 @@ class LoopedCoAttention(CoAttention):
 
     @nn.compact
     def __call__(
-        self, positions: jax.Array, attributes: jax.Array, *, train: bool = False
+        self,
+        positions: jax.Array,
+        attributes: jax.Array,
+        mask: jax.Array | None = None,
+        *,
+        train: bool = False,
     ) -> Observation:
         """As that of `CoAttention`."""
         cell = CoAttentionCell(self.config, self.dtype, self.devices, name="cell")
-        maps = cell.project(positions, attributes)
+        maps = cell.project(positions, attributes, mask)
         refinement, observations = cell.start(maps), []
         for _ in range(self.config.cells):
             refinement, observation = cell(refinement, maps, train=train)

@@ -165,17 +165,18 @@ class Head(nn.Module):
         vector = Dropout(self.config.dropout, self.devices)(vector, train=train)
         outputs = self.classifiers * self.classes
         logits = nn.Dense(outputs, dtype=self.dtype, name="classifiers")(vector)
-        logits = self._add_words(logits, batch, "wide_classifiers")
+        logits = self._add_words(logits, batch, "wide_classifiers", self.dtype)
         logits = logits.reshape(-1, self.classifiers, self.classes)  # [B, N_c, K]
-        price = self._price(vector) if self.names_price else None
+        price = self._price(vector, batch) if self.names_price else None
         return Prediction(logits, price, visual_attention, attribute_attention)
 
-    def _price(self, vector: jax.Array) -> jax.Array:
+    def _price(self, vector: jax.Array, batch: Batch) -> jax.Array:
         """Standardised log price [B]; the vector learns from the zones alone."""
         vector = jax.lax.stop_gradient(vector)
         hidden = nn.Dense(PRICE_HIDDEN, dtype=self.dtype, name="price_hidden")(vector)
         # In float32: a price has more digits than bfloat16.
-        return nn.Dense(1, name="price")(nn.relu(hidden))[:, 0]
+        price = nn.Dense(1, name="price")(nn.relu(hidden))  # [B, 1]
+        return self._add_words(price, batch, "wide_price", None)[:, 0]
 
     def _observe(
         self, positions: jax.Array, batch: Batch, train: bool
@@ -216,13 +217,15 @@ class Head(nn.Module):
         fusion = make(self.config, **self._shared, name="fusion")
         return fusion(visual, attributes, train=train)
 
-    def _add_words(self, outputs: jax.Array, batch: Batch, name: str) -> jax.Array:
+    def _add_words(
+        self, outputs: jax.Array, batch: Batch, name: str, dtype: Any
+    ) -> jax.Array:
         """The wide linear path from the words of every text to outputs [B, O]."""
         if not self.config.sees_attributes:
             return outputs
         for index, text, columns in self.spec.texts():
             bag = WordBag(
-                text.size, outputs.shape[1], dtype=self.dtype, name=f"{name}_{index}"
+                text.size, outputs.shape[1], dtype=dtype, name=f"{name}_{index}"
             )
             outputs += bag(*words_of(batch, columns))
         return outputs

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-=======
 import jax
 import numpy as np
 
@@ -88,20 +87,21 @@ def prepare(
     return Run(config, execution, examples, learner, start, predict)
 
 
-<<<<<<< HEAD
 def standard_of(prices: np.ndarray) -> tuple[float, float]:
     """(mean, standard deviation) of the log prices; 1 where all are the same."""
     logs = np.log(prices)
     return float(logs.mean()), float(logs.std()) or 1.0
 
 
-@activity.doing("fitting a linear model on words")
+@activity.doing("fitting linear models on words")
 def start_from_words(run: Run, workdir: pathlib.Path, say: Say) -> Mapping[str, Any]:
-    """Weights to begin with, those of a linear model on words among them.
+    """Weights to begin with, those of linear models on words among them.
 
-    Where it tells more on validation rows than the shares of the classes, the wide path
-    gets its weights and the classifiers its biases and zeros, so that the network starts
-    as that model. A head that is given, or a run that has begun, stays as it is.
+    Where such a model tells more, on the validation rows that choose the weights, than
+    the best constant, the wide path to its outputs gets its weights and what leads there
+    otherwise its bias and zeros, so that the network starts as that model: the zones as
+    logistic regression, the price as ridge regression. A head that is given, or a run
+    that has begun, stays as it is.
 
     Args:
       run: before its first step.
@@ -116,30 +116,39 @@ def start_from_words(run: Run, workdir: pathlib.Path, say: Say) -> Mapping[str, 
     if "head" in params or begun:
         return run.start
     arrays = examples.loader.arrays
-    splits = [examples.listings.indices(name) for name in ("train", "validation")]
-    model = linear_models.fit_classes(
-        [linear_models.word_rows(arrays, learner.spec, rows) for rows in splits],
-        [arrays["targets"][rows] for rows in splits],
-        _class_weights(run),
-    )
-    found = f"{model.loss:.3f} on validation, their shares alone {model.prior:.3f}"
-    taken = (
-        "the network starts from it" if model.helps else "the network starts at random"
-    )
-    say(f"a linear model on words has a loss of {found}: {taken}")
-    if not model.helps:
-        return run.start
-    width = jax.eval_shape(learner.init, {}).params["head"]["classifiers"]["kernel"]
-    kernels = linear_models.split_kernel(model.kernel, learner.spec)
-    head = {
-        "classifiers": {
-            "kernel": np.zeros(width.shape, np.float32),
-            "bias": model.bias,
-        }
+    validation = examples.listings.indices("validation")[examples.halves[0]]
+    splits = [examples.listings.indices("train"), validation]
+    rows = [linear_models.word_rows(arrays, learner.spec, split) for split in splits]
+    targets = [arrays["targets"][split] for split in splits]
+    models = {
+        "classifiers": linear_models.fit_classes(rows, targets, _class_weights(run))
     }
-    for (index, _, _), kernel in zip(learner.spec.texts(), kernels, strict=True):
-        head[f"wide_classifiers_{index}"] = {"kernel": kernel}
-    return {**run.start, "params": {**params, "head": head}}
+    if learner.network.names_price:
+        mean, deviation = learner.log_prices
+        logs = [(np.log(examples.prices[split]) - mean) / deviation for split in splits]
+        models["price"] = linear_models.fit_numbers(rows, logs)
+    shapes = jax.eval_shape(learner.init, {}).params["head"]
+    head: dict[str, Any] = {}
+    for output, model in models.items():
+        say(_describe_start(output, model))
+        if model.helps:
+            zeros = np.zeros(shapes[output]["kernel"].shape, np.float32)
+            head[output] = {"kernel": zeros, "bias": model.bias.astype(np.float32)}
+            kernels = linear_models.split_kernel(model.kernel, learner.spec)
+            texts = learner.spec.texts()
+            for (index, _, _), kernel in zip(texts, kernels, strict=True):
+                head[f"wide_{output}_{index}"] = {"kernel": kernel.astype(np.float32)}
+    return {**run.start, "params": {**params, "head": head}} if head else run.start
+
+
+def _describe_start(output: str, model: linear_models.LinearModel) -> str:
+    """Which way an output starts, in a line."""
+    what = {"classifiers": "zones", "price": "log price"}[output]
+    start = "starts from it" if model.helps else "starts at random"
+    return (
+        f"a linear model of the {what} on words has a loss of {model.loss:.3f} on"
+        f" validation, the best constant {model.prior:.3f}: the network {start}"
+    )
 
 
 def _class_weights(run: Run) -> np.ndarray:
