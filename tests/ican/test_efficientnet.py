@@ -67,7 +67,7 @@ def test_cached_maps_are_those_of_whole_photos_from_minus_one_to_one(lite_run):
     assert maps.shape == (3, 9, 9, 24)
     pooled = maps.reshape(3, 3, 3, 3, 3, 24).mean((2, 4)).reshape(3, 9, 24)
     found = stored(lite_run.config)
-    assert found.shape == (61, 9, 24) and found.std() > 0.01
+    assert found.shape == (73, 9, 24) and found.std() > 0.01
     np.testing.assert_allclose(found[rows], pooled, rtol=2e-3, atol=2e-3)
 
 
