@@ -43,7 +43,7 @@ def _folder(config):
 def test_maps_are_those_of_the_centre_crops(cached_run, shop):
     examples = make_examples(cached_run.config)
     maps = stored(cached_run.config)
-    assert maps.shape == (61, 4, 128)
+    assert maps.shape == (73, 4, 128)
     rows = [0, 17, 60]
     photos = []
     for row in rows:
@@ -70,7 +70,7 @@ def test_maps_of_the_first_stages_are_finer(cached_run, shop, tmp_path):
         backbone__cache=str(tmp_path / "cache"), backbone__stages=2, train__steps=2
     )
     train.train_and_evaluate(config, tmp_path / "run")
-    assert stored(config).shape == (61, 25, 32)  # 36 pixels over 8, rounded up
+    assert stored(config).shape == (73, 25, 32)  # 36 pixels over 8, rounded up
     model = Model(tmp_path / "run")
     table = model.predict(shop.folder / "table.csv", shop.folder / "photos")
     judged = pd.read_csv(tmp_path / "run" / "predictions_test.csv")
@@ -129,7 +129,7 @@ def test_a_cache_that_was_cut_off_is_completed(cached_run, shop, tmp_path, monke
 
     monkeypatch.setattr(FeatureCache, "append", append_and_note)
     examples, shape = fill(config, tmp_path)
-    assert sum(written) == 61 - 16
+    assert sum(written) == 73 - 16
     assert shape == (4, 128)
     np.testing.assert_array_equal(stored(config), stored(cached_run.config))
     item = examples.loader.load(examples.source[30])
