@@ -54,7 +54,7 @@ def cache(
         "photos": config.photos.key,
         "pool": str(config.backbone.pool),
         "precision": config.precision,
-        "data": examples.listings.fingerprint,
+        "data": examples.listings.photos,
     }
     dtype = compute_dtype(config.precision)
     backbone = backbones.make(sizes, dtype, execution.devices)

@@ -160,7 +160,7 @@ def extract_photos(
             "weights": hash_weights(wrapped),
             "photos": photos.key,
             "precision": precision,
-            "data": listings.fingerprint,
+            "data": listings.photos,
         },
         (len(listings.frame), sizes_of(sizes).width),
         functools.partial(photo_vectors, network),

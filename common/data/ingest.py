@@ -212,8 +212,11 @@ def _fingerprint(config: ListingsConfig, table: tables.Table, schema: Schema) ->
     # Where there are none, the hash is that of versions that knew of none.
     if exact := splits.exact_columns(table.frame, schema):
         options.append(exact)
-    text = json.dumps([contents, store, schemas.dumps(schema), options])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _hash([contents, store, schemas.dumps(schema), options])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _prepare(
@@ -265,6 +268,7 @@ def _prepare(
         "dropped_photos": len(found.dropped),
         "renamed_photos": len(found.renamed),
         "rows_without_photo": sum(not row.names for row in row_photos),
+        "photos": _hash([row.digests for row in row_photos]),
         "prepared_from": dataclasses.asdict(config),
     }
     prepared.write_tables(partial, schema, frame, facts)

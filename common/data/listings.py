@@ -31,6 +31,8 @@ class Listings:
       directory: where the prepared files lie; a TFDS data set.
       renamed_photos: number of photos that lie under a name of another case, ending or
         Unicode form than the table's; renamed_photos.csv names them.
+      photos: hash of the photos of all rows in order, whatever the split and whatever
+        else is told of the rows: features of photos are kept under it.
     """
 
     schema: Schema
@@ -42,6 +44,7 @@ class Listings:
     rows_without_photo: int
     directory: pathlib.Path
     renamed_photos: int = 0
+    photos: str = ""
 
     def indices(self, split: str) -> np.ndarray:
         """Returns the rows of a split in the order of the frame.

@@ -172,6 +172,7 @@ def load_prepared(directory: str | os.PathLike) -> Listings:
             rows_without_photo=int(facts["rows_without_photo"]),
             directory=directory,
             renamed_photos=int(facts.get("renamed_photos", 0)),
+            photos=str(facts.get("photos", facts["fingerprint"])),
         )
     except Exception as error:  # pyarrow, tfds and array_record have their own each
         words = " ".join(str(error).split())[:200]

@@ -493,6 +493,16 @@ def test_a_column_named_split_must_be_the_split(market):
     np.testing.assert_array_equal(listings.indices("test"), [5, 15, 25])
 
 
+def test_features_of_photos_outlive_another_split_or_schema(market):
+    """What is computed of photos is kept under `photos`, not under the fingerprint."""
+    market.write(30)
+    first, other = load(market), load(market, split_seed=7)
+    assert first.fingerprint != other.fingerprint
+    assert first.photos == other.photos != ""
+    fewer = load(market, where="kind=a")
+    assert fewer.photos != first.photos
+
+
 def test_an_unwritable_cache_is_an_error(market):
     market.write(30)
     (market.folder / "file").write_text("")
