@@ -99,12 +99,16 @@ def check_logits(found, params, vector):
     np.testing.assert_allclose(
         found.logits, classify(params, vector), rtol=1e-4, atol=1e-5
     )
+    hidden, price = params["price_hidden"], params["price"]
+    inner = jax.nn.relu(vector @ hidden["kernel"] + hidden["bias"][None])
+    wanted = (inner @ price["kernel"])[:, 0] + price["bias"][0]
+    np.testing.assert_allclose(found.price, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_visual_alone_classifies_the_mean_position():
     params, found = build("visual")
     check_logits(found, params, make_batch()["features"].mean(1))
-    assert set(params) == {"classifiers"}
+    assert set(params) == {"classifiers", "price_hidden", "price"}
 
 
 def test_attributes_alone_classify_their_vector():
