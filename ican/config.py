@@ -11,7 +11,12 @@ from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optimizer_config import OptimizerConfig
-from common.training.sections import CheckConfig, ResplitConfig, WeightsConfig
+from common.training.sections import (
+    CheckConfig,
+    ResplitConfig,
+    WeightsConfig,
+    rival_knob,
+)
 from ican.ensemble import EnsembleConfig, check_fit
 from ican.generated.parameters import RingsConfig
 from ican.model_config import KINDS, ModelConfig
@@ -146,6 +151,7 @@ class Config:
         "train: a second model kind, trained alike and printed beside",
         choices=("none", *KINDS),
     )
+    rival: str = rival_knob()
 
     def __post_init__(self):
         check_bounds(self)

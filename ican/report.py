@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.reports import figures, page, result_tables
+from common.reports import figures, linear_rival, page, result_tables
 from common.training import activity, metric_writer
 from ican import data, evaluation, saved_model
 from ican.evaluation import Outcome
 from ican.figures import draw_row, name_entries
 from ican.metrics import TOP
+from ican.paper import rivals
 from ican.run import Run
 from ican.step import Outputs
 
@@ -31,7 +32,7 @@ def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str,
     Args:
       model: its name.
       values: contents of metrics.json.
-      prefix: of its figures there: "test" or "test/majority".
+      prefix: of its figures there: "test", "test/rival" or "test/majority".
     """
     row: dict[str, Any] = {"model": model}
     for k in TOP:
@@ -44,18 +45,18 @@ def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str,
 def short_table(
     kind: str, values: Mapping[str, Any], compared: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The short table: the model, those trained beside it, and the majority baseline.
+    """The short table: the model, those trained beside it, linear rival and majority.
 
     Args:
       kind: of the model.
       values: contents of its metrics.json.
       compared: contents of the others' by kind.
     """
-    return [
-        results_row(kind, values, "test"),
-        *(results_row(other, found, "test") for other, found in compared.items()),
-        results_row("majority", values, "test/majority"),
-    ]
+    rows = [results_row(kind, values, "test")]
+    rows += [results_row(other, found, "test") for other, found in compared.items()]
+    if f"{rivals.LINEAR}/male" in values:
+        rows.append(results_row("linear rival", values, rivals.LINEAR))
+    return [*rows, results_row("majority", values, "test/majority")]
 
 
 @activity.doing("writing the report")
@@ -91,6 +92,7 @@ def write(
         for name, (figure, caption) in _pictures(run, workdir, outcome, values).items()
     }
     sections = [
+        *_rival(run, values),
         page.Section("Training", [shown["curves"]]),
         page.Section("Where it errs", [shown["confusion"]]),
         page.Section(
@@ -175,6 +177,14 @@ def _pictures(
             "Error of the suggested price by price zone",
         ),
     }
+
+
+def _rival(run: Run, values: Mapping[str, Any]) -> list[page.Section]:
+    """What the linear rival says of the network."""
+    if not rivals.wants_linear(run.config, run.examples):
+        return []
+    text = rivals.describe_linear(run.config.model.kind, values)
+    return [page.Section("Is the network worth it?", linear_rival.blocks(text))]
 
 
 def _ratio(width: float) -> str:

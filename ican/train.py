@@ -12,6 +12,7 @@ import pandas as pd
 
 from common.config import configs
 from common.parallel import processes
+from common.reports import linear_rival
 from common.training import activity, loop_config, metrics, train_loop, workdirs
 from common.training.phase import SplitEvaluator, supervised_phase
 from ican import evaluation, report, saved_model
@@ -20,6 +21,7 @@ from ican.data import Examples
 from ican.evaluation import Calibration, Outcome
 from ican.figures import side_of_map
 from ican.generated import pointing
+from ican.paper import rivals
 from ican.run import Run, prepare, start_from_words
 from ican.step import Outputs
 
@@ -36,6 +38,7 @@ FREE = (
     "interval",
     "compare",
     "predict.",
+    "rival",
 )
 
 
@@ -110,6 +113,9 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
         say(f"warning: {warning}")
     values = summarise(run, outcomes)
     values["best_step"] = result.best_step
+    if rivals.wants_linear(config, run.examples) and linear_rival.is_installed():
+        figures = rivals.evaluate_linear(run.examples)
+        values |= evaluation.with_prefix(rivals.LINEAR, figures)
     compared = {}
     if config.compare != "none":
         say(f"training {config.compare} to compare with")
@@ -133,7 +139,7 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
 def _compared(config: Config) -> Config:
     """The config of the second run that `config.compare` names."""
     model = dataclasses.replace(config.model, kind=config.compare)
-    return dataclasses.replace(config, model=model, compare="none")
+    return dataclasses.replace(config, model=model, compare="none", rival="none")
 
 
 def compared_folder(config: Config, workdir: pathlib.Path) -> pathlib.Path:

@@ -10,7 +10,12 @@ from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optimizer_config import OptimizerConfig
-from common.training.sections import CheckConfig, ReproduceConfig, WeightsConfig
+from common.training.sections import (
+    CheckConfig,
+    ReproduceConfig,
+    WeightsConfig,
+    rival_knob,
+)
 from pricer.generated.parameters import BazaarConfig
 
 # What `pricer.losses` takes as words.
@@ -249,6 +254,7 @@ class Config:
     interval: float = knob(
         0.9, "share of accepted prices the interval is to hold", low=0.01, high=0.999
     )
+    rival: str = rival_knob()
 
     def __post_init__(self):
         check_bounds(self)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.data.crops import cut_photos
-from common.reports import figures, page, photo_figures
+from common.reports import figures, linear_rival, page, photo_figures
 from common.reports.result_tables import format_price
 from common.training import activity, metric_writer
 from pricer import metrics
@@ -47,6 +47,7 @@ def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
         row("all items", "_all") | {"accepted": 1.0},
     ]
     for name, title in (
+        ("rival/male", "linear rival"),
         ("category_median_male", "median price of the category"),
         ("median_male", "median price"),
     ):
@@ -103,6 +104,7 @@ def write(
         for name, (figure, caption) in pictures.items()
     }
     sections = [
+        *_rival(run, values),
         page.Section("Training", [shown["curves"]]),
         page.Section(
             "What the gate is worth",
@@ -126,6 +128,27 @@ def write(
         sections,
         config,
     )
+
+
+def wants_rival(run: Run) -> bool:
+    """Whether a linear rival is to be fitted, and there is something for it to read."""
+    schema = run.examples.listings.schema
+    return run.config.rival != "none" and bool(schema.attributes)
+
+
+def describe_rival(values: Mapping[str, Any]) -> str:
+    """One line on the linear rival of a run; "" where it has none."""
+    if "test/rival/male" not in values:
+        return ""
+    pair = values["test/male_all"], values["test/rival/male"], False
+    return linear_rival.describe("pricer", {"MALE of all items": pair})
+
+
+def _rival(run: Run, values: Mapping[str, Any]) -> list[page.Section]:
+    if not wants_rival(run):
+        return []
+    blocks = linear_rival.blocks(describe_rival(values))
+    return [page.Section("Is the network worth it?", blocks)]
 
 
 def _about_inputs(run: Run) -> str:

@@ -11,6 +11,8 @@ from common.config import configs
 from common.data.images import decode
 from common.parallel import processes
 from common.parallel.processes import is_first_process
+from common.reports import linear_rival
+from common.tables import splits
 from common.training import activity, loop_config, workdirs
 from common.training.workdirs import RunRecord, Say
 from pricer import evaluation, report, saved_model
@@ -35,6 +37,7 @@ FREE = (
     "networks.cache",
     "networks.origin",
     "interval",
+    "rival",
 )
 
 
@@ -65,6 +68,8 @@ def train_and_evaluate(
     with workdirs.recording(workdir, "pricer", config, FREE) as record:
         run = prepare(config, workdir / saved_model.NETWORKS, say)
         state, values, outcome = train_heads(run, record, say)
+        if report.wants_rival(run) and linear_rival.is_installed():
+            values["test/rival/male"] = rival_error(run.examples)
         save(run, workdir, state, values, outcome)
         record.finish(values)
     return values
@@ -174,6 +179,22 @@ def evaluate(run: Run, state: Any) -> tuple[dict[str, Any], Outcome]:
     )
     values["rejected"] = examples.listings.rejected
     return values, Outcome(suggestions["test_whole"], fitted)
+
+
+@activity.doing("fitting the linear rival")
+def rival_error(examples: Examples) -> float:
+    """MALE on test of a ridge regression on the attributes and words of the schema."""
+    listings = examples.listings
+    rows = {split: examples.rows(split) for split in splits.SPLITS}
+    values = linear_rival.features(
+        listings.frame,
+        listings.schema,
+        rows["train"],
+        words=bool(linear_rival.text_columns(listings.schema)),
+        attributes=True,
+    )
+    points = linear_rival.log_prices(values, examples.log_prices, rows)
+    return float(np.abs(points - examples.log_prices[rows["test"]]).mean())
 
 
 def describe_accepted(

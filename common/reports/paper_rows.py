@@ -128,6 +128,8 @@ class Claim:
       lower: whether a low figure is good.
       than_any: whether `better` is said to beat the best of `worse`, not their mean.
       bar: figure that counts in the place of `worse`.
+      margin: where `better` is said not to be behind, how far its mean may lie behind;
+        see `claims.verdict_on`.
     """
 
     text: str
@@ -138,6 +140,7 @@ class Claim:
     lower: bool = False
     than_any: bool = False
     bar: float = math.nan
+    margin: float | None = None
 
     def verdict(self, results: Results) -> claims.Verdict | None:
         """What becomes of it; None where a row or its metric is not there.
@@ -156,7 +159,8 @@ class Claim:
         rivals = rivals or [[self.bar] * len(better[0])]
         worse = sign * np.array(rivals)  # [rows, seeds]
         worse = worse[worse.mean(1).argmax()] if self.than_any else worse.mean(0)
-        return claims.verdict_on(self.text, sign * np.mean(better, axis=0), worse)
+        ours = sign * np.mean(better, axis=0)
+        return claims.verdict_on(self.text, ours, worse, self.margin)
 
 
 def verdicts(claimed: Iterable[Claim], results: Results) -> list[claims.Verdict]:
@@ -199,5 +203,6 @@ def write_claims(
         folder / "claims",
         title=title,
         notes=f"Differences in {difference}. Held: the paired 95 % interval over seeds"
-        f" lies above 0. {notes}",
+        " lies above 0; of a claim not to be behind, the difference is at most the stated"
+        f" margin below 0 and the interval not wholly below. {notes}",
     )

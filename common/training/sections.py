@@ -7,6 +7,16 @@ from common.config.configs import check_bounds, knob
 from common.layers import backbone_sizes, efficientnet_sizes, resnet_sizes
 
 
+def rival_knob() -> str:
+    """The knob of the rival that stands beside a network in its report."""
+    return knob(
+        "auto",
+        "train: beside the network, a linear model on attributes and words of the same"
+        " rows, where scikit-learn is installed",
+        choices=("auto", "none"),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class StartConfig:
     """The kind of a backbone, and the weights that it starts from."""

@@ -6,6 +6,7 @@ from common.reports import result_tables
 from common.training import workdirs
 from ican import evaluation, report, train
 from ican.config import Config
+from ican.paper import rivals
 
 
 def run(config: Config, command: Command) -> None:
@@ -30,5 +31,7 @@ def run(config: Config, command: Command) -> None:
             f"{kind} minus {config.compare}, paired over {values['test/n']:,} test"
             f" rows: {gain:+.3f} ± {error:.3f}."
         )
+    if line := rivals.describe_linear(kind, values):
+        notes.append(line)
     command.show(result_tables.to_markdown(report.short_table(kind, values, compared)))
     command.show("\n".join([*notes, f"report: {workdir / report.FILE}"]))

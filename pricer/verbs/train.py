@@ -16,6 +16,8 @@ def run(config: Config, command: Command) -> None:
         f"area under the risk-coverage curve: {area:.3f}; without a gate"
         + f" {values['test/male_all']:.3f}, the best {values['test/aurc_best']:.3f}.",
     ]
+    if line := report.describe_rival(values):
+        notes.append(line)
     if "test/gate_auc" in values:
         notes.append(
             f"the gate ranks readable photos first: AUC {values['test/gate_auc']:.3f}."

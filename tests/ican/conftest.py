@@ -75,6 +75,7 @@ TINY = {
     "train.progress": False,
     "train.tensorboard": False,
     "parallel.devices": 1,
+    "rival": "none",
 }
 
 
@@ -208,6 +209,6 @@ def cached_run(shop, tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="session")
 def attributes_run(shop, tmp_path_factory) -> Run:
-    """Attributes alone."""
-    config = shop.config(model__kind="attributes")
+    """Attributes alone, with the linear rival beside."""
+    config = shop.config(model__kind="attributes", rival="auto")
     return run_of(config, tmp_path_factory.mktemp("runs [1]") / "attributes")

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.reports import linear_rival
 from common.reports.price_distribution import Pooling
 from ican import evaluation, report, train
 from ican.evaluation import Calibration
+from ican.paper import rivals
 from ican.run import prepare
 from ican.step import Outputs
 
@@ -84,6 +86,32 @@ def test_a_network_without_attention_has_no_panels(attributes_run):
     html = (attributes_run.workdir / report.FILE).read_text(encoding="utf-8")
     assert "What it looked at" not in html
     assert not list((attributes_run.workdir / "figures").glob("attention_*"))
+
+
+def test_the_linear_rival_stands_beside_the_network(attributes_run, html):
+    page = (attributes_run.workdir / report.FILE).read_text(encoding="utf-8")
+    values = attributes_run.values
+    assert "Is the network worth it?" in page
+    line = rivals.describe_linear("attributes", values)
+    assert f"top-3 {values['test/rival/top3']:.3f}" in line
+    assert f"MALE {values['test/rival/male']:.3f}" in line
+    assert line[1:] in page
+    models = [row["model"] for row in report.short_table("attributes", values, {})]
+    assert models == ["attributes", "linear rival", "majority"]
+    # Three metals tell most of the price, which a linear model sees.
+    assert values["test/rival/male"] < values["test/majority/male"]
+    assert "Is the network worth it?" not in html  # a run with --rival=none
+
+
+def test_without_scikit_learn_the_report_says_how_to_get_it(
+    shop, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(linear_rival, "is_installed", lambda: False)
+    config = shop.config(model__kind="attributes", rival="auto", train__steps=2)
+    values = train.train_and_evaluate(config, tmp_path)
+    assert not any("rival" in name for name in values)
+    page = (tmp_path / report.FILE).read_text(encoding="utf-8")
+    assert "No linear rival stands beside it: pip install" in page
 
 
 def test_every_test_row_and_its_rank_is_written_down(photo_run, shop):

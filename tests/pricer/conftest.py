@@ -44,6 +44,7 @@ TINY = {
     "train.progress": False,
     "train.tensorboard": False,
     "parallel.devices": 1,
+    "rival": "auto",
 }
 
 

@@ -22,7 +22,15 @@ def test_training_prints_a_short_table(run, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"{run.values['test/male']:.3f}" in out
     assert "median price of the category" in out
+    rival = run.values["test/rival/male"]
+    assert rival < run.values["test/median_male"]  # attributes tell something
+    for told in (
+        "| linear rival ",
+        f"linear rival without a photo: MALE of all items {rival:.3f};",
+    ):
+        assert told in out
     page = (run.workdir / "report.html").read_text()
+    assert "Is the network worth it?" in page
     assert "14 of 14 statistics of the prices sold before, and what the 3 most" in page
 
 
