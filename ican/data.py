@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,38 @@ def load_listings(config: Config) -> Listings:
     )
 
 
+# What a network reads of a row, by the arrays that hold it.
+INPUTS = {
+    "photo": ("photo_mask",),
+    "words": ("word_ids", "word_weights"),
+    "attributes": ("categorical", "continuous", "missing", "sets"),
+}
+
+
+class OtherPhotos:
+    """Rows with the photos, or the feature maps, of other rows.
+
+    Args:
+      source: of records, or a feature cache.
+      order: int [N] the row whose photos each row gets.
+    """
+
+    def __init__(self, source: Any, order: np.ndarray):
+        self._source = source
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Record:
+        other = self._source[int(self._order[index])]
+        return {"row": self._source[index]["row"], "images": other["images"]}
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        """Feature maps [n, P, C]."""
+        return self._source.rows(self._order[indices])
+
+
 class RowSource:
     """Rows without their photos: for networks that see attributes or cached features.
 
@@ -77,7 +110,7 @@ class Loader:
     photos: PhotosConfig | None
     spec: AttributeSpec
     unseen_rate: float = 0.0
-    features: FeatureCache | None = None
+    features: FeatureCache | OtherPhotos | None = None
 
     def load(self, record: Record) -> dict[str, np.ndarray]:
         """The arrays of a row, with centre crops."""
@@ -160,16 +193,52 @@ class Examples:
 
     def eval_batches(self, split: str, batch_size: int) -> pipeline.Batches:
         """This process' part of a split, in order, the last batch padded."""
-        return self._batches(self.listings.indices(split), batch_size)
+        return self.batches_of(self.listings.indices(split), batch_size)
+
+    def batches_of(self, rows: np.ndarray, batch_size: int) -> pipeline.Batches:
+        """This process' part of some rows, in order, the last batch padded."""
+        chosen = Subset(self.source, rows)
+        return pipeline.eval_batches(chosen, self.loader.load, batch_size=batch_size)
 
     def choosing_batches(self, batch_size: int) -> pipeline.Batches:
         """The validation rows that choose the weights, as `eval_batches`."""
         rows = self.listings.indices("validation")[self.halves[0]]
-        return self._batches(rows, batch_size)
+        return self.batches_of(rows, batch_size)
 
-    def _batches(self, rows: np.ndarray, batch_size: int) -> pipeline.Batches:
-        chosen = Subset(self.source, rows)
-        return pipeline.eval_batches(chosen, self.loader.load, batch_size=batch_size)
+    def inputs(self) -> list[str]:
+        """Which of `INPUTS` there are."""
+        arrays = self.loader.arrays
+        columns = {
+            name: sum(arrays[key].shape[1] for key in keys if key in arrays)
+            for name, keys in INPUTS.items()
+        }
+        columns["photo"] = self.loader.photos is not None
+        return [name for name, count in columns.items() if count]
+
+    def shuffled(
+        self, name: str, rows: np.ndarray, rng: np.random.Generator
+    ) -> "Examples":
+        """The same, with one input of each row taken from another one.
+
+        Args:
+          name: of the input, see `INPUTS`.
+          rows: int [n] that exchange it.
+          rng: draws with which row each of them does.
+        """
+        order = np.arange(len(self.prices))
+        drawn = rng.permutation(rows)
+        order[drawn] = np.roll(drawn, 1)  # no row keeps its own
+        arrays = dict(self.loader.arrays)
+        for key in INPUTS[name]:
+            if key in arrays:
+                arrays[key] = arrays[key][order]
+        loader, source = dataclasses.replace(self.loader, arrays=arrays), self.source
+        if name == "photo" and loader.features is not None:
+            features = OtherPhotos(loader.features, order)
+            loader = dataclasses.replace(loader, features=features)
+        elif name == "photo":
+            source = OtherPhotos(source, order)
+        return dataclasses.replace(self, loader=loader, source=source)
 
 
 def make_examples(config: Config, listings: Listings) -> Examples:

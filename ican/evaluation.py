@@ -124,6 +124,7 @@ class Outcome:
       zone_counts: [J] rows of each zone.
       ranks: int [N] place of the right zone among the likeliest, 0 the best.
       log_points: [N] natural logs of the suggested prices.
+      interval: (low, high) prices [N] each.
     """
 
     scalars: dict[str, float]
@@ -134,6 +135,7 @@ class Outcome:
     zone_counts: np.ndarray
     ranks: np.ndarray
     log_points: np.ndarray
+    interval: tuple[np.ndarray, np.ndarray]
 
 
 def measure(
@@ -172,6 +174,7 @@ def measure(
     counts = np.bincount(labels, minlength=zones.count)
     sums = np.bincount(labels, weights=errors, minlength=zones.count)
     reliability = calibration.reliability(probabilities, labels)
+    interval = known.interval(fitted.radius)
     own = rank_of(zones.label(suggested), logits)
     scalars = {
         **{f"top{k}": float(np.mean(ranks < k)) for k in metrics.TOP},
@@ -182,7 +185,7 @@ def measure(
         "ece": reliability.expected_calibration_error,
         "price_in_best": float(np.mean(own < 1)),
         "price_in_best3": float(np.mean(own < 3)),
-        **_interval_scalars(known, prices, errors, fitted),
+        **_interval_scalars(interval, prices, errors, fitted),
         "n": len(labels),
     }
     return Outcome(
@@ -194,11 +197,12 @@ def measure(
         counts,
         ranks,
         points,
+        interval,
     )
 
 
 def _interval_scalars(
-    known: PriceDistribution,
+    interval: tuple[np.ndarray, np.ndarray],
     prices: np.ndarray,
     errors: np.ndarray,
     fitted: Calibration,
@@ -208,7 +212,7 @@ def _interval_scalars(
     Beside them coverage_constant and width_constant of the price times and by one and
     the same factor, fitted on the same rows.
     """
-    low, high = known.interval(fitted.radius)
+    low, high = interval
     with np.errstate(divide="ignore"):
         widths = np.log(high) - np.log(low)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.reports import figures, linear_rival, page, result_tables
+from common.errors import UserError
+from common.reports import figures, linear_rival, page, result_tables, worst_rows
 from common.training import activity, metric_writer
 from ican import data, evaluation, saved_model
+from ican.config import BackboneConfig, Config
 from ican.evaluation import Outcome
-from ican.figures import draw_row, name_entries
+from ican.figures import draw_row, name_entries, side_of_map
 from ican.metrics import TOP
 from ican.paper import rivals
 from ican.run import Run
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 FILE = "report.html"
 PANELS = 4  # rows whose attention is drawn
+FINE = 7  # positions along a side of the map that show where it looks
 
 
 def results_row(model: str, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -94,7 +98,11 @@ def write(
     sections = [
         *_rival(run, values),
         page.Section("Training", [shown["curves"]]),
-        page.Section("Where it errs", [shown["confusion"]]),
+        *_inputs(values),
+        page.Section(
+            "Where it errs",
+            [shown["prices"], shown["confusion"], *_worst(run, outcome)],
+        ),
         page.Section(
             "How sure it is",
             [
@@ -142,6 +150,7 @@ def _pictures(
 ) -> dict[str, tuple[Figure, str]]:
     """{file name: (figure, caption)}."""
     zones = run.examples.ensemble.zones
+    prices = run.examples.prices[run.examples.listings.indices("test")]
     currency = data.price_unit(run.examples.listings.schema)
     return {
         "curves": (
@@ -149,6 +158,10 @@ def _pictures(
                 metric_writer.read_panels(workdir, saved_model.PHASE, ("loss", "top3"))
             ),
             "Loss and top-3 accuracy over training",
+        ),
+        "prices": (
+            figures.price_scatter(prices, np.exp(outcome.log_points), unit=currency),
+            "Predicted against actual price of the test rows; dashed: half and twice",
         ),
         "confusion": (
             figures.confusion_matrix(
@@ -177,6 +190,54 @@ def _pictures(
             "Error of the suggested price by price zone",
         ),
     }
+
+
+def _inputs(values: Mapping[str, Any]) -> list[page.Section]:
+    """What becomes of the figures where an input comes from another row."""
+    if "test/shuffled/n" not in values:
+        return []
+    names = {
+        "nothing": "nothing",
+        "photo": "the photo",
+        "words": "the words",
+        "attributes": "the attributes",
+    }
+    rows = [
+        {
+            "taken from another row": title,
+            "top-3": values[f"test/shuffled/{name}/top3"],
+            "MALE": values[f"test/shuffled/{name}/male"],
+        }
+        for name, title in names.items()
+        if f"test/shuffled/{name}/top3" in values
+    ]
+    caption = (
+        f"Figures of {values['test/shuffled/n']:,} test rows when one input of each is"
+        " that of another row: the more they fall, the more the network leans on it"
+    )
+    return [page.Section("What each input adds", [page.Table(rows, caption=caption)])]
+
+
+def _worst(run: Run, outcome: Outcome) -> list[page.Block]:
+    """The rows whose price is farthest off."""
+    examples = run.examples
+    rows = examples.listings.indices("test")
+    prices = examples.prices[rows]
+    worst = worst_rows.find(np.log(prices) - outcome.log_points)
+    low, high = outcome.interval
+    unit = data.price_unit(examples.listings.schema)
+    cards = worst_rows.cards(
+        examples.listings,
+        rows[worst],
+        prices[worst],
+        np.exp(outcome.log_points[worst]),
+        list(zip(low[worst], high[worst], strict=True)),
+    )
+    text = (
+        f"The {len(worst)} test rows whose predicted price is farthest off: actual price"
+        f" ({unit}), predicted price and interval."
+    )
+    return [page.Text(text), cards]
 
 
 def _rival(run: Run, values: Mapping[str, Any]) -> list[page.Section]:
@@ -220,4 +281,31 @@ def _attention(
         )
         figures.save(figure, workdir / "figures" / f"attention_{row}.png")
         blocks.append(page.Picture(figure, f"What the network saw of {title}"))
+    side = side_of_map(outputs.visual_attention.shape[-1])
+    if side < FINE:
+        blocks.insert(0, page.Text(_how_finer(run.config, side)))
     return [page.Section("What it looked at", blocks)]
+
+
+def _how_finer(config: Config, side: int) -> str:
+    """How to have attention on finer maps."""
+    text = f"The network looked at maps of {side} x {side} positions. "
+    backbone = config.backbone
+    for stages in range(backbone.stages, 0, -1):
+        for pool in (backbone.pool, 1):
+            changed = dataclasses.replace(backbone, stages=stages, pool=pool)
+            finer = _side(changed, config.photos.crop)
+            if finer >= FINE:
+                flags = f"--backbone.stages={stages} --backbone.pool={pool}"
+                return (
+                    f"{text}{flags} has maps of {finer} x {finer}, of plainer features."
+                )
+    return text + "Larger photos (--photos.crop) have finer ones."
+
+
+def _side(backbone: BackboneConfig, pixels: int) -> int:
+    """Side of the map; 0 where squares of `pool` do not fit."""
+    try:
+        return backbone.side(pixels)
+    except UserError:
+        return 0

@@ -26,6 +26,7 @@ from ican.run import Run, prepare, start_from_words
 from ican.step import Outputs
 
 PREDICTIONS = "predictions_test.csv"
+SHUFFLED = 500  # test rows, at the most, that tell what each input adds
 
 Say = Callable[[str], None]
 
@@ -113,6 +114,7 @@ def train_prepared(run: Run, record: workdirs.RunRecord, say: Say) -> dict[str, 
         say(f"warning: {warning}")
     values = summarise(run, outcomes)
     values["best_step"] = result.best_step
+    values |= shuffled_figures(run, result.state, calibration)
     if rivals.wants_linear(config, run.examples) and linear_rival.is_installed():
         figures = rivals.evaluate_linear(run.examples)
         values |= evaluation.with_prefix(rivals.LINEAR, figures)
@@ -188,6 +190,44 @@ def choose_by(run: Run) -> SplitEvaluator:
             return metrics.sum_over(measure, state, batches).means()
 
     return evaluate_half
+
+
+@activity.doing("shuffling inputs")
+def shuffled_figures(
+    run: Run, state: Any, calibration: Calibration
+) -> dict[str, float]:
+    """What each input adds: figures of test rows that have it from another row.
+
+    Returns:
+      {"test/shuffled/photo/top3": …, "test/shuffled/photo/male": …}, the same of words
+      and attributes, and of "nothing" for the same rows as they are; "test/shuffled/n".
+      {} where the network has one input alone.
+    """
+    rng = np.random.default_rng(run.config.train.seed)
+    test = run.examples.listings.indices("test")
+    rows = np.sort(rng.permutation(test)[:SHUFFLED])
+    inputs = [name for name in run.examples.inputs() if _sees(run.config, name)]
+    if len(inputs) < 2 or len(rows) < 2:
+        return {}
+    values: dict[str, float] = {"test/shuffled/n": len(rows)}
+    for name in ("nothing", *inputs):
+        examples = run.examples
+        if name != "nothing":
+            examples = examples.shuffled(name, rows, rng)
+        with examples.batches_of(rows, run.config.train.batch_size) as batches:
+            outputs: Outputs = run.predict(state, batches, len(rows))
+        found = evaluation.measure(
+            outputs, examples.prices[rows], examples.ensemble.zones, calibration
+        )
+        for metric in ("top3", "male"):
+            values[f"test/shuffled/{name}/{metric}"] = found.scalars[metric]
+    return values
+
+
+def _sees(config: Config, name: str) -> bool:
+    """Whether a network reads an input."""
+    model = config.model
+    return model.sees_photos if name == "photo" else model.sees_attributes
 
 
 def predict_split(run: Run, state: Any, split: str) -> Outputs:

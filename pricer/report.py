@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.data.crops import cut_photos
-from common.reports import figures, linear_rival, page, photo_figures
+from common.reports import figures, linear_rival, page, photo_figures, worst_rows
 from common.reports.result_tables import format_price
 from common.training import activity, metric_writer
 from pricer import metrics
@@ -81,10 +81,24 @@ def write(
     rows = examples.rows("test", whole=True)
     errors = examples.log_prices[rows] - outcome.suggestion.log_price
     accepted = outcome.calibration.threshold.accepts(outcome.suggestion.gate_logit)
+    suggested = trimming.from_log_prices(
+        outcome.suggestion.log_price, config.prices.transform
+    )
+    target = examples.listings.schema.target
+    unit = (target.currency if target else "") or "price"
     pictures = {
         "curves": (
             figures.learning_curves(_curves(workdir, config.warm_up.use)),
             "Loss and mean absolute log error of accepted items over the stages",
+        ),
+        "prices": (
+            figures.price_scatter(
+                examples.prices[rows],
+                suggested,
+                unit=unit,
+                groups={"refused": ~accepted, "accepted": accepted},
+            ),
+            "Suggested against sold price of all test rows; dashed: half and twice",
         ),
         "risk_coverage": (
             _risk_coverage(outcome.suggestion.gate_logit, np.abs(errors)),
@@ -110,6 +124,7 @@ def write(
             "What the gate is worth",
             [page.Text(_about_gate(values)), shown["risk_coverage"]],
         ),
+        page.Section("Where it errs", [shown["prices"], *_worst(run, outcome, rows)]),
         *_by_class(run, errors, accepted, rows),
         page.Section("Photos", [shown["accepted"], shown["refused"]]),
         page.Section("Networks", [page.Table(_networks(values))]),
@@ -229,6 +244,35 @@ def _by_class(
         for name, values in metrics.by_class(errors, accepted, names).items()
     ]
     return [page.Section("By class", [page.Table(table)])]
+
+
+def _worst(run: Run, outcome: Outcome, rows: np.ndarray) -> list[page.Block]:
+    """The accepted rows whose price is farthest off."""
+    examples, suggestion = run.examples, outcome.suggestion
+    accepted = np.flatnonzero(
+        outcome.calibration.threshold.accepts(suggestion.gate_logit)
+    )
+    errors = (examples.log_prices[rows] - suggestion.log_price)[accepted]
+    worst = accepted[worst_rows.find(errors)]
+    radius = outcome.calibration.radius
+    low, suggested, high = (
+        trimming.from_log_prices(
+            suggestion.log_price[worst] + step, run.config.prices.transform
+        )
+        for step in (-radius, 0.0, radius)
+    )
+    cards = worst_rows.cards(
+        examples.listings,
+        rows[worst],
+        examples.prices[rows[worst]],
+        suggested,
+        list(zip(low, high, strict=True)),
+    )
+    text = (
+        f"The {len(worst)} accepted test rows whose suggestion is farthest off: sold"
+        " price, suggestion and interval."
+    )
+    return [page.Text(text), cards]
 
 
 def _some(chosen: np.ndarray) -> str:

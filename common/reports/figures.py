@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.reports import result_tables
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -288,6 +290,54 @@ def band_bars(
             label=plain(reference_label),
         )  # fmt: skip
         axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def price_scatter(
+    actual: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    unit: str,
+    groups: Mapping[str, np.ndarray] | None = None,
+) -> Figure:
+    """Draws predicted against actual prices, both on a logarithmic axis.
+
+    On the solid line a prediction is right, on the dashed ones it is twice or half.
+
+    Args:
+      actual: [N] prices above 0.
+      predicted: [N].
+      unit: of both, for the axes.
+      groups: {name: bool [N]} rows to draw in a colour of their own; all in one if None.
+    """
+    figure = new_figure(4.6, 4.6)
+    axes = style(figure.add_subplot(), grid="both")
+    both = np.concatenate([actual, predicted])
+    low, high = (both.min() / 1.2, both.max() * 1.2) if both.size else (1.0, 10.0)
+    ends = np.array([low, high])
+    axes.plot(ends, ends, color=INK, linewidth=1, zorder=3)
+    for factor in (0.5, 2.0):
+        axes.plot(
+            ends, factor * ends, color=INK, linewidth=0.8, linestyle="--", zorder=3
+        )
+    shade = float(np.clip(150 / max(len(actual), 1), 0.15, 0.7))
+    whole = {"": np.ones(len(actual), bool)}
+    for number, (name, chosen) in enumerate((groups or whole).items()):
+        axes.scatter(
+            actual[chosen], predicted[chosen], s=9, color=COLOURS[number], alpha=shade,
+            linewidths=0, label=plain(name),
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda x, _: result_tables.format_plain(x))
+    axes.set_xlabel(plain(f"actual price ({unit})"))
+    axes.set_ylabel(plain(f"predicted price ({unit})"))
+    if groups:
+        axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=2)
     return figure
 
 

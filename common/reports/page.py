@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
 
 from common.config import configs
 from common.reports import figures, result_tables
@@ -15,6 +19,9 @@ from common.training import workdirs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_THUMBNAIL = 224  # pixels of the longer side of a photo on a card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +57,29 @@ class Picture:
     caption: str = ""
 
 
-Block = Text | Code | Table | Picture
+@dataclasses.dataclass(frozen=True, eq=False)
+class Card:
+    """One row of a table of listings.
+
+    Attributes:
+      photo: uint8 [H, W, 3]; None where it has none.
+      title: in bold.
+      text: under it.
+    """
+
+    photo: np.ndarray | None
+    title: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Cards:
+    """Rows with their photos, side by side as wide as the page."""
+
+    cards: Sequence[Card]
+
+
+Block = Text | Code | Table | Picture | Cards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +122,14 @@ figure { margin: 1rem 0; overflow-x: auto; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff;
   border: 1px solid var(--line); border-radius: 6px; padding: .4rem; }
 figcaption { font-size: .88rem; margin-top: .4rem; max-width: 46rem; }
+.cards { display: grid; gap: .75rem; margin: 1rem 0;
+  grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
+.card { background: var(--card); border-radius: 6px; display: flex; gap: .75rem;
+  padding: .6rem; break-inside: avoid; }
+.card img { border-radius: 4px; height: 7rem; object-fit: contain; width: 7rem;
+  background: var(--page); flex: none; }
+.card p { font-size: .85rem; line-height: 1.4; margin: 0; overflow-wrap: anywhere; }
+.card strong { display: block; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px;
   padding: .7rem .9rem; overflow-x: auto; font-size: .85rem; line-height: 1.45; }
 @media (max-width: 44rem) { figure img { max-width: 38rem; } }
@@ -187,6 +224,8 @@ def _block(block: Block) -> str:
         return _table(block)
     if isinstance(block, Picture):
         return _picture(block)
+    if isinstance(block, Cards):
+        return "\n".join(['<div class="cards">', *map(_card, block.cards), "</div>"])
     if isinstance(block, Code):
         return f"<pre><code>{_escape(block.text)}</code></pre>"
     return f"<p>{_escape(block.text)}</p>"
@@ -228,3 +267,17 @@ def _picture(picture: Picture) -> str:
         f'<figure><img src="data:image/png;base64,{data}" width="{width}"'
         f' alt="{_escape(picture.alt)}">{caption}</figure>'
     )
+
+
+def _card(card: Card) -> str:
+    picture = ""
+    if card.photo is not None:
+        image = Image.fromarray(card.photo)
+        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=85)
+        data = base64.b64encode(stream.getvalue()).decode("ascii")
+        alt = _escape(f"photo of {card.title}")
+        picture = f'<img src="data:image/jpeg;base64,{data}" alt="{alt}">'
+    words = f"<p><strong>{_escape(card.title)}</strong>{_escape(card.text)}</p>"
+    return f'<div class="card">{picture}{words}</div>'

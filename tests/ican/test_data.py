@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import jax
 import numpy as np
@@ -166,6 +167,47 @@ def test_features_stand_in_for_photos(examples):
     np.testing.assert_array_equal(item["features"], np.full((4, 8), 6))
     assert item["photo_mask"].tolist() == [1, 0]
     assert "photos" not in item
+
+
+@pytest.mark.parametrize("name", ["photo", "attributes"])
+def test_one_input_is_that_of_another_row(examples, shop, name):
+    rows = examples.listings.indices("test")
+    mixed = examples.shuffled(name, rows, np.random.default_rng(0))
+    keys = {"photo": {"photos"}, "attributes": set(data.INPUTS["attributes"])}[name]
+    changed = 0
+    for row in rows:
+        before = examples.loader.load(examples.source[row])
+        after = mixed.loader.load(mixed.source[row])
+        for key in before.keys() - keys:
+            np.testing.assert_array_equal(before[key], after[key])
+        changed += any(not np.array_equal(before[key], after[key]) for key in keys)
+    # No two photos are equal; attributes of this small shop may be.
+    assert changed == len(rows) if name == "photo" else changed > len(rows) / 2
+    train = examples.listings.indices("train")[0]
+    np.testing.assert_array_equal(
+        mixed.loader.load(mixed.source[train])["categorical"],
+        examples.loader.load(examples.source[train])["categorical"],
+    )
+
+
+def test_feature_maps_are_those_of_another_row(examples):
+    rows = examples.listings.indices("test")
+    maps = np.arange(len(examples.prices), dtype=np.float16)[:, None, None]
+    stored = types.SimpleNamespace(rows=lambda indices: maps[indices])
+    cached = examples.with_features(stored, 1)
+    mixed = cached.shuffled("photo", rows, np.random.default_rng(0))
+    found = [
+        int(mixed.loader.load({"row": r, "images": []})["features"][0, 0]) for r in rows
+    ]
+    assert sorted(found) == rows.tolist()
+    assert not any(a == b for a, b in zip(found, rows, strict=True))
+
+
+def test_the_inputs_are_those_that_have_columns(examples, shop):
+    assert examples.inputs() == ["photo", "attributes"]
+    config = shop.config(model__kind="attributes")
+    alone = data.make_examples(config, data.load_listings(config))
+    assert alone.inputs() == ["attributes"]
 
 
 def test_photo_masks_count_what_is_there():

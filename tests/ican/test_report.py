@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from common.config import configs
 from common.reports import linear_rival
 from common.reports.price_distribution import Pooling
 from ican import evaluation, report, train
+from ican.config import Config
 from ican.evaluation import Calibration
 from ican.paper import rivals
 from ican.run import prepare
@@ -64,9 +66,16 @@ def test_the_page_is_one_file_with_all_pictures(html, photo_run):
     figures = photo_run.workdir / "figures"
     names = {path.stem for path in figures.glob("*.png")}
     panels = {name for name in names if name.startswith("attention_")}
-    assert names - panels == {"curves", "confusion", "reliability", "error_by_zone"}
+    assert names - panels == {
+        "curves",
+        "prices",
+        "confusion",
+        "reliability",
+        "error_by_zone",
+    }
     assert len(panels) == report.PANELS
     assert html.count("data:image/png;base64,") == len(names)
+    assert html.count("data:image/jpeg;base64,") == 10  # of the worst rows
     assert 'src="http' not in html
     for path in figures.glob("*.png"):
         with Image.open(path) as picture:
@@ -86,6 +95,36 @@ def test_a_network_without_attention_has_no_panels(attributes_run):
     html = (attributes_run.workdir / report.FILE).read_text(encoding="utf-8")
     assert "What it looked at" not in html
     assert not list((attributes_run.workdir / "figures").glob("attention_*"))
+
+
+def test_the_worst_rows_are_told_with_what_is_known_of_them(html, photo_run, shop):
+    table = pd.read_csv(photo_run.workdir / "predictions_test.csv")
+    errors = np.abs(np.log(table["price"] / table["predicted_price"])).to_numpy()
+    worst = shop.rows[table["row"][int(errors.argmax())]]
+    first = html.split('class="card"')[1]
+    assert f"metal: {worst['metal']}" in first and worst["id"] in first
+
+
+def test_the_page_tells_what_each_input_adds(html, photo_run, attributes_run):
+    values = photo_run.values
+    assert values["test/shuffled/n"] == 13
+    for metric in ("top3", "male"):
+        same = values[f"test/shuffled/nothing/{metric}"]
+        assert same == pytest.approx(values[f"test/{metric}"], rel=1e-4)
+    assert not any("words" in name for name in values)
+    for name in ("photo", "attributes"):
+        assert f"<td>the {name}</td>" in html
+    assert not any("shuffled" in name for name in attributes_run.values)
+
+
+def test_a_coarse_map_comes_with_how_to_have_a_finer_one(html):
+    assert "maps of 2 x 2 positions. --backbone.stages=1 --backbone.pool=1 has" in html
+    config = Config()
+    assert "--backbone.stages=3 --backbone.pool=1 has maps of 28 x 28" in (
+        report._how_finer(configs.replace(config, {"backbone.stages": 3}), 6)
+    )
+    small = configs.replace(config, {"photos.crop": 16, "photos.resize": 16})
+    assert "Larger photos" in report._how_finer(small, 1)
 
 
 def test_the_linear_rival_stands_beside_the_network(attributes_run, html):

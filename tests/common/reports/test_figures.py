@@ -101,3 +101,31 @@ def test_save_makes_the_folder(tmp_path):
     path = tmp_path / "figures" / "a.png"
     figures.save(figures.histogram([1, 2], xlabel="x"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_prices_are_drawn_against_prices_on_logarithmic_axes():
+    actual, predicted = np.array([1.0, 10, 1000]), np.array([2.0, 10, 100])
+    figure = figures.price_scatter(actual, predicted, unit="$")
+    draw(figure)
+    (axes,) = figure.axes
+    (points,) = axes.collections
+    np.testing.assert_allclose(points.get_offsets(), np.stack([actual, predicted], 1))
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert axes.get_xlim() == axes.get_ylim()
+    right, half, twice = (line.get_xydata() for line in axes.lines)
+    for line, factor in ((right, 1), (half, 0.5), (twice, 2)):
+        np.testing.assert_allclose(line[:, 1], factor * line[:, 0])
+    assert axes.get_xlabel() == r"actual price (\$)"
+    assert axes.get_legend() is None
+
+
+def test_groups_of_prices_have_their_colours():
+    actual = np.array([1.0, 2, 3])
+    groups = {"accepted": actual < 2.5, "refused": actual > 2.5}
+    figure = figures.price_scatter(actual, actual, unit="USD", groups=groups)
+    draw(figure)
+    accepted, refused = figure.axes[0].collections
+    assert len(accepted.get_offsets()) == 2 and len(refused.get_offsets()) == 1
+    assert not np.array_equal(accepted.get_facecolor(), refused.get_facecolor())
+    draw(figures.price_scatter(np.array([]), np.array([]), unit="USD"))
+    draw(figures.price_scatter(np.ones(1), np.ones(1), unit="USD"))
