@@ -283,6 +283,9 @@ def band_bars(
                 ha="center",
                 fontsize=7,
                 color=INK,
+                # Readable where the line of the reference runs through it.
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+                zorder=3,
             )
     if reference is not None:
         axes.axhline(
@@ -310,6 +313,8 @@ def price_scatter(
       unit: of both, for the axes.
       groups: {name: bool [N]} rows to draw in a colour of their own; all in one if None.
     """
+    from matplotlib import ticker
+
     figure = new_figure(4.6, 4.6)
     axes = style(figure.add_subplot(), grid="both")
     both = np.concatenate([actual, predicted])
@@ -320,7 +325,7 @@ def price_scatter(
         axes.plot(
             ends, factor * ends, color=INK, linewidth=0.8, linestyle="--", zorder=3
         )
-    shade = float(np.clip(150 / max(len(actual), 1), 0.15, 0.7))
+    shade = float(np.clip(300 / max(len(actual), 1), 0.25, 0.8))
     whole = {"": np.ones(len(actual), bool)}
     for number, (name, chosen) in enumerate((groups or whole).items()):
         axes.scatter(
@@ -332,7 +337,11 @@ def price_scatter(
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
+    # Within few decades their beginnings alone would leave too little to read off.
+    marks = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=marks, numticks=12))
+        axis.set_minor_locator(ticker.NullLocator())
         axis.set_major_formatter(lambda x, _: result_tables.format_plain(x))
     axes.set_xlabel(plain(f"actual price ({unit})"))
     axes.set_ylabel(plain(f"predicted price ({unit})"))

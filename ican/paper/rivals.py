@@ -10,14 +10,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from common.errors import UserError
 from common.reports import boosting, linear_rival
 from common.tables.splits import SPLITS
 from common.training import activity
-from common.training.metrics import label_rank
+from ican import evaluation
 from ican.config import Config
 from ican.data import Examples
 from ican.metrics import TOP
@@ -233,8 +232,7 @@ def measure(
     Returns:
       top1 … top7 (share with the right zone among the k best) and male.
     """
-    labels = jnp.asarray(zones.label(prices))
-    ranks = np.asarray(label_rank(jnp.asarray(scores, jnp.float32), labels))
+    ranks = evaluation.rank_of(zones.label(prices), scores)
     tops = {f"top{k}": float(np.mean(ranks < k)) for k in TOP}
     return {**tops, "male": float(np.abs(log_points - np.log(prices)).mean())}
 
