@@ -14,6 +14,7 @@ from common.data.feature_cache import FeatureCache
 from common.data.halves import halve
 from common.data.listings import Listings, Record, Source, Subset
 from common.errors import UserError
+from common.tables import schema as schemas
 from common.tables.encoders import AttributeSpec, Encoders, replace_unseen
 from common.tables.guess_notes import explain_no_target
 from common.tables.schema import Schema
@@ -33,6 +34,14 @@ def load_listings(config: Config) -> Listings:
     Raises:
       UserError: whatever is wrong with the files; a table without prices.
     """
+    listings = _open_listings(config)
+    if config.attributes.texts:
+        return listings
+    schema, _ = schemas.leave_out_texts(listings.schema)
+    return dataclasses.replace(listings, schema=schema)
+
+
+def _open_listings(config: Config) -> Listings:
     if config.data.path:
         return ingest.load(config.data, texts=True)
     return ingest.prepare_generated(

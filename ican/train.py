@@ -13,6 +13,7 @@ import pandas as pd
 from common.config import configs
 from common.parallel import processes
 from common.reports import linear_rival
+from common.tables.encoders import Words
 from common.training import activity, loop_config, metrics, train_loop, workdirs
 from common.training.phase import SplitEvaluator, supervised_phase
 from ican import evaluation, report, saved_model
@@ -240,19 +241,24 @@ def predict_split(run: Run, state: Any, split: str) -> Outputs:
 
 
 def _point(run: Run, outputs: Outputs) -> dict[str, float]:
-    """Plays the pointing game on the rings of the test split."""
+    """Plays the pointing game on the rings of the test split, with titles on words too."""
     listings, config = run.examples.listings, run.config
     side = side_of_map(outputs.visual_attention.shape[-1])
     numbers = listings.frame["ring"].astype(int).to_numpy()
-    stones = {
-        split: pointing.stone_cells(
-            config.rings, config.photos, numbers[listings.indices(split)], side
-        )
-        for split in ("train", "test")
-    }
-    return pointing.pointing_scores(
-        outputs.visual_attention, stones["test"], stones["train"]
-    )
+    splits = [listings.indices(split) for split in ("test", "train")]
+    stones = [
+        pointing.stone_cells(config.rings, config.photos, numbers[rows], side)
+        for rows in splits
+    ]
+    found = pointing.pointing_scores(outputs.visual_attention, *stones)
+    for fitted in run.examples.encoders.attributes:
+        if isinstance(fitted, Words):  # the title comes last
+            ids = run.examples.loader.arrays["word_ids"]
+            telling = pointing.telling_entries(fitted.encoder, ids)
+            attention = outputs.attribute_attention[..., -ids.shape[1] :]
+            words = [telling[rows] for rows in splits]
+            found |= pointing.pointing_scores(attention, *words, "word_pointing")
+    return found
 
 
 def split_prices(examples: Examples, split: str) -> np.ndarray:

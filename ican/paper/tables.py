@@ -22,7 +22,12 @@ class Row(paper_rows.Row):
 
     `paper` holds top-3, top-5 and top-7 accuracy in percent; `rival` names model and
     inputs, see `ican.paper.rivals`.
+
+    Attributes:
+      on_request: whether it is run only where it is named.
     """
+
+    on_request: bool = False
 
     def apply(self, config: Any, seed: int) -> Any:
         """The config of one run: kind, cells and seed, and its own split if asked."""
@@ -65,6 +70,12 @@ ROWS = (
     _ican(3, 59.0, 77.6, 88.8),
     _ican(4, 58.6, 77.4, 88.9),
     _ican(5, 57.6, 77.1, 88.7),
+    Row(
+        "ican3_without_texts",
+        "ICAN, L = 3, without texts",
+        {**_ican(3).changes, "attributes.texts": False},
+        on_request=True,
+    ),
     _rival("linear_words", "linear models on the words", "linear words"),
     _rival(
         "linear", "linear models on attributes and words", "linear attributes words"
@@ -89,8 +100,12 @@ ROWS = (
 
 
 def choose_rows(names: Sequence[str]) -> tuple[paper_rows.Row, ...]:
-    """Rows by name; all networks where none is named. See `paper_rows.choose_rows`."""
-    return paper_rows.choose_rows(ROWS, names, lambda row: not row.rival)
+    """Rows by name; those of the paper where none is named.
+
+    See `paper_rows.choose_rows`.
+    """
+    usual = [row.name for row in ROWS if not (row.rival or row.on_request)]
+    return paper_rows.choose_rows(ROWS, names, lambda row: row.name in usual)
 
 
 _SIMPLE = ("concatenation", "addition", "product")
@@ -147,6 +162,17 @@ CLAIMS = (
     ),
     _claim("iterating helps: three cells beat one", "ican3", "ican1"),
     _claim("three cells are enough: they beat five", "ican3", "ican5"),
+    _claim("words help: ICAN beats ICAN without texts", "ican3", "ican3_without_texts"),
+    *(
+        Claim(
+            f"attention finds the telling word more often than the best constant place ({row})",
+            (row,),
+            (row,),
+            "test/word_pointing",
+            of_worse="test/word_pointing_prior",
+        )
+        for row in ("ican1", "ican3")
+    ),
     *(
         Claim(
             f"attention finds the stone more often than the best constant place ({row})",

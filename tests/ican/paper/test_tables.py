@@ -42,7 +42,8 @@ def test_a_row_sets_kind_cells_and_seed_alone():
 def test_rows_by_name_keep_the_order_of_the_table():
     chosen = tables.choose_rows(["ican3", "visual"])
     assert [row.name for row in chosen] == ["visual", "ican3"]
-    networks = tuple(row for row in tables.ROWS if not row.rival)
+    networks = tuple(row for row in tables.ROWS if not (row.rival or row.on_request))
+    assert len(networks) == 15  # of Tables 3 and 4, and an MLP
     assert tables.choose_rows([]) == networks
     with pytest.raises(
         UserError, match="no row 'ican9'; there are visual, .*; did you mean ican"
@@ -84,6 +85,26 @@ def test_every_claim_names_rows_that_exist():
     names = {row.name for row in tables.ROWS}
     for claim in tables.CLAIMS:
         assert set(claim.better + claim.worse) <= names
+
+
+def test_words_help_where_a_row_without_texts_stands_beside():
+    (row,) = tables.choose_rows(["ican3_without_texts"])
+    config = row.apply(Config(), seed=1)
+    assert Config().attributes.texts and not config.attributes.texts
+    assert (config.model.kind, config.model.ican.cells) == ("ican", 3)
+    figures = {"ican3": [0.6, 0.62, 0.61], "ican3_without_texts": [0.4, 0.41, 0.42]}
+    (verdict,) = verdicts(figures)
+    assert verdict.claim.startswith("words help") and verdict.held
+
+
+def test_pointing_at_words_is_judged_where_there_are_titles():
+    run = {"test/word_pointing": 0.5, "test/word_pointing_prior": 0.1}
+    results = {"ican3": [run, {**run, "test/word_pointing": 0.51}]}
+    (verdict,) = paper_rows.verdicts(tables.CLAIMS, results)
+    assert "telling word" in verdict.claim and verdict.held
+    stones = {"test/pointing": 0.5, "test/pointing_prior": 0.1}
+    judged = paper_rows.verdicts(tables.CLAIMS, {"ican3": [stones, stones]})
+    assert not any("word" in verdict.claim for verdict in judged)
 
 
 def test_each_seed_may_have_its_own_split():
