@@ -245,19 +245,19 @@ def _point(run: Run, outputs: Outputs) -> dict[str, float]:
     listings, config = run.examples.listings, run.config
     side = side_of_map(outputs.visual_attention.shape[-1])
     numbers = listings.frame["ring"].astype(int).to_numpy()
-    splits = [listings.indices(split) for split in ("test", "train")]
-    stones = [
-        pointing.stone_cells(config.rings, config.photos, numbers[rows], side)
-        for rows in splits
-    ]
-    found = pointing.pointing_scores(outputs.visual_attention, *stones)
+    test, train = (listings.indices(split) for split in ("test", "train"))
+    stones = pointing.stone_cells(config.rings, config.photos, numbers, side)
+    found = pointing.pointing_scores(
+        outputs.visual_attention, stones[test], stones[train]
+    )
     for fitted in run.examples.encoders.attributes:
         if isinstance(fitted, Words):  # the title comes last
             ids = run.examples.loader.arrays["word_ids"]
             telling = pointing.telling_entries(fitted.encoder, ids)
             attention = outputs.attribute_attention[..., -ids.shape[1] :]
-            words = [telling[rows] for rows in splits]
-            found |= pointing.pointing_scores(attention, *words, "word_pointing")
+            found |= pointing.pointing_scores(
+                attention, telling[test], telling[train], "word_pointing"
+            )
     return found
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from common.layers import resnet
 from common.training import checkpointing, metric_writer, tree_paths
 from ican import data, evaluation, saved_model, step, train
 from ican.config import Config
+from ican.generated import catalogue
 from ican.run import prepare
 from ican.verbs.predict import Model
 from tests.ican.conftest import random_backbone
@@ -159,3 +161,49 @@ def test_free_settings_are_settings():
     for entry in train.FREE:
         assert entry in names or any(name.startswith(entry) for name in names)
     assert dataclasses.is_dataclass(Config().loss)
+
+
+@pytest.fixture(scope="module")
+def titled(tmp_path_factory):
+    """Rings with titles, without photos worth the name."""
+    changes = {
+        "data.cache": str(tmp_path_factory.mktemp("titled")),
+        "rings.titles": True,
+        **{f"rings.{split}_count": 90 for split in ("train", "validation", "test")},
+        "rings.pixels": 16,
+        "photos.resize": 16,
+        "photos.crop": 16,
+    }
+    return configs.replace(Config(), changes)
+
+
+def test_the_telling_word_is_looked_for_among_the_words(titled):
+    examples = data.make_examples(titled, data.load_listings(titled))
+    rows = examples.listings.indices("test")
+    titles = examples.listings.frame["title"]
+    encoder = examples.encoders.attributes[-1].encoder
+    names = [encoder.name_entries(titles.iloc[row]) for row in rows]
+    telling = set(catalogue.TELLING.names)
+    attention = np.zeros((len(rows), 2, 13 + encoder.length))
+    attention[:, :, 0] = 0.9  # attention to an attribute is none to a word
+    for row, words in enumerate(names):
+        place = next(i for i, word in enumerate(words) if telling & {*word.split()})
+        attention[row, :, 13 + (place if row % 3 else (place + 5) % len(words))] = 0.1
+    visual = np.ones((len(rows), 2, 1))
+    outputs = step.Outputs(None, None, visual, attention)
+    found = train._point(
+        types.SimpleNamespace(examples=examples, config=titled), outputs
+    )
+    assert found["word_pointing"] == pytest.approx(2 / 3)
+    assert 0 < found["word_pointing_prior"] < 0.5
+    assert found["pointing"] == found["pointing_prior"]
+
+
+def test_texts_can_be_left_out(titled):
+    without = configs.replace(titled, {"attributes.texts": False})
+    listings = data.load_listings(without)
+    assert len(listings.schema.attributes) == 13
+    assert listings.fingerprint == data.load_listings(titled).fingerprint
+    examples = data.make_examples(without, listings)
+    assert not examples.encoders.spec().texts()
+    assert "word_ids" not in examples.loader.arrays
