@@ -21,6 +21,7 @@ _EXPORTED = (
     "metadata.json",
     "serve.py",
     "photo_files.py",
+    "words.py",
     "users.npy",
     "items.npy",
     "user_ids.json",

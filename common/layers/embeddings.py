@@ -162,7 +162,7 @@ def attribute_mask(
     if not spec.texts():
         return None
     ids = batch["word_ids"]
-    some = jnp.ones((len(ids), 1), bool)
+    some = jnp.ones((ids.shape[0], 1), bool)  # any number of rows in an export
     masks = [
         ids[:, columns] != PADDING if attribute.kind == "text" else some
         for attribute, columns in spec.slices()

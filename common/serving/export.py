@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.serving import photo_records, standalone
 from common.tables import photo_cells
 from common.tables.schema import Images
+from common.text import encoder, tokens
 from common.training import workdirs
 
 PROGRAM, WEIGHTS, METADATA, LOADER = (
@@ -30,6 +31,8 @@ PROGRAM, WEIGHTS, METADATA, LOADER = (
 )
 # What a photo goes through from its name to its pixels, in the order of imports.
 _PHOTO_MODULES = (photo_cells, exif, images, transforms, crops, photo_records)
+# What a text goes through to its words.
+_TEXT_MODULES = (tokens, encoder)
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 Predict = Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]]
@@ -52,16 +55,18 @@ def export_program(
     program.stablehlo holds the computation for any batch size, weights.npz its weights
     by flat names ("params/dense/kernel"), metadata.json what goes in and comes out,
     and serve.py a loader that needs jax, numpy and flatbuffers alone. For a model of
-    photos there is photo_files.py beside it, which takes files and needs Pillow.
+    texts there is words.py beside it; for one of photos photo_files.py, which takes
+    files and needs Pillow.
 
     Args:
       predict: pure function of (weights, {name: array [B, ...]}) that returns
         {name: array [B, ...]}.
       weights: pytree of arrays in dicts.
       inputs: shape and dtype of each input of *one* item, without the batch axis. The
-        names "categorical", "continuous", "missing" and "sets" are filled from raw
-        attributes by the loader if `encoders` is given; the caller of the loader
-        gives the others, photos as uint8 of the size said here.
+        names "categorical", "continuous", "missing", "sets", "word_ids" and
+        "word_weights" are filled from raw attributes by the loader if `encoders` is
+        given; the caller of the loader gives the others, photos as uint8 of the size
+        said here.
       directory: made where absent; files of an earlier export are replaced.
       encoders: `Encoders.to_json()` of the attributes.
       help: {input: what to do to get such an array}, shown when one does not fit.
@@ -101,6 +106,8 @@ def export_program(
         WEIGHTS: _npz(flat),
         LOADER: pathlib.Path(standalone.__file__).read_bytes(),
     }
+    if any("encoder" in item for item in (encoders or {}).get("attributes", ())):
+        blobs[standalone.WORDS] = words_source().encode()
     if photos:
         blobs[standalone.PHOTO_FILES] = photo_files_source().encode()
     metadata = {
@@ -148,6 +155,11 @@ def photo_files_source() -> str:
     """The modules that photos go through as one."""
     about = "Photos from files, as in training; needs Pillow and numpy."
     return join_modules(about, _PHOTO_MODULES)
+
+
+def words_source() -> str:
+    """The modules that texts go through as one."""
+    return join_modules("Texts as words, as in training; needs numpy.", _TEXT_MODULES)
 
 
 def join_modules(about: str, modules: Sequence[types.ModuleType]) -> str:

@@ -5,11 +5,13 @@ This file stands beside program.stablehlo, weights.npz and metadata.json:
     import serve
     model = serve.Predictor("export")
     model.describe()                                      # what goes in and comes out
-    model.predict_one({"metal": "gold", "weight": 3.2}, photo=pixels)
+    model.predict_one({"metal": "gold", "title": "A ring, 18k"}, photo=pixels)
     model.predict(records, photo=batch_of_pixels)
     model.predict_one({"metal": "gold", "photo": "ring.jpg"}, images="photos/")
 
-or, for a file of JSON records (one a line) and arrays of pixels, or files of photos:
+A text such as the title is given as it was written; of other languages and with words
+that training did not show too. For a file of JSON records (one a line) and arrays of
+pixels, or files of photos:
 
     python serve.py --records=rows.jsonl --array photo=photos.npy
     python serve.py --records=rows.jsonl --images=photos/
@@ -37,6 +39,7 @@ UNKNOWN, MISSING, RESERVED = 0, 1, 2
 LIMIT = 1000.0
 JSON = "json"
 PHOTO_FILES = "photo_files.py"  # beside this file; reads photos
+WORDS = "words.py"  # beside this file; reads texts
 PHOTO_INPUTS = ("photo", "photos", "photo_mask")
 NO_NUMBER = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
@@ -71,7 +74,13 @@ class AttributeEncoder:
             {name: i + RESERVED for i, name in enumerate(item.get("categories", ()))}
             for item in self.items
         ]
+        self.texts = [
+            (item["attribute"]["columns"][0], _read_encoder(item["encoder"]))
+            for item in self.items
+            if item["attribute"]["kind"] == "text"
+        ]
         self.widths = {name: len(row) for name, row in self._encode_one({}).items()}
+        self.inputs = tuple(self.encode([]))
 
     def encode(self, records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """Encodes records.
@@ -83,24 +92,39 @@ class AttributeEncoder:
 
         Returns:
           categorical int32 [B, Ac], continuous and missing float32 [B, V], sets
-          float32 [B, S].
+          float32 [B, S]; where there are texts, word_ids int32 and word_weights float32
+          [B, sum L] too.
 
         Raises:
           InputError: naming record and column.
         """
         rows: dict[str, list[list[float]]] = {name: [] for name in self.widths}
+        texts: list[list[str]] = []
         for number, record in enumerate(records):
             try:
                 encoded = self._encode_one(record)
+                texts.append([_read_text(c, record.get(c)) for c, _ in self.texts])
             except InputError as error:
                 raise InputError(f"record {number}: {error}") from None
             for name, values in encoded.items():
                 rows[name].append(values)
-        return {
+        arrays = {
             name: np.array(
                 values, np.int32 if name == "categorical" else np.float32
             ).reshape(len(records), self.widths[name])
             for name, values in rows.items()
+        }
+        return {**arrays, **self._encode_texts(texts)}
+
+    def _encode_texts(self, texts: list[list[str]]) -> dict[str, np.ndarray]:
+        """Words of the texts of each record, side by side."""
+        words = [
+            encoder.encode([row[place] for row in texts])
+            for place, (_, encoder) in enumerate(self.texts)
+        ]
+        return {
+            f"word_{name}": np.concatenate([each[name] for each in words], axis=1)
+            for name in (("ids", "weights") if words else ())
         }
 
     def _encode_one(self, record: Mapping[str, Any]) -> dict[str, list[float]]:
@@ -119,11 +143,16 @@ class AttributeEncoder:
                 row["missing"] += missing
             elif attribute["kind"] == "set":
                 row["sets"] += _encode_set(attribute, index, values[0])
-            else:
+            elif attribute["kind"] == "categorical":
                 text = _digits(_read_text(attribute["columns"][0], values[0]))
                 known = index.get(text, UNKNOWN)
                 row["categorical"].append(known if text else MISSING)
         return row
+
+
+def _read_encoder(fitted: Mapping[str, Any]) -> Any:
+    """A `TextEncoder`, whose code stands beside this file."""
+    return _load_beside(WORDS, "texts").TextEncoder.from_json(fitted)
 
 
 def _encode_numbers(
@@ -277,7 +306,7 @@ class Predictor:
     def describe(self) -> str:
         """Says in words what goes in and what comes out."""
         lines = ["arrays in, one item each:"]
-        encoded = self._encoder.widths if self._encoder else ()
+        encoded = self._encoder.inputs if self._encoder else ()
         for name, item in self.metadata["inputs"].items():
             if name not in encoded:
                 note = f"  {item['about']}" if item["about"] else ""
@@ -424,21 +453,27 @@ class Predictor:
                     )
 
 
-@functools.cache
 def _load_photo_reader() -> Any:
     """The code that reads files of photos; late, since only it needs Pillow."""
-    path = pathlib.Path(__file__).resolve().with_name(PHOTO_FILES)
-    spec = importlib.util.spec_from_file_location("photo_files", path)
+    try:
+        return _load_beside(PHOTO_FILES, "photo files")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"photo files need Pillow ({error}): pip install pillow, or give pixels"
+        ) from None
+
+
+@functools.cache
+def _load_beside(name: str, what: str) -> Any:
+    """A module of the export that `what` needs, executed once."""
+    path = pathlib.Path(__file__).resolve().with_name(name)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # both know a .py file
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; photo files need it") from None
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"photo files need Pillow ({error}): pip install pillow, or give pixels"
-        ) from None
+        raise InputError(f"{path}: {error.strerror}; {what} need it") from None
     return module
 
 
@@ -491,7 +526,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     here = pathlib.Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default=here, help="the export folder")
-    parser.add_argument("--records", help="attributes: one JSON object a line")
+    parser.add_argument(
+        "--records", help="attributes and texts: one JSON object a line"
+    )
     parser.add_argument(
         "--array", action="append", default=[], metavar="NAME=FILE.npy",
         help="an input array [B, ...], such as photo=photos.npy",

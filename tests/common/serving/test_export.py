@@ -454,12 +454,45 @@ class TestPhotoFiles:
             )
 
 
-def test_the_modules_of_photo_files_do_not_hide_each_other():
+@pytest.mark.parametrize(
+    ("source", "some"),
+    [
+        (export.photo_files_source, {"decode", "cut_photos", "_APP1", "LIST"}),
+        (export.words_source, {"tokenize", "TextEncoder", "_TOKEN", "BUCKETS"}),
+    ],
+)
+def test_modules_that_are_joined_do_not_hide_each_other(source, some):
     names = []
-    for node in ast.parse(export.photo_files_source()).body:
+    for node in ast.parse(source()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.append(node.name)
         for target in getattr(node, "targets", ()):
             names += [n.id for n in ast.walk(target) if isinstance(n, ast.Name)]
-    assert {"decode", "cut_photos", "_APP1", "LIST"} <= set(names)
+    assert some <= set(names)
     assert len(set(names)) == len(names)
+
+
+def test_texts_need_the_file_beside_serve(tmp_path):
+    titles = Schema((Attribute("title", "text", ("title",)),))
+    rows = table.from_rows([{"title": "gold ring"}])
+    frame, _ = row_checks.check_rows(rows, titles, need_target=False)
+    fitted = encoders.Encoders.fit(frame, titles)
+    length = fitted.spec().attributes[0].length
+    export.export_program(
+        lambda weights, inputs: {"sum": inputs["word_weights"].sum(1) * weights["s"]},
+        {"s": np.float32(1)},
+        {"word_weights": struct((length,), "float32")},
+        tmp_path,
+        encoders=fitted.to_json(),
+        platforms=["cpu"],
+    )
+    module = runpy.run_path(str(tmp_path / "serve.py"))
+    model = module["Predictor"](tmp_path)
+    # Both words stand in one training row: equal weights, of norm 1.
+    found = model.predict([{"title": "Ring, GOLD"}, {"title": ""}, {}])["sum"]
+    np.testing.assert_allclose(found, [2**0.5, 0, 0], rtol=1e-6)
+    assert "  title: text" in model.describe().splitlines()
+    (tmp_path / "words.py").unlink()
+    bare = runpy.run_path(str(tmp_path / "serve.py"))
+    with pytest.raises(bare["InputError"], match=r"words.py: No such file.*; texts"):
+        bare["Predictor"](tmp_path)

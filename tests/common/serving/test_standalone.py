@@ -1,13 +1,15 @@
 import dataclasses
 import json
 import math
+import pathlib
+import runpy
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.serving import standalone
+from common.serving import export, standalone
 from common.tables import cells, encoders, row_checks, set_cells, table
 from common.tables.schema import Attribute, Schema
 
@@ -237,3 +239,85 @@ def test_json_sets_by_hand():
         with pytest.raises(standalone.InputError) as error:
             encoder.encode([{"details": bad}])
         assert str(error.value) == f"record 0: {message}"
+
+
+TEXTS = Schema(
+    (
+        Attribute("title", "text", ("title",)),
+        Attribute("metal", "categorical", ("metal",)),
+        Attribute("note", "text", ("words of the seller",)),
+    )
+)
+KNOWN = [
+    {"title": "Gold ring 18k", "metal": "gold", "words of the seller": "worn once"},
+    {"title": "gold RING, 0.5ct", "words of the seller": "18 years old"},
+    {"title": "Кольцо 18k", "metal": "steel"},
+    {"title": "金の指輪 18k", "words of the seller": "new; worn twice"},
+]
+
+
+@pytest.fixture(scope="module")
+def of_texts(tmp_path_factory):
+    """(encoders, the encoder of the files of an export)."""
+    frame, _ = row_checks.check_rows(table.from_rows(KNOWN), TEXTS, need_target=False)
+    fitted = encoders.Encoders.fit(frame, TEXTS)
+    folder = tmp_path_factory.mktemp("served texts")
+    (folder / "serve.py").write_bytes(pathlib.Path(standalone.__file__).read_bytes())
+    (folder / standalone.WORDS).write_text(export.words_source(), encoding="utf-8")
+    names = runpy.run_path(str(folder / "serve.py"))
+    return fitted, names["AttributeEncoder"](json.loads(json.dumps(fitted.to_json())))
+
+
+written = st.text(max_size=12) | st.lists(
+    st.sampled_from(["Gold", "ring", "18k", "金の指輪", "кольцо", "worn", "💍", "2.0"])
+).map(" ".join)
+odd_text = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-1e30, 1e30)
+texts_of_row = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": written | odd_text,
+        "metal": st.sampled_from(["gold", "tin", ""]),
+        "words of the seller": written | odd_text | st.just(math.nan),
+    },
+)
+
+
+@settings(max_examples=60)
+@given(rows=st.lists(texts_of_row, max_size=4))
+def test_texts_are_encoded_as_in_training(of_texts, rows):
+    fitted, encoder = of_texts
+    columns = ("title", "metal", "words of the seller")
+    # Of the first row training knows the columns, and it is taken off again.
+    whole = [KNOWN[0], *({name: row.get(name) for name in columns} for row in rows)]
+    frame, rejected = row_checks.check_rows(
+        table.from_rows(whole), TEXTS, need_target=False
+    )
+    assert not rejected
+    wanted = fitted.encode(frame)
+    got = encoder.encode(rows)
+    assert set(got) == set(wanted) == set(encoder.inputs)
+    for name, array in wanted.items():
+        assert got[name].dtype == array.dtype
+        np.testing.assert_array_equal(got[name], array[1:], err_msg=name)
+
+
+def test_words_unknown_and_none(of_texts):
+    fitted, encoder = of_texts
+    got = encoder.encode([{"title": "gold"}, {"title": "unheard"}, {"title": " "}, {}])
+    title = fitted.attributes[0].encoder
+    known = 257 + title.terms.index("gold")
+    first = got["word_ids"][:, 0]
+    assert first[0] == known and 0 < first[1] <= 256 and not first[2:].any()
+    assert got["word_weights"][:2, 0].tolist() == [1, 1]
+    assert not got["word_weights"][2:].any()
+    assert got["word_ids"].shape == (
+        4,
+        title.length + fitted.attributes[2].encoder.length,
+    )
+
+
+@pytest.mark.parametrize("value", [["a", "ring"], {"en": "ring"}, b"ring"], ids=str)
+def test_what_is_no_text_is_named(of_texts, value):
+    with pytest.raises(ValueError) as error:
+        of_texts[1].encode([{}, {"title": value}])
+    assert str(error.value) == f"record 1: title={value!r}: give a text"

@@ -3,13 +3,17 @@ import json
 import runpy
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from common.data.crops import cut_photos
 from common.serving.standalone import Predictor
+from common.tables import schema as schemas
 from ican import data, saved_model
 from ican.verbs import export
 from ican.verbs.predict import Model
+from tests.common.serving.test_export import serve
+from tests.ican.conftest import run_of
 
 
 def exported(run, directory):
@@ -123,3 +127,53 @@ def test_a_network_without_photos_takes_no_files(attributes_run, tmp_path):
     program = served(attributes_run, tmp_path)
     assert program.metadata["photos"] is None
     assert not (tmp_path / "photo_files.py").exists()
+
+
+def test_a_network_of_words_serves_what_it_predicts(shop, tmp_path):
+    """With jax, numpy and flatbuffers alone: titles known and not, none, no key."""
+    frame = pd.read_csv(shop.folder / "table.csv", dtype=str)
+    frame["title"] = [
+        f"a {metal} ring no {n % 4}" for n, metal in enumerate(frame["metal"])
+    ]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    schema = schemas.load(shop.folder / "schema.json")
+    title = schemas.Attribute("title", "text", ("title",))
+    schema = dataclasses.replace(schema, attributes=(*schema.attributes, title))
+    schemas.save(schema, tmp_path / "schema.json")
+    config = shop.config(
+        data__path=str(tmp_path / "table.csv"),
+        data__schema=str(tmp_path / "schema.json"),
+        data__cache=str(tmp_path / "cache"),
+    )
+    run = run_of(config, tmp_path / "run")
+    titles = ["a gold ring no 2", "Unheard of 💍", "", None, "金", 18, 2.0]
+    rows = [
+        {**row, "title": text} for row, text in zip(shop.rows[:7], titles, strict=True)
+    ]
+    # Where only the title differs the price does.
+    rows[1] = {**rows[0], "title": titles[1]}
+    photos = [
+        cut_photos(
+            [(shop.folder / "photos" / row["photo"]).read_bytes()], config.photos, None
+        )
+        for row in rows
+    ]
+    export.write(saved_model.load(run.workdir, config), tmp_path / "export")
+    np.save(tmp_path / "photos.npy", np.stack([cut[0] for cut, _ in photos]))
+    records = [
+        {**cells, "title": row["title"]}
+        for cells, row in zip(raw(rows), rows, strict=True)
+    ]
+    del records[2]["title"]
+    lines = [json.dumps(record) + "\n" for record in records]
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    array = f"photo={tmp_path / 'photos.npy'}"
+    words = ("--records", tmp_path / "rows.jsonl", "--array", array)
+    done = serve(tmp_path / "export", *words)
+    assert done.returncode == 0, done.stderr
+    found = pd.DataFrame(map(json.loads, done.stdout.splitlines()))
+    table = Model(run.workdir).predict(rows, shop.folder / "photos")
+    assert (table["error"] == "").all()
+    for name in ("price", "price_low", "price_high"):
+        np.testing.assert_allclose(found[name], table[name].astype(float), rtol=1e-5)
+    assert abs(found["price"][0] / found["price"][1] - 1) > 1e-4
