@@ -203,6 +203,24 @@ def test_feature_maps_are_those_of_another_row(examples):
     assert not any(a == b for a, b in zip(found, rows, strict=True))
 
 
+def test_words_move_with_their_weights(examples):
+    count = len(examples.prices)
+    numbers = np.arange(count)[:, None]
+    words = {"word_ids": numbers, "word_weights": numbers / count}
+    arrays = {**examples.loader.arrays, **words}
+    loader = dataclasses.replace(examples.loader, arrays=arrays)
+    texts = dataclasses.replace(examples, loader=loader)
+    assert texts.inputs() == ["photo", "words", "attributes"]
+    rows = examples.listings.indices("test")
+    mixed = texts.shuffled("words", rows, np.random.default_rng(0)).loader.arrays
+    ids = mixed["word_ids"][:, 0]
+    np.testing.assert_array_equal(mixed["word_weights"][:, 0], ids / count)
+    assert sorted(ids[rows]) == rows.tolist() and not np.any(ids[rows] == rows)
+    others = np.setdiff1d(np.arange(count), rows)
+    np.testing.assert_array_equal(ids[others], others)
+    assert mixed["categorical"] is arrays["categorical"]
+
+
 def test_the_inputs_are_those_that_have_columns(examples, shop):
     assert examples.inputs() == ["photo", "attributes"]
     config = shop.config(model__kind="attributes")
