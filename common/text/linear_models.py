@@ -18,7 +18,7 @@ from common.tables.encoders import AttributeSpec
 from common.text.encoder import PADDING
 
 # Weights of sum of losses against half the squared norm: scikit-learn's C, 1 / alpha.
-STRENGTHS = (0.3, 1.0, 3.0, 10.0)
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _STEPS = 1000  # of L-BFGS, at most
 _PAIRS = 5  # steps that it remembers
 _CURVATURE = 0.1  # p (1 - p) of most classes
