@@ -2,6 +2,8 @@ import dataclasses
 import json
 import runpy
 
+import jax
+import jax.export
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -10,6 +12,7 @@ from common.data.crops import cut_photos
 from common.serving.standalone import Predictor
 from common.tables import schema as schemas
 from ican import data, saved_model
+from ican.run import prepare
 from ican.verbs import export
 from ican.verbs.predict import Model
 from tests.common.serving.test_export import serve
@@ -129,37 +132,36 @@ def test_a_network_without_photos_takes_no_files(attributes_run, tmp_path):
     assert not (tmp_path / "photo_files.py").exists()
 
 
-def test_a_network_of_words_serves_what_it_predicts(shop, tmp_path):
-    """With jax, numpy and flatbuffers alone: titles known and not, none, no key."""
+def worded_config(shop, folder, **changes):
+    """The shop with titles, prepared in a folder."""
     frame = pd.read_csv(shop.folder / "table.csv", dtype=str)
-    frame["title"] = [
-        f"a {metal} ring no {n % 4}" for n, metal in enumerate(frame["metal"])
-    ]
-    frame.to_csv(tmp_path / "table.csv", index=False)
+    metals = enumerate(frame["metal"])
+    frame["title"] = [f"a {metal} ring no {n % 4}" for n, metal in metals]
+    frame.to_csv(folder / "table.csv", index=False)
     schema = schemas.load(shop.folder / "schema.json")
     title = schemas.Attribute("title", "text", ("title",))
     schema = dataclasses.replace(schema, attributes=(*schema.attributes, title))
-    schemas.save(schema, tmp_path / "schema.json")
-    config = shop.config(
-        data__path=str(tmp_path / "table.csv"),
-        data__schema=str(tmp_path / "schema.json"),
-        data__cache=str(tmp_path / "cache"),
-    )
+    if changes.get("data__images") == "":
+        schema = dataclasses.replace(schema, images=None)
+    schemas.save(schema, folder / "schema.json")
+    files = {
+        "data__path": str(folder / "table.csv"),
+        "data__schema": str(folder / "schema.json"),
+        "data__cache": str(folder / "cache"),
+    }
+    return shop.config(**files, **changes)
+
+
+def test_a_network_of_words_serves_what_it_predicts(shop, tmp_path):
+    """With jax, numpy and flatbuffers alone: titles known and not, none, no key."""
+    config = worded_config(shop, tmp_path, model__kind="attributes", data__images="")
     run = run_of(config, tmp_path / "run")
     titles = ["a gold ring no 2", "Unheard of 💍", "", None, "金", 18, 2.0]
     rows = [
         {**row, "title": text} for row, text in zip(shop.rows[:7], titles, strict=True)
     ]
-    # Where only the title differs the price does.
-    rows[1] = {**rows[0], "title": titles[1]}
-    photos = [
-        cut_photos(
-            [(shop.folder / "photos" / row["photo"]).read_bytes()], config.photos, None
-        )
-        for row in rows
-    ]
+    rows[1] = {**rows[0], "title": titles[1]}  # only the title differs
     export.write(saved_model.load(run.workdir, config), tmp_path / "export")
-    np.save(tmp_path / "photos.npy", np.stack([cut[0] for cut, _ in photos]))
     records = [
         {**cells, "title": row["title"]}
         for cells, row in zip(raw(rows), rows, strict=True)
@@ -167,13 +169,29 @@ def test_a_network_of_words_serves_what_it_predicts(shop, tmp_path):
     del records[2]["title"]
     lines = [json.dumps(record) + "\n" for record in records]
     (tmp_path / "rows.jsonl").write_text("".join(lines))
-    array = f"photo={tmp_path / 'photos.npy'}"
-    words = ("--records", tmp_path / "rows.jsonl", "--array", array)
-    done = serve(tmp_path / "export", *words)
+    done = serve(tmp_path / "export", "--records", tmp_path / "rows.jsonl")
     assert done.returncode == 0, done.stderr
     found = pd.DataFrame(map(json.loads, done.stdout.splitlines()))
-    table = Model(run.workdir).predict(rows, shop.folder / "photos")
+    table = Model(run.workdir).predict(rows)
     assert (table["error"] == "").all()
     for name in ("price", "price_low", "price_high"):
         np.testing.assert_allclose(found[name], table[name].astype(float), rtol=1e-5)
     assert abs(found["price"][0] / found["price"][1] - 1) > 1e-4
+
+
+def test_co_attention_on_words_takes_any_number_of_rows(shop, tmp_path):
+    config = worded_config(shop, tmp_path)
+    learner = prepare(config, tmp_path).learner
+    state = jax.eval_shape(learner.init, {})
+    (rows,) = jax.export.symbolic_shape("b")
+    side, count = config.photos.crop, config.photos.count
+    shapes = {name: ((w,), dtype) for name, (w, dtype) in learner.spec.arrays().items()}
+    assert "word_ids" in shapes
+    shapes["photos"] = (count, side, side, 3), np.uint8
+    shapes["photo_mask"] = (count,), np.float32
+    batch = {
+        name: jax.ShapeDtypeStruct((rows, *shape), dtype)
+        for name, (shape, dtype) in shapes.items()
+    }
+    outputs = jax.eval_shape(learner.predict, state, batch)
+    assert all(leaf.shape[0] == rows for leaf in jax.tree.leaves(outputs))
