@@ -132,6 +132,11 @@ class ModelConfig:
         "what regression and gate see: features and statistics, or the statistics and"
         " comparables alone",
     )
+    texts: bool = knob(
+        False,
+        "give regression and gate the words of the listings' texts, which lead straight"
+        " to the price, too; ours",
+    )
     hidden: tuple[int, ...] = knob(
         (512, 512), "widths of the hidden layers, of each of the two networks", low=1
     )
@@ -258,7 +263,7 @@ class Config:
 
     def __post_init__(self):
         check_bounds(self)
-        something = self.statistics.use or self.comparables.count
+        something = self.statistics.use or self.comparables.count or self.model.texts
         if self.model.inputs == "statistics" and not something:
             raise UserError(
                 "--model.inputs=statistics leaves regression and gate nothing to see:"

@@ -14,17 +14,19 @@ from common.data.pipeline import Batch
 from common.errors import UserError
 from common.reports import data_checks
 from common.tables import splits
+from common.tables.encoders import AttributeSpec, Encoders
 from common.tables.guess_notes import explain_no_target
 from common.training.loop_config import LoopConfig
 from pricer import comparables
 from pricer.config import Config
 from pricer.features import Features
 from pricer.generated import bazaar
-from pricer.inputs import labels, trimming
+from pricer.inputs import labels, trimming, words
 from pricer.inputs.history import PriceHistory
 from pricer.inputs.labels import Labels
 from pricer.inputs.sales import Sales
 from pricer.inputs.trimming import PriceLimits
+from pricer.model import NO_TEXTS
 
 Closing: TypeAlias = contextlib.AbstractContextManager[Iterator[Batch]]
 
@@ -36,7 +38,7 @@ def load_listings(config: Config) -> Listings:
       UserError: whatever is wrong with the files.
     """
     if config.data.path:
-        return ingest.load(config.data)
+        return ingest.load(config.data, texts=config.model.texts)
     return ingest.prepare_generated(
         "bazaar",
         config.data.cache,
@@ -54,18 +56,21 @@ class Context(NamedTuple):
       statistics: float32 [n, S] of earlier prices, standardised; S = 0 where they are
         not used.
       groups: int32 [n], of near-copies in training, see `comparables`.
+      words: [n, ...] of the texts, see `words.encode`.
     """
 
     statistics: np.ndarray
     groups: np.ndarray
+    words: Mapping[str, np.ndarray] = {}
 
     def rows(self, indices: Any) -> "Context":
         """That of some of the rows; of one, without the axis of rows."""
-        return Context(self.statistics[indices], self.groups[indices])
+        words = {name: array[indices] for name, array in self.words.items()}
+        return Context(self.statistics[indices], self.groups[indices], words)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """As it stands in a batch."""
-        return {"statistics": self.statistics, "group": self.groups}
+        return {"statistics": self.statistics, "group": self.groups, **self.words}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +84,8 @@ class Examples:
       limits: fitted on the training rows, beyond which a price is an outlier.
       kept: bool [N], whether a price lies within them.
       history: price statistics, fitted on the kept training rows.
-      context: statistics and groups of all rows.
+      encoders: of the texts, fitted on the kept training rows.
+      context: statistics, groups and words of all rows.
       labels: of the single-task networks, by task.
     """
 
@@ -89,6 +95,7 @@ class Examples:
     limits: PriceLimits
     kept: np.ndarray
     history: PriceHistory
+    encoders: Encoders
     context: Context
     labels: Mapping[str, Labels]
 
@@ -103,7 +110,7 @@ def make_examples(config: Config, listings: Listings) -> Examples:
 
     Raises:
       UserError: a schema without photos or a price, or without the attributes that the
-        config names; no training rows, or too few to compare with.
+        config names; no training rows, or too few to compare with; no texts to read.
     """
     if listings.schema.images is None:
         raise UserError(
@@ -123,6 +130,7 @@ def make_examples(config: Config, listings: Listings) -> Examples:
     sold = train[kept[train]]
     history, statistics = _statistics(config, listings, log_prices, sold)
     groups = _groups(config, listings)
+    encoders = words.fit(listings, sold, use=config.model.texts)
     if config.comparables.count:
         comparables.check_count(config.comparables.count, groups[sold])
     return Examples(
@@ -132,7 +140,8 @@ def make_examples(config: Config, listings: Listings) -> Examples:
         limits,
         kept,
         history,
-        Context(statistics, groups),
+        encoders,
+        Context(statistics, groups, words.encode(encoders, listings.frame)),
         labels.make_labels(listings, config.labels),
     )
 
@@ -195,19 +204,23 @@ def _statistics(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeadRows:
-    """What the heads read: features, statistics and prices.
+    """What the heads read: features, statistics, words and prices.
 
     Attributes:
       features: of all N rows.
       statistics: float32 [N, S], of earlier prices and, behind them, of comparables.
       log_prices: [N].
       splits: int64 [n], kept rows of "train" and of "validation".
+      words: [N, ...] of the texts, see `words.encode`.
+      spec: of the texts.
     """
 
     features: Features
     statistics: np.ndarray
     log_prices: np.ndarray
     splits: Mapping[str, np.ndarray]
+    words: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    spec: AttributeSpec = NO_TEXTS
 
     def gather(self, rows: np.ndarray) -> Batch:
         """The arrays of some rows."""
@@ -215,6 +228,7 @@ class HeadRows:
             "features": self.features.rows(rows),
             "statistics": self.statistics[rows],
             "log_price": self.log_prices[rows].astype(np.float32),
+            **{name: array[rows] for name, array in self.words.items()},
         }
 
     def train_batches(self, loop: LoopConfig, start_step: int) -> Iterator[Batch]:

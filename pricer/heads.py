@@ -11,8 +11,10 @@ import numpy as np
 from absl import logging
 
 from common.parallel.execution import Execution
+from common.text import linear_models
 from common.training import checkpointing, train_loop
 from common.training.phase import Phase, supervised_phase
+from common.training.workdirs import Say
 from pricer import gate
 from pricer.config import Config
 from pricer.data import HeadRows
@@ -28,7 +30,7 @@ class Heads:
 
     Attributes:
       config: of the run.
-      rows: features, statistics and prices of all rows.
+      rows: features, statistics, words and prices of all rows.
       execution: what to run on.
       identity: what may not change when the run is continued.
     """
@@ -51,15 +53,17 @@ class Heads:
             self.rows.statistics.shape[1],
             warm_up,
             self.execution.devices,
+            self.rows.spec,
         )
 
-    def train(self, workdir: pathlib.Path) -> Any:
+    def train(self, workdir: pathlib.Path, say: Say = lambda text: None) -> Any:
         """Runs both stages, going on from where an earlier process ended.
 
         Between them beta is measured, once, on the training rows.
 
         Args:
           workdir: gets checkpoints and metrics.jsonl.
+          say: prints which way the price starts, where there are texts.
 
         Returns:
           The best state of the second stage on validation, in device form.
@@ -68,18 +72,22 @@ class Heads:
           UserError: see `train_loop.run`.
         """
         scales = self.scales()
+        start = self.start_from_words(workdir, scales, say)
         joint = self.learner(warm_up=False)
         second = self._phase(JOINT, joint, self.config.train.steps)
         if not self.config.warm_up.use:
             beta = self.config.gate.beta or gate.SAFETY * float(scales.price_scale) ** 2
 
             def begin(scales: Scales) -> State:
-                return joint.go_on(joint.init(scales), beta)
+                return joint.go_on(joint.init(scales, start), beta)
 
             only = dataclasses.replace(second, init=begin)
             return self._run([only], workdir, scales)
         warm = self.learner(warm_up=True)
         first = self._phase(WARM_UP, warm, self.config.warm_up.steps)
+        first = dataclasses.replace(
+            first, init=functools.partial(warm.init, start=start)
+        )
         if (checkpointing.latest_step(workdir, WARM_UP) or 0) < first.steps:
             self._run([first], workdir, scales)
         abstract = jax.eval_shape(warm.init, scales)
@@ -89,6 +97,46 @@ class Heads:
             second, init=lambda state: joint.go_on(state, beta)
         )
         return self._run([first, second], workdir, scales)
+
+    def start_from_words(
+        self, workdir: pathlib.Path, scales: Scales, say: Say
+    ) -> dict[str, Any]:
+        """Parameters with which the price begins as ridge regression on words.
+
+        The wide path gets its weights, what leads to the price otherwise its bias and
+        zeros. {} where there are no texts, where words tell less on the validation rows
+        than the mean price, or where the run has begun.
+
+        Args:
+          workdir: of the run.
+          scales: of the training rows.
+          say: prints which way it is.
+        """
+        spec, words = self.rows.spec, self.rows.words
+        steps = [checkpointing.latest_step(workdir, name) for name in (WARM_UP, JOINT)]
+        if not spec.texts() or any(step is not None for step in steps):
+            return {}
+        splits = [self.rows.splits[split] for split in ("train", "validation")]
+        prices = (self.rows.log_prices - scales.price_mean) / scales.price_scale
+        model = linear_models.fit_numbers(
+            [linear_models.word_rows(words, spec, rows) for rows in splits],
+            [prices[rows] for rows in splits],
+        )
+        way = "starts from it" if model.helps else "starts at random"
+        say(
+            f"a linear model of the log price on words has a loss of {model.loss:.3f} on"
+            f" validation, the best constant {model.prior:.3f}: the price {way}"
+        )
+        if not model.helps:
+            return {}
+        state = jax.eval_shape(self.learner(warm_up=False).init, scales)
+        zeros = np.zeros(state.params["regression"]["output"]["kernel"].shape)
+        output = {"kernel": zeros, "bias": model.bias}
+        start: dict[str, Any] = {"regression": {"output": output}}
+        kernels = linear_models.split_kernel(model.kernel, spec)
+        for (index, _, _), kernel in zip(spec.texts(), kernels, strict=True):
+            start[f"wide_price_{index}"] = {"kernel": kernel}
+        return jax.tree.map(lambda array: array.astype(np.float32), start)
 
     def scales(self) -> Scales:
         """Means, deviations and quantiles over the training rows."""

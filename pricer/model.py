@@ -3,7 +3,7 @@
 Pure functions of (variables, inputs); no data source is imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from common.layers.dropout import Dropout
+from common.layers.embeddings import BAG, words_of
+from common.layers.words import WordBag
 from common.parallel.devices import SINGLE, Devices
+from common.tables.encoders import AttributeSpec
+
+Batch = Mapping[str, jax.Array]
+NO_TEXTS = AttributeSpec(())
 
 
 class Suggestion(NamedTuple):
@@ -57,30 +63,53 @@ class Perceptron(nn.Module):
 class Pricer(nn.Module):
     """Regression and gate side by side, without shared weights.
 
+    Each text enters both as a bag of its words, and leads straight to the price.
+
     Attributes:
       hidden: widths of the hidden layers of each.
       dropout: share of each hidden layer that is dropped in training.
       dtype: of the computation.
       devices: what the batch is spread over.
+      spec: of the texts.
     """
 
     hidden: Sequence[int] = (512, 512)
     dropout: float = 0.0
     dtype: Any = None
     devices: Devices = SINGLE
+    spec: AttributeSpec = NO_TEXTS
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, *, train: bool = False) -> Suggestion:
+    def __call__(
+        self, inputs: jax.Array, batch: Batch | None = None, *, train: bool = False
+    ) -> Suggestion:
         """Suggestions from standardised inputs [B, D]; log_price is standardised too.
 
         Args:
           inputs: [B, D].
+          batch: word_ids and word_weights [B, sum L], where there are texts.
           train: whether dropout is on, drawn from the rng stream "dropout".
         """
+        texts = [
+            (index, text.size, words_of(batch or {}, columns))
+            for index, text, columns in self.spec.texts()
+        ]
+        init = nn.initializers.normal(1.0)  # of weights with norm 1: unit variance
         outputs = []
         for name in ("regression", "gate"):
+            bags = [
+                WordBag(size, BAG, init, self.dtype, name=f"{name}_words_{index}")(
+                    *words
+                )
+                for index, size, words in texts
+            ]
             network = Perceptron(
                 self.hidden, self.dropout, self.dtype, self.devices, name=name
             )
-            outputs.append(network(inputs, train=train))
-        return Suggestion(*outputs)
+            seen = jnp.concatenate([inputs, *bags], axis=1) if bags else inputs
+            outputs.append(network(seen, train=train))
+        price, gate = outputs
+        for index, size, words in texts:
+            # In float32: a price has more digits than bfloat16.
+            price += WordBag(size, 1, name=f"wide_price_{index}")(*words)[:, 0]
+        return Suggestion(price, gate)

@@ -177,6 +177,9 @@ def _about_inputs(run: Run) -> str:
         )
     if config.comparables.count:
         seen += f", and what the {config.comparables.count} most alike items cost"
+    texts = [a.attribute.name for a in run.examples.encoders.attributes]
+    if texts:
+        seen += f", and the words of {', '.join(texts)}"
     return seen
 
 

@@ -89,6 +89,8 @@ def prepare(config: Config, folder: pathlib.Path, say: Say) -> Run:
             statistics,
             examples.log_prices,
             {split: examples.rows(split) for split in ("train", "validation")},
+            examples.context.words,
+            examples.encoders.spec(),
         ),
         execution,
         {

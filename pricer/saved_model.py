@@ -21,6 +21,7 @@ from common import pretrained
 from common.backbone.extraction import photo_vectors
 from common.parallel.devices import SINGLE, Devices
 from common.tables import schema as schemas
+from common.tables.encoders import Encoders
 from common.tables.schema import Schema
 from common.training import checkpointing, tree_paths, workdirs
 from pricer import comparables, networks
@@ -101,6 +102,7 @@ class SavedModel:
       state: regression and gate, on the host; without optimizer.
       networks: {task: variables of its backbone} in the order of the features.
       schema: of the listings.
+      encoders: of the texts, if any are read.
       history: statistics of the training prices.
       limits: beyond which a training price was an outlier.
       calibration: threshold of the gate, radius of the interval.
@@ -113,6 +115,7 @@ class SavedModel:
     state: State
     networks: Mapping[str, Any]
     schema: Schema
+    encoders: Encoders
     history: PriceHistory
     limits: PriceLimits
     calibration: Calibration
@@ -138,8 +141,9 @@ class SavedModel:
         Args:
           weights: as the property has them.
           batch: "photos" uint8 [B, M, H, W, 3], "photo_mask" [B, M], "statistics"
-            float32 [B, S] of earlier prices; "group" int32 [B] where rows may be
-            training items, see `comparables.find`.
+            float32 [B, S] of earlier prices; "word_ids" and "word_weights" [B, sum L]
+            where texts are read; "group" int32 [B] where rows may be training items,
+            see `comparables.find`.
           devices: what the batch is spread over.
         """
         network = networks.make_network(self.config, 1, devices)
@@ -163,8 +167,9 @@ class SavedModel:
             columns = comparables.describe(items, config.sharpness, near, alike)
             statistics = jnp.concatenate([statistics, columns], axis=1)
         widths = vectors.shape[1], statistics.shape[1]
-        learner = Learner(self.config, *widths, warm_up=False, devices=devices)
-        inputs = {"features": vectors, "statistics": statistics}
+        spec = self.encoders.spec()
+        learner = Learner(self.config, *widths, devices=devices, spec=spec)
+        inputs = {**batch, "features": vectors, "statistics": statistics}
         suggestion = learner.predict(head, inputs)
         return Outputs(suggestion, unit_features(vectors, head.scales), alike)
 
@@ -187,6 +192,7 @@ def save(workdir: pathlib.Path, model: SavedModel) -> None:
             np.savez(file, ids=compared.ids.astype(str), **compared.items._asdict())
     contents = {
         "schema": json.loads(schemas.dumps(model.schema)),
+        "texts": model.encoders.to_json(),
         "networks": list(model.networks),
         "history": model.history.to_json(),
         "limits": model.limits.to_json(),
@@ -210,6 +216,8 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     with workdirs.reading(path):
         contents = workdirs.read_signed(path)
         schema = schemas.loads(json.dumps(contents["schema"]))
+        # A model of before the texts has none.
+        encoders = Encoders.from_json(contents.get("texts", {"attributes": []}))
         fitted = (
             PriceHistory.from_json(contents["history"]),
             PriceLimits.from_json(contents["limits"]),
@@ -228,7 +236,9 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
         file = workdir / NETWORKS / task / networks.WEIGHTS
         _, variables[task] = pretrained.backbone_from_torch(file)
     state = _load_state(workdir)
-    return SavedModel(config, state, variables, schema, *fitted, accepted, compared)
+    return SavedModel(
+        config, state, variables, schema, encoders, *fitted, accepted, compared
+    )
 
 
 def _load_state(workdir: pathlib.Path) -> State:

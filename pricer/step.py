@@ -15,12 +15,13 @@ import optax
 from common.parallel import rng
 from common.parallel.devices import SINGLE, Devices
 from common.parallel.precision import compute_dtype
+from common.tables.encoders import AttributeSpec
 from common.training import metrics
 from common.training.optim import make_optimizer
 from pricer import losses
 from pricer.config import Config
 from pricer.losses import GateTerms
-from pricer.model import Pricer, Suggestion
+from pricer.model import NO_TEXTS, Pricer, Suggestion
 
 Batch = Mapping[str, jax.Array]
 
@@ -70,6 +71,7 @@ class Learner:
       statistics: S, width of the statistics; they come standardised.
       warm_up: whether this is the first stage.
       devices: what a batch is spread over.
+      spec: of the texts; without any none are read.
     """
 
     config: Config
@@ -77,22 +79,34 @@ class Learner:
     statistics: int
     warm_up: bool = False
     devices: Devices = SINGLE
+    spec: AttributeSpec = NO_TEXTS
 
     @property
     def network(self) -> Pricer:
         """The two networks that the config names."""
         model, dtype = self.config.model, compute_dtype(self.config.precision)
-        return Pricer(model.hidden, model.dropout, dtype, self.devices)
+        return Pricer(model.hidden, model.dropout, dtype, self.devices, self.spec)
 
-    def init(self, scales: Scales) -> State:
-        """A state of random weights."""
+    def init(self, scales: Scales, start: Mapping[str, Any] | None = None) -> State:
+        """A state of random weights.
+
+        Args:
+          scales: of the training rows.
+          start: {module: some of its parameters} to begin with in their place.
+        """
         key = rng.stream(rng.root(self.config.train.seed), "init")
         scales = jax.tree.map(lambda scale: jnp.asarray(scale, jnp.float32), scales)
         features, statistics = (
             jnp.zeros((1, size)) for size in (self.features, self.statistics)
         )
         inputs = self._inputs(scales, features, statistics)
-        params = self.network.init(key, inputs)["params"]
+        words = {
+            name: jnp.zeros((1, width), dtype)
+            for name, (width, dtype) in self.spec.arrays().items()
+        }
+        params = self.network.init(key, inputs, words)["params"]
+        for name, given in (start or {}).items():
+            params = {**params, name: {**params[name], **given}}
         beta = jnp.asarray(self.config.gate.beta, jnp.float32)
         return State(params, scales, beta, self._optimizer.init(params))
 
@@ -135,6 +149,7 @@ class Learner:
         outputs: Any = self.network.apply(
             {"params": state.params},
             inputs,
+            batch,
             train=key is not None,
             rngs=None if key is None else {"dropout": key},
         )

@@ -126,13 +126,15 @@ def measure_heads(plan: Plan) -> Cost:
     statistics = examples.context.statistics.shape[1]
     if config.comparables.count:
         statistics += len(comparables.NAMES)
-    learner = Learner(config, width, statistics, devices=execution.devices)
+    spec = examples.encoders.spec()
+    learner = Learner(config, width, statistics, devices=execution.devices, spec=spec)
     size = config.train.batch_size // jax.process_count()
     rows = np.resize(examples.rows("train"), size)
     batch = {
         "features": np.zeros((size, width), np.float16),
         "statistics": np.zeros((size, statistics), np.float32),
         "log_price": examples.log_prices[rows].astype(np.float32),
+        **examples.context.rows(rows).words,
     }
     zero, one = np.float32(0), np.float32(1)
     bins = config.statistics.bins

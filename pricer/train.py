@@ -90,7 +90,7 @@ def train_heads(
     """
     gate = run.config.gate
     record.add_data(run.examples.listings.fingerprint)
-    state = run.heads.train(record.workdir)
+    state = run.heads.train(record.workdir, say)
     values, outcome = evaluate(run, state)
     if gate.constraint != "variance":  # which says nothing of shares
         accepted = values["validation/acceptance_at_half"]
@@ -128,6 +128,7 @@ def save(
         run.execution.to_host(state)._replace(optimizer=None),
         {network.task: network.variables for network in run.networks},
         examples.listings.schema,
+        examples.encoders,
         examples.history,
         examples.limits,
         outcome.calibration,

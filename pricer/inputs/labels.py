@@ -91,10 +91,13 @@ def make_labels(listings: Listings, config: LabelsConfig) -> dict[str, Labels]:
 
 
 def describe_unused(schema: Schema, config: LabelsConfig) -> str:
-    """Says which attributes of the schema no label names; "" where all are used."""
+    """Says which attributes of the schema are not read; "" where all are.
+
+    Texts are in the schema only where they are read.
+    """
     single = (config.category, config.brand, config.seller, config.table)
     named = {*single, *config.attribute, *config.specification}
-    unused = [a for a in schema.attributes if a.name not in named]
+    unused = [a for a in schema.attributes if a.name not in named and a.kind != "text"]
     if not unused:
         return ""
     names = ", ".join(attribute.name for attribute in unused)
@@ -111,7 +114,7 @@ def find(schema: Schema, name: str, task: str) -> Attribute:
     """The attribute that a label is read from.
 
     Raises:
-      UserError: there is none of that name, or it holds numbers.
+      UserError: there is none of that name, or it holds numbers or a text.
     """
     by_name = {attribute.name: attribute for attribute in schema.attributes}
     if name not in by_name:
@@ -121,8 +124,10 @@ def find(schema: Schema, name: str, task: str) -> Attribute:
             f" empty (--labels.{task}=) where the data has none"
         )
     attribute = by_name[name]
-    if attribute.kind == "continuous":
-        raise UserError(f"--labels.{task}={name}: must not be a continuous attribute")
+    if attribute.kind in ("continuous", "text"):
+        raise UserError(
+            f"--labels.{task}={name}: must not be a {attribute.kind} attribute"
+        )
     return attribute
 
 

@@ -173,10 +173,14 @@ def describe_statistics(plan: Plan) -> Part:
     """
     config, examples, title = plan.config, plan.examples, "Statistics of earlier prices"
     count = config.comparables.count
+    texts = [fitted.attribute.name for fitted in examples.encoders.attributes]
     alike = page.Text(
-        f"Comparables: the prices of the {count:,} most alike training photos."
-        if count
-        else "The heads get no comparables (--comparables.count)."
+        (
+            f"Comparables: the prices of the {count:,} most alike training photos."
+            if count
+            else "The heads get no comparables (--comparables.count)."
+        )
+        + f" Words: of {', '.join(texts) or 'no texts (--model.texts)'}."
     )
     if not config.statistics.use:
         text = page.Text("The heads get no statistics (--statistics.use).")

@@ -14,7 +14,7 @@ def run(config: Config, command: Command) -> None:
     model, listings = Model(command.workdir, config), data.load_listings(config)
     examples = data.make_examples(config, listings)
     rows = examples.rows(command.split)
-    context = examples.context.rows(rows)
+    context = model.context_of(examples, rows)
     outputs = model.outputs_of(listings.frame, listings.source, rows, context)
     measured = evaluation.measure(
         outputs.suggestion,

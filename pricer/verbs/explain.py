@@ -36,7 +36,7 @@ def run(config: Config, command: Command) -> None:
         listings = data.load_listings(config)
         whole = listings.indices(command.split)
         rows, total = whole[:EXPLAINED], len(whole)
-        context = data.make_examples(config, listings).context.rows(rows)
+        context = model.context_of(data.make_examples(config, listings), rows)
         folder = verbs.drawing_folder(command)
         draw_rows(listings.source, rows, model, context, folder)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from common.cli import verbs
 from common.cli.app import Command
 from common.serving import export
-from common.tables.encoders import RESERVED, Encoders, Vocabulary
+from common.tables.encoders import RESERVED, Encoders, Fitted, Vocabulary
 from common.tables.schema import Attribute
 from pricer import networks, saved_model
 from pricer.comparables import Comparables
@@ -23,18 +23,18 @@ _KEYS = ("category", "seller")
 
 
 def encoders_of(trained: SavedModel) -> Encoders:
-    """Vocabularies of the keys of the price statistics, as far as there are any."""
+    """Of the keys of the price statistics, as far as there are any, and of texts."""
     labels, history = trained.config.labels, trained.history
     names = {"category": labels.category, "seller": labels.seller}
     tables = {"category": history.categories, "seller": history.sellers}
     columns = {a.name: a.columns[0] for a in trained.schema.attributes}
-    vocabularies = []
+    fitted: list[Fitted] = []
     for key in _KEYS:
         table = tables[key]
         if trained.config.statistics.use and names[key] and table is not None:
             attribute = Attribute(key, "categorical", (columns[names[key]],))
-            vocabularies.append(Vocabulary(attribute, table.names))
-    return Encoders(tuple(vocabularies))
+            fitted.append(Vocabulary(attribute, table.names))
+    return Encoders((*fitted, *trained.encoders.attributes))
 
 
 def statistics_tables(trained: SavedModel, encoders: Encoders) -> dict[str, np.ndarray]:
@@ -51,8 +51,7 @@ def statistics_tables(trained: SavedModel, encoders: Encoders) -> dict[str, np.n
         return {"base": np.zeros(0, np.float32)}
     (base,) = trained.history.features(None, None, rows=1)
     tables = {"base": base}
-    for vocabulary in encoders.attributes:
-        assert isinstance(vocabulary, Vocabulary)
+    for vocabulary in _vocabularies(encoders):
         key, keys = vocabulary.attribute.name, list(vocabulary.categories)
         whole = trained.history.features(
             keys if key == "category" else None,
@@ -64,10 +63,15 @@ def statistics_tables(trained: SavedModel, encoders: Encoders) -> dict[str, np.n
     return tables
 
 
+def _vocabularies(encoders: Encoders) -> list[Vocabulary]:
+    """Those of the keys."""
+    return [fitted for fitted in encoders.attributes if isinstance(fitted, Vocabulary)]
+
+
 def inputs_of(
     trained: SavedModel, keys: Sequence[str]
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """What the program takes of one item: photos, and ids of the keys if any.
+    """What the program takes of one item: photos, ids of the keys and words if any.
 
     One photo a listing: "photo" uint8 [H, W, 3]. Several: "photos" uint8 [M, H, W, 3]
     and "photo_mask" float32 [M], 1 for a photo and 0 for none.
@@ -76,6 +80,11 @@ def inputs_of(
     inputs = {}
     if keys:
         inputs["categorical"] = jax.ShapeDtypeStruct((len(keys),), jnp.int32)
+    if trained.encoders.attributes:
+        arrays = trained.encoders.spec().arrays()
+        for name in ("word_ids", "word_weights"):
+            width, dtype = arrays[name]
+            inputs[name] = jax.ShapeDtypeStruct((width,), dtype)
     if count == 1:
         inputs["photo"] = jax.ShapeDtypeStruct((side, side, 3), jnp.uint8)
     else:
@@ -105,7 +114,7 @@ def weights_of(trained: SavedModel, encoders: Encoders) -> dict[str, Any]:
 def write(trained: SavedModel, directory: pathlib.Path) -> None:
     """Writes program, weights, vocabularies and loader.
 
-    The program takes photos and the columns of category and seller, and returns
+    The program takes photos, the columns of category and seller and texts, and returns
     "price", "price_low", "price_high" [B], "gate" [B] (f_cls), and "accepted" [B], 1
     where the gate finds that the photo carries enough for the price to be shown. That a
     photo shows something at all is for the caller to see to, see `photo_quality`.
@@ -115,7 +124,7 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
       directory: made where absent.
     """
     encoders, fitted = encoders_of(trained), trained.calibration
-    keys = [vocabulary.attribute.name for vocabulary in encoders.attributes]
+    keys = [vocabulary.attribute.name for vocabulary in _vocabularies(encoders)]
     undo = jnp.exp if trained.config.prices.transform == "log" else jnp.expm1
 
     def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -155,7 +164,7 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
         weights_of(trained, encoders),
         inputs_of(trained, keys),
         directory,
-        encoders=encoders.to_json() if keys else None,
+        encoders=encoders.to_json() if encoders.attributes else None,
         help={"photo": cut, "photos": cut},
         about={
             "currency": target.currency if target else "",

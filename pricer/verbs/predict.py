@@ -27,8 +27,8 @@ from common.training import workdirs
 from pricer import saved_model
 from pricer.comparables import NO_GROUP
 from pricer.config import Config
-from pricer.data import Context
-from pricer.inputs import photo_quality, trimming
+from pricer.data import Context, Examples
+from pricer.inputs import photo_quality, trimming, words
 from pricer.model import Suggestion
 from pricer.saved_model import Outputs
 
@@ -77,8 +77,8 @@ class Model:
 
         Args:
           rows: path of a CSV or Parquet file, a DataFrame, or mappings of column to
-            value. Photo, category and seller are read where the schema has them; no
-            price is needed.
+            value. Photo, category, seller and, with `model.texts`, texts are read
+            where the schema has them; no price is needed.
           images: folder or archive with the photos that the rows name.
           allow_missing_columns: whether a file may lack attributes. Mappings and frames
             may: what all of them lack is missing, with a warning.
@@ -180,10 +180,11 @@ class Model:
         return float(trimming.from_log_prices([log_price], transform)[0])
 
     def _inputs(self) -> Schema:
-        """The schema of what a prediction reads: photos, category, seller."""
+        """The schema of what a prediction reads: photos, category, seller, texts."""
         keys = {self.config.labels.category, self.config.labels.seller}
+        texts = {fitted.attribute.name for fitted in self.trained.encoders.attributes}
         schema = self.trained.schema
-        attributes = tuple(a for a in schema.attributes if a.name in keys)
+        attributes = tuple(a for a in schema.attributes if a.name in keys | texts)
         return dataclasses.replace(
             schema, attributes=attributes, group=None, split=None
         )
@@ -191,8 +192,9 @@ class Model:
     def context(self, frame: pd.DataFrame) -> Context:
         """That of new rows: all training sales are their history and comparables."""
         groups = np.full(len(frame), NO_GROUP, np.int32)
+        read = words.encode(self.trained.encoders, frame)
         if not self.config.statistics.use:
-            return Context(np.zeros((len(frame), 0), np.float32), groups)
+            return Context(np.zeros((len(frame), 0), np.float32), groups, read)
         columns = {a.name: a.columns[0] for a in self.trained.schema.attributes}
 
         def cells(name: str) -> np.ndarray | None:
@@ -205,7 +207,13 @@ class Model:
         statistics = self.trained.history.features(
             cells(labels.category), cells(labels.seller), rows=len(frame)
         )
-        return Context(statistics, groups)
+        return Context(statistics, groups, read)
+
+    def context_of(self, examples: Examples, rows: np.ndarray) -> Context:
+        """That of rows of listings, with their words as training numbered them."""
+        frame = examples.listings.frame.iloc[rows]
+        read = words.encode(self.trained.encoders, frame)
+        return examples.context.rows(rows)._replace(words=read)
 
     def _table(self, new: NewRows) -> pd.DataFrame:
         frame, usable = new.frame, new.usable
