@@ -8,6 +8,7 @@ import numpy as np
 
 from common.data import ingest
 from common.parallel.execution import Execution, make_execution
+from common.tables import schema as schemas
 from common.training import activity
 from common.training.workdirs import Say
 from pricer import comparables, data, features, networks
@@ -111,6 +112,8 @@ def open_examples(config: Config) -> Examples:
     ingest.say_unused_photos(listings.frame, listings.schema, config.photos)
     if note := config.networks.note_fit(config.photos.fit):
         ingest.print_line(note)
+    if any(reason == schemas.NOT_READ for _, reason in listings.schema.ignored):
+        ingest.print_line("--model.texts gives regression and gate the words of texts")
     if unused := labels.describe_unused(listings.schema, config.labels):
         ingest.print_line(unused)
     return data.make_examples(config, listings)

@@ -19,6 +19,7 @@ from pricer import data, saved_model, timing, train
 from pricer.config import Config, ModelConfig, StatisticsConfig
 from pricer.inputs import labels, words
 from pricer.model import Pricer
+from pricer.run import open_examples
 from pricer.verbs import check, export
 from pricer.verbs.predict import Model
 from tests.pricer.conftest import Run
@@ -196,13 +197,16 @@ def test_check_reads_the_words(shop, tmp_path):
 def test_texts_are_asked_for_by_one_knob_and_must_be_there(shop, tmp_path, capsys):
     config = worded(shop, tmp_path / "files")
     silent = dataclasses.replace(config, model=ModelConfig())
-    listings = data.load_listings(silent)
-    assert "text, not used by this system yet" in capsys.readouterr().err
+    examples = open_examples(silent)
+    line = "--model.texts gives regression and gate the words of texts\n"
+    assert line in capsys.readouterr().err
+    listings = examples.listings
     assert "title" not in [a.name for a in listings.schema.attributes]
-    assert not data.make_examples(silent, listings).context.words
+    assert not examples.context.words
     with pytest.raises(UserError, match=r"no attribute of kind text; .*--model.texts"):
         data.make_examples(config, listings)
-    read = data.load_listings(config)
+    read = open_examples(config).listings
+    assert line not in capsys.readouterr().err
     assert labels.describe_unused(read.schema, config.labels) == ""
     with pytest.raises(UserError, match="brand=title: must not be a text attribute"):
         labels.find(read.schema, "title", "brand")
