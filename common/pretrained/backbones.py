@@ -35,6 +35,11 @@ def backbone_from_torch(
     """
     if str(path) in efficientnet_sizes.SIZES:
         path = efficientnet.find_installed(str(path))
+    elif str(path).startswith("efficientnet") and not pathlib.Path(path).exists():
+        raise UserError(
+            f"cannot read weights from {path}: there is no such file, and those of"
+            f" ImageNet are called {', '.join(efficientnet_sizes.SIZES)}"
+        )
     tensors = torch_files.read(path)
     if efficientnet.STEM in tensors:
         family, read = "an EfficientNet-Lite", efficientnet.from_tensors

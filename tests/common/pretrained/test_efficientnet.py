@@ -148,3 +148,10 @@ def test_a_resnet_in_the_place_of_an_efficientnet_names_both_flags(tmp_path):
     pretrained.save_backbone(path, "tiny", zeros)
     with pytest.raises(UserError, match="set --networks.kind=resnet and its depth to"):
         pretrained.backbone_of_name(path, KIND, "networks")
+
+
+def test_a_mistyped_name_is_met_with_those_there_are():
+    with pytest.raises(
+        UserError, match="called efficientnet-lite0, efficientnet-lite1"
+    ):
+        pretrained.backbone_from_torch("efficientnet-lite5")
