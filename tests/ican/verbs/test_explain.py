@@ -109,7 +109,7 @@ def test_bars_are_the_heaviest_words_and_attributes_in_their_order():
     weights[0, 0, : width + 1] = np.arange(width + 1) + 1.0
     weights[0, 0, 3] = 100
     source = [{"row": 0, "images": []}]
-    outputs = Outputs(None, np.full((1, 1, 4), 0.25), weights)
+    outputs = Outputs(None, None, np.full((1, 1, 4), 0.25), weights)
     config = PhotosConfig(resize=8, crop=8)
 
     def drawn(names):
@@ -121,9 +121,9 @@ def test_bars_are_the_heaviest_words_and_attributes_in_their_order():
     assert drawn(names)[0][-1] == "metal"
     many = names + [f"more {n}" for n in range(10)]
     weights = np.concatenate([weights, np.full((1, 1, 10), 50.0)], 2)
-    outputs = Outputs(None, outputs.visual_attention, weights)
+    outputs = Outputs(None, None, outputs.visual_attention, weights)
     labels, widths = drawn(many)
     assert len(labels) == 24 and labels[-10:] == many[-10:]
     assert labels[0] == names[3] and widths[0] == 100
-    outputs = Outputs(None, outputs.visual_attention, np.zeros((1, 1, 3)))
+    outputs = Outputs(None, None, outputs.visual_attention, np.zeros((1, 1, 3)))
     assert drawn([""] * 3)[0] == ["nothing"]

@@ -198,4 +198,4 @@ def test_model_is_one_folder_that_can_be_moved(cached_run, shop, tmp_path):
     assert_same(
         after.predict(shop.rows[:3], photos), before.predict(shop.rows[:3], photos)
     )
-    assert before.names == ("metal", "weight", "stones")
+    assert before.trained.learner.spec.names == ("metal", "weight", "stones")

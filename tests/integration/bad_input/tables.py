@@ -132,8 +132,11 @@ def check_predicted(
     failed = table["error"] != ""
     if bad is not None:
         assert np.flatnonzero(failed).tolist() == sorted(bad), table["error"].tolist()
-    numbers = table[["price", "price_low", "price_high", "probability_1"]]
-    assert np.isfinite(numbers[~failed].to_numpy(np.float64)).all()
+    numbers = table[["price_low", "price", "price_high", "probability_1"]]
+    known = numbers[~failed].to_numpy(np.float64)
+    assert np.isfinite(known[:, [1, 3]]).all()
+    # Few validation rows promise no more than 0 to infinity.
+    assert (np.diff(known[:, :3], axis=1) >= 0).all()
     assert numbers[failed].isna().all().all()
     assert table.loc[failed, "error"].map(lambda text: text.isprintable()).all()
     return REJECTED if failed.any() else WORKS
