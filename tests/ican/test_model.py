@@ -196,7 +196,7 @@ def test_words_lead_straight_into_the_logits(kind):
 def test_who_sees_the_photo_alone_reads_no_words():
     head, batch = Head(kind_config("visual"), WORDY, 3, 4), make_wordy_batch()
     params = jax.jit(head.init)(jax.random.key(0), batch["features"], batch)["params"]
-    assert set(params) == {"classifiers"}
+    assert set(params) == {"classifiers", "price", "price_hidden"}
 
 
 def test_ican_averages_block_over_what_its_cells_saw():
