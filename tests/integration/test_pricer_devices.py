@@ -58,7 +58,11 @@ def make_config(shop, folder, dropout=0.3, **layout):
     parallel = {f"parallel__{name}": value for name, value in layout.items()}
     features = str(folder / "features")
     return shop.config(
-        networks__cache=features, model__dropout=dropout, **SETTINGS, **parallel
+        networks__cache=features,
+        model__dropout=dropout,
+        rival="none",  # a whole run would have it, the heads alone not
+        **SETTINGS,
+        **parallel,
     )
 
 
