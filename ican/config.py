@@ -38,7 +38,6 @@ class AttributesConfig:
         low=0.0,
         high=1.0,
     )
-    texts: bool = knob(True, "read attributes of kind text, where the schema has any")
 
     def __post_init__(self):
         check_bounds(self)

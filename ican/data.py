@@ -35,7 +35,7 @@ def load_listings(config: Config) -> Listings:
       UserError: whatever is wrong with the files; a table without prices.
     """
     listings = _open_listings(config)
-    if config.attributes.texts:
+    if config.model.texts:
         return listings
     schema, _ = schemas.leave_out_texts(listings.schema)
     return dataclasses.replace(listings, schema=schema)

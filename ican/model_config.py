@@ -136,6 +136,7 @@ class ModelConfig:
         "ican", "what is seen of an item and how it is fused"
     )
     dropout: float = knob(0.0, "on the vector for the classifiers", low=0.0, high=0.99)
+    texts: bool = knob(True, "read attributes of kind text, where the schema has any")
     attributes: AttributesAloneConfig = AttributesAloneConfig()
     concatenation_mlp: ConcatenationMLPConfig = ConcatenationMLPConfig()
     mfb: MFBConfig = MFBConfig()

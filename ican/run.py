@@ -130,25 +130,11 @@ def start_from_words(run: Run, workdir: pathlib.Path, say: Say) -> Mapping[str, 
     shapes = jax.eval_shape(learner.init, {}).params["head"]
     head: dict[str, Any] = {}
     for output, model in models.items():
-        say(_describe_start(output, model))
+        say(model.describe({"classifiers": "zones", "price": "log price"}[output]))
         if model.helps:
-            zeros = np.zeros(shapes[output]["kernel"].shape, np.float32)
-            head[output] = {"kernel": zeros, "bias": model.bias.astype(np.float32)}
-            kernels = linear_models.split_kernel(model.kernel, learner.spec)
-            texts = learner.spec.texts()
-            for (index, _, _), kernel in zip(texts, kernels, strict=True):
-                head[f"wide_{output}_{index}"] = {"kernel": kernel.astype(np.float32)}
+            head[output] = model.output(shapes[output]["kernel"].shape[0])
+            head |= model.wide(f"wide_{output}", learner.spec)
     return {**run.start, "params": {**params, "head": head}} if head else run.start
-
-
-def _describe_start(output: str, model: linear_models.LinearModel) -> str:
-    """Which way an output starts, in a line."""
-    what = {"classifiers": "zones", "price": "log price"}[output]
-    start = "starts from it" if model.helps else "starts at random"
-    return (
-        f"a linear model of the {what} on words has a loss of {model.loss:.3f} on"
-        f" validation, the best constant {model.prior:.3f}: the network {start}"
-    )
 
 
 def _class_weights(run: Run) -> np.ndarray:

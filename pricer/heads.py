@@ -122,21 +122,13 @@ class Heads:
             [linear_models.word_rows(words, spec, rows) for rows in splits],
             [prices[rows] for rows in splits],
         )
-        way = "starts from it" if model.helps else "starts at random"
-        say(
-            f"a linear model of the log price on words has a loss of {model.loss:.3f} on"
-            f" validation, the best constant {model.prior:.3f}: the price {way}"
-        )
+        say(model.describe("log price"))
         if not model.helps:
             return {}
         state = jax.eval_shape(self.learner(warm_up=False).init, scales)
-        zeros = np.zeros(state.params["regression"]["output"]["kernel"].shape)
-        output = {"kernel": zeros, "bias": model.bias}
-        start: dict[str, Any] = {"regression": {"output": output}}
-        kernels = linear_models.split_kernel(model.kernel, spec)
-        for (index, _, _), kernel in zip(spec.texts(), kernels, strict=True):
-            start[f"wide_price_{index}"] = {"kernel": kernel}
-        return jax.tree.map(lambda array: array.astype(np.float32), start)
+        inputs = state.params["regression"]["output"]["kernel"].shape[0]
+        regression = {"output": model.output(inputs)}
+        return {"regression": regression, **model.wide("wide_price", spec)}
 
     def scales(self) -> Scales:
         """Means, deviations and quantiles over the training rows."""

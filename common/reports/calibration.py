@@ -1,4 +1,4 @@
-"""What makes a prediction honest: temperature, reliability and conformal intervals.
+"""What makes a prediction honest: likelihood, reliability and conformal intervals.
 
 All of it is fitted on validation data, on the host, in numpy float64.
 """
@@ -7,8 +7,6 @@ import dataclasses
 import math
 
 import numpy as np
-
-_TEMPERATURES = (1e-3, 1e3)
 
 
 def negative_log_likelihood(
@@ -25,41 +23,6 @@ def negative_log_likelihood(
     scaled = scaled - scaled.max(1, keepdims=True)
     log_sums = np.log(np.exp(scaled).sum(1))
     return float(np.mean(log_sums - scaled[np.arange(len(scaled)), labels]))
-
-
-def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Temperature T that minimises the likelihood loss of softmax(scores / T).
-
-    The loss is convex in 1 / T, so it has one valley in log T and golden-section
-    search can't miss it (Guo et al., On Calibration of Modern Neural Networks).
-
-    Args:
-      scores: [N, J] finite, of validation items.
-      labels: int [N].
-
-    Returns:
-      T within 1e-3 and 1e3; 1 for no items.
-    """
-    if len(scores) == 0:
-        return 1.0
-    low, high = np.log(_TEMPERATURES)
-    shrink = (math.sqrt(5) - 1) / 2
-
-    def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(scores, labels, math.exp(log_temperature))
-
-    left, right = high - shrink * (high - low), low + shrink * (high - low)
-    loss_left, loss_right = loss(left), loss(right)
-    while high - low > 1e-6:
-        if loss_left <= loss_right:
-            high, right, loss_right = right, left, loss_left
-            left = high - shrink * (high - low)
-            loss_left = loss(left)
-        else:
-            low, left, loss_left = left, right, loss_right
-            right = low + shrink * (high - low)
-            loss_right = loss(right)
-    return math.exp((low + high) / 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,15 +96,6 @@ def conformal_radius(residuals: np.ndarray, coverage: float) -> float:
     # The subtraction keeps 0.9 * 10 from becoming 10 by rounding.
     rank = math.ceil((len(residuals) + 1) * coverage - 1e-9)
     return float(residuals[rank - 1]) if rank <= len(residuals) else math.inf
-
-
-def price_interval(
-    log_points: np.ndarray, radius: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Prices (low [N], high [N]) of log_points [N] ± radius; (0, inf) for infinity."""
-    log_points = np.asarray(log_points, np.float64)
-    with np.errstate(over="ignore"):
-        return np.exp(log_points - radius), np.exp(log_points + radius)
 
 
 def interval_coverage(low: np.ndarray, high: np.ndarray, values: np.ndarray) -> float:

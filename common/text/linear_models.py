@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -48,6 +49,41 @@ class LinearModel:
         """Whether it tells more than the prior."""
         return self.loss < self.prior
 
+    def describe(self, what: str) -> str:
+        """What a run says of it, in a line.
+
+        Args:
+          what: it is a model of.
+        """
+        start = "starts from it" if self.helps else "starts at random"
+        return (
+            f"a linear model of the {what} on words has a loss of {self.loss:.3f} on"
+            f" validation, the best constant {self.prior:.3f}: the network {start}"
+        )
+
+    def output(self, inputs: int) -> dict[str, np.ndarray]:
+        """Parameters of a layer that gives its bias, whatever the inputs.
+
+        Args:
+          inputs: of the layer.
+        """
+        zeros = np.zeros((inputs, len(self.bias)), np.float32)
+        return {"kernel": zeros, "bias": self.bias.astype(np.float32)}
+
+    def wide(self, name: str, spec: AttributeSpec) -> dict[str, Any]:
+        """Parameters of the wide path: {name_<place>: of the `WordBag` of each text}.
+
+        Args:
+          name: of the path.
+          spec: of the attributes, texts among them.
+        """
+        ends = np.cumsum([text.size for _, text, _ in spec.texts()])
+        kernels = np.split(self.kernel.astype(np.float32), ends[:-1])
+        return {
+            f"{name}_{place}": {"kernel": kernel}
+            for (place, _, _), kernel in zip(spec.texts(), kernels, strict=True)
+        }
+
 
 def word_rows(
     arrays: Mapping[str, np.ndarray], spec: AttributeSpec, rows: np.ndarray
@@ -71,12 +107,6 @@ def word_rows(
         shape = (len(rows), text.size)
         parts.append(sparse.csr_array((weights[some], ids[some], ends), shape))
     return sparse.hstack(parts, format="csr")
-
-
-def split_kernel(kernel: np.ndarray, spec: AttributeSpec) -> list[np.ndarray]:
-    """The rows of a kernel [F, O] that belong to each text, in order."""
-    ends = np.cumsum([text.size for _, text, _ in spec.texts()])
-    return np.split(kernel, ends[:-1])
 
 
 def fit_classes(

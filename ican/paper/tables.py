@@ -73,7 +73,7 @@ ROWS = (
     Row(
         "ican3_without_texts",
         "ICAN, L = 3, without texts",
-        {**_ican(3).changes, "attributes.texts": False},
+        {**_ican(3).changes, "model.texts": False},
         on_request=True,
     ),
     _rival("linear_words", "linear models on the words", "linear words"),

@@ -200,7 +200,7 @@ def test_the_telling_word_is_looked_for_among_the_words(titled):
 
 
 def test_texts_can_be_left_out(titled):
-    without = configs.replace(titled, {"attributes.texts": False})
+    without = configs.replace(titled, {"model.texts": False})
     listings = data.load_listings(without)
     assert len(listings.schema.attributes) == 13
     assert listings.fingerprint == data.load_listings(titled).fingerprint

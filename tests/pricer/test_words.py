@@ -112,7 +112,7 @@ def test_the_price_starts_as_ridge_regression_on_words(tmp_path):
     errors = (made.rows.log_prices - found)[43:] / scales.price_scale
     (line,) = said
     assert f"has a loss of {np.mean(errors**2):.3f} on validation" in line
-    assert line.endswith("the price starts from it")
+    assert line.endswith("the network starts from it")
     # The run itself begins so, and one that has begun goes on.
     made.train(tmp_path / "run", said.append)
     assert said[1:] == [line]
@@ -127,7 +127,7 @@ def test_words_that_mislead_leave_the_start_at_random(tmp_path):
     )
     said = []
     assert made.start_from_words(tmp_path / "none", made.scales(), said.append) == {}
-    assert said[0].endswith("the price starts at random")
+    assert said[0].endswith("the network starts at random")
 
 
 def test_predict_evaluate_and_the_export_agree(worded_run, shop, tmp_path):

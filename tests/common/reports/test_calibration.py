@@ -30,29 +30,6 @@ def test_huge_scores_stay_finite():
     assert found == pytest.approx(2e6)
 
 
-def test_temperature_of_two_labels_in_closed_form():
-    # Score gap 3 with 80 % right: the best T makes sigmoid(3 / T) = 0.8.
-    scores = np.tile([3.0, 0.0], (100, 1))
-    labels = np.array([0] * 80 + [1] * 20)
-    found = calibration.fit_temperature(scores, labels)
-    assert found == pytest.approx(3.0 / math.log(4.0), rel=1e-5)
-
-
-def test_temperature_undoes_a_known_scale():
-    rng = np.random.default_rng(0)
-    scores = rng.normal(0, 2, (20000, 6))
-    cumulated = softmax(scores).cumsum(1)
-    labels = (rng.uniform(size=(20000, 1)) > cumulated).sum(1).clip(0, 5)
-    assert calibration.fit_temperature(5 * scores, labels) == pytest.approx(5, rel=0.05)
-
-
-def test_temperature_stops_at_its_bounds():
-    scores = np.array([[1.0, 0.0]])
-    assert calibration.fit_temperature(scores, np.array([0])) < 2e-3
-    assert calibration.fit_temperature(scores, np.array([1])) > 5e2
-    assert calibration.fit_temperature(scores[:0], np.array([], int)) == 1.0
-
-
 def test_reliability_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.75, 0.25], [0.5, 0.5]])
     labels = np.array([0, 0, 0, 1])
@@ -127,11 +104,7 @@ def test_radius_covers_the_share_of_its_own_residuals(residuals, coverage):
     assert np.mean(abs(residuals) <= radius) >= min(coverage, 1.0) - 1e-9
 
 
-def test_price_interval_and_its_coverage():
-    low, high = calibration.price_interval(np.log([100.0, 50.0]), math.log(2.0))
-    np.testing.assert_allclose(low, [50, 25])
-    np.testing.assert_allclose(high, [200, 100])
-    prices = np.array([199.0, 101.0])
-    assert calibration.interval_coverage(low, high, prices) == 0.5
-    low, high = calibration.price_interval(np.log([100.0]), math.inf)
-    assert (low[0], high[0]) == (0.0, math.inf)
+def test_coverage_counts_both_ends():
+    low, high = np.array([50.0, 25.0]), np.array([200.0, 100.0])
+    found = calibration.interval_coverage(low, high, np.array([200.0, 101.0]))
+    assert found == 0.5

@@ -127,6 +127,13 @@ def test_rows_of_words_hold_all_texts_side_by_side():
             ids = arrays["word_ids"][row, columns]
             np.add.at(expected, start + ids, arrays["word_weights"][row, columns])
         np.testing.assert_array_equal(dense[place], expected)
-    parts = linear_models.split_kernel(np.arange(first + second)[:, None], spec)
+    kernel, bias = np.arange(first + second)[:, None], np.array([7.0])
+    model = linear_models.LinearModel(kernel, bias, 1.0, 0.5, 1.0)
+    places = [place for place, _, _ in spec.texts()]
+    wide = model.wide("wide_price", spec)
+    assert list(wide) == [f"wide_price_{place}" for place in places]
+    parts = [part["kernel"] for part in wide.values()]
     assert [len(part) for part in parts] == [first, second]
     assert parts[1][0, 0] == first
+    output = model.output(3)
+    assert (np.ones(3) @ output["kernel"] + output["bias"]).tolist() == [7.0]

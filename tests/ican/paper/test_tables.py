@@ -90,7 +90,7 @@ def test_every_claim_names_rows_that_exist():
 def test_words_help_where_a_row_without_texts_stands_beside():
     (row,) = tables.choose_rows(["ican3_without_texts"])
     config = row.apply(Config(), seed=1)
-    assert Config().attributes.texts and not config.attributes.texts
+    assert Config().model.texts and not config.model.texts
     assert (config.model.kind, config.model.ican.cells) == ("ican", 3)
     figures = {"ican3": [0.6, 0.62, 0.61], "ican3_without_texts": [0.4, 0.41, 0.42]}
     (verdict,) = verdicts(figures)
