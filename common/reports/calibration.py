@@ -9,20 +9,17 @@ import math
 import numpy as np
 
 
-def negative_log_likelihood(
-    scores: np.ndarray, labels: np.ndarray, temperature: float = 1.0
-) -> float:
-    """Mean of -log softmax(scores / temperature)_label.
+def negative_log_likelihood(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -log softmax(scores)_label.
 
     Args:
       scores: [N, J].
       labels: int [N].
-      temperature: positive.
     """
-    scaled = np.asarray(scores, np.float64) / temperature
-    scaled = scaled - scaled.max(1, keepdims=True)
-    log_sums = np.log(np.exp(scaled).sum(1))
-    return float(np.mean(log_sums - scaled[np.arange(len(scaled)), labels]))
+    scores = np.asarray(scores, np.float64)
+    below = scores - scores.max(1, keepdims=True)
+    log_sums = np.log(np.exp(below).sum(1))
+    return float(np.mean(log_sums - below[np.arange(len(below)), labels]))
 
 
 @dataclasses.dataclass(frozen=True)
