@@ -109,7 +109,8 @@ def write(
                 page.Text(
                     f"Expected calibration error {values['test/ece']:.3f}. An interval"
                     f" meant to hold {config.interval:.0%} of prices holds"
-                    f" {values['test/coverage']:.1%} of the test prices; its upper end"
+                    f" {values['test/coverage']:.1%} of the test prices (standard error"
+                    f" {values['test/coverage_error']:.1%}); its upper end"
                     f" is {_ratio(values['test/width'])} its lower end (geometric mean);"
                     " by a constant factor it would hold"
                     f" {values['test/coverage_constant']:.1%} and be"

@@ -1,6 +1,7 @@
 """Training and evaluation, on the shared loop."""
 
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from common.config import configs
+from common.data.halves import name_groups
 from common.parallel import processes
 from common.reports import linear_rival
+from common.reports.calibration import grouped_share_error
 from common.tables.encoders import Words
 from common.training import activity, loop_config, metrics, train_loop, workdirs
 from common.training.phase import SplitEvaluator, supervised_phase
@@ -174,9 +177,28 @@ def evaluate(run: Run, state: Any) -> tuple[dict[str, Outcome], Calibration, Out
         split: evaluation.measure(outputs[split], prices[split], zones, calibration)
         for split in outputs
     }
+    outcomes["test"].scalars["coverage_error"] = coverage_error(run, outcomes, prices)
     if run.config.model.kind == "ican" and not run.config.data.path:
         outcomes["test"].scalars.update(_point(run, outputs["test"]))
     return outcomes, calibration, outputs["test"]
+
+
+def coverage_error(
+    run: Run, outcomes: Mapping[str, Outcome], prices: Mapping[str, np.ndarray]
+) -> float:
+    """Standard error of the share of test prices in their intervals, less what was asked.
+
+    Both the test rows and the validation rows that the interval was fitted on are a
+    sample, of groups of near-copies.
+    """
+    listings = run.examples.listings
+    errors = []
+    for split, part in (("validation", run.examples.halves[1]), ("test", slice(None))):
+        low, high = outcomes[split].interval
+        hits = (low <= prices[split]) & (prices[split] <= high)
+        groups = name_groups(listings, listings.indices(split)[part])
+        errors.append(grouped_share_error(hits[part], groups))
+    return math.hypot(*errors)
 
 
 def choose_by(run: Run) -> SplitEvaluator:

@@ -98,3 +98,24 @@ def conformal_radius(residuals: np.ndarray, coverage: float) -> float:
 def interval_coverage(low: np.ndarray, high: np.ndarray, values: np.ndarray) -> float:
     """Share of values [N] that lie within [low, high]."""
     return float(np.mean((low <= values) & (values <= high)))
+
+
+def grouped_share_error(hits: np.ndarray, groups: np.ndarray) -> float:
+    """Standard error of a share whose rows come in groups that go together.
+
+    sqrt(G / (G - 1) sum_g (sum_{i in g} (h_i - p))^2) / N with p the mean of the hits
+    (Liang and Zeger 1986): sqrt(p (1 - p) / (N - 1)) where each row is a group.
+
+    Args:
+      hits: [N] of 0 and 1.
+      groups: [N] names of the G groups.
+
+    Returns:
+      The error; NaN for fewer than two groups.
+    """
+    _, members = np.unique(groups, return_inverse=True)
+    sums = np.bincount(members, weights=hits - np.mean(hits))
+    count = len(sums)
+    if count < 2:
+        return math.nan
+    return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(hits))

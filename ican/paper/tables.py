@@ -5,6 +5,7 @@ Which switch of the built-in rings must undo which claim is told in
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,6 +160,15 @@ CLAIMS = (
     _not_behind("linear models on the words", "linear_words", "MALE", "test/male"),
     _not_behind(
         "boosting on the same inputs", "boosting_words_photo", "MALE", "test/male"
+    ),
+    Claim(
+        "ICAN's interval is not wider, by an interval, than that of a constant factor",
+        ("ican3",),
+        ("ican3",),
+        "test/width",
+        of_worse="test/width_constant",
+        lower=True,
+        margin=math.inf,
     ),
     _claim("iterating helps: three cells beat one", "ican3", "ican1"),
     _claim("three cells are enough: they beat five", "ican3", "ican5"),

@@ -13,7 +13,7 @@ from common.layers.backbone_sizes import title
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
-from common.reports.paper_rows import Results, Row, Runs, mean_cell
+from common.reports.paper_rows import Results, Row, Runs, figures_of, mean_cell
 from common.training.workdirs import RunRecord, Say
 from ican import evaluation, train
 from ican.config import Config
@@ -21,6 +21,8 @@ from ican.data import Examples
 from ican.metrics import TOP
 from ican.paper import rivals, tables
 from ican.run import prepare
+
+BAND = 2.576  # standard errors to either side, which hold 99 % of a normal variable
 
 
 def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
@@ -109,6 +111,26 @@ def result_row(row: Row, runs: Runs) -> dict[str, Any]:
     return cells
 
 
+def price_row(row: Row, runs: Runs, level: float) -> dict[str, Any]:
+    """How good the price and its interval are: means over seeds, see `BAND`."""
+    shares, errors = (
+        np.array(figures_of(runs, name))
+        for name in ("test/coverage", "test/coverage_error")
+    )
+    inside = abs(shares - level) <= BAND * errors
+    return {
+        "model": row.title,
+        "MALE": mean_cell(runs, "test/male"),
+        "coverage": mean_cell(runs, "test/coverage"),
+        "inside the band": f"{inside.sum()} of {len(inside)}",
+        "coverage, constant factor": mean_cell(runs, "test/coverage_constant"),
+        "width": mean_cell(runs, "test/width"),
+        "width, constant factor": mean_cell(runs, "test/width_constant"),
+        "price in the likeliest zone": mean_cell(runs, "test/price_in_best"),
+        "in the three likeliest": mean_cell(runs, "test/price_in_best3"),
+    }
+
+
 def majority_row(runs: Runs) -> dict[str, Any]:
     """The majority baseline; without an error where all seeds have one split."""
     names = {f"top-{k}": f"test/majority/top{k}" for k in TOP}
@@ -143,6 +165,20 @@ def write_tables(
     result_tables.write_table(
         table, folder / "results", title="Tables 3 and 4", notes=f"{counted} {notes}"
     )
+    result_tables.write_table(
+        [
+            price_row(row, results[row.name], config.interval)
+            for row in rows
+            if not row.rival
+        ],
+        folder / "prices",
+        title="Suggested prices and their intervals",
+        notes=f"Intervals meant to hold {config.interval:.0%} of prices. Inside the band:"
+        " in how many runs the share differs from that by at most 2.58 standard errors"
+        " (99 %), which count groups of near-copies among the test rows and the"
+        " validation rows behind the interval. Width: mean log of the upper over the lower"
+        f" end. {notes}",
+    )
     paper_rows.write_claims(
         folder,
         paper_rows.verdicts(tables.CLAIMS, results),
@@ -150,7 +186,7 @@ def write_tables(
         "top-3 accuracy, in MALE (positive: lower), or in the share of hits",
         notes,
     )
-    return ["results", "claims"]
+    return ["results", "prices", "claims"]
 
 
 def describe(config: Config) -> str:

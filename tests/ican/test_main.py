@@ -198,7 +198,7 @@ def test_schema_is_printed_or_written(shop, tmp_path, capsys):
     assert "needs --data.path=TABLE" in one_line(capsys)
 
 
-def test_reproduce_prints_both_tables(shop, tmp_path, capsys):
+def test_reproduce_prints_its_tables(shop, tmp_path, capsys):
     config = shop.config(
         reproduce__rows=("attributes",), reproduce__seeds=1, train__steps=2
     )
@@ -206,7 +206,7 @@ def test_reproduce_prints_both_tables(shop, tmp_path, capsys):
     assert call("--mode=reproduce", *flags) == 0
     out, err = capsys.readouterr()
     assert "attributes, seed 0" in err
-    for name in ("results", "claims"):
+    for name in ("results", "prices", "claims"):
         assert (tmp_path / "runs" / "tables" / f"{name}.md").read_text() in out
 
 

@@ -104,3 +104,27 @@ def test_coverage_counts_both_ends():
     low, high = np.array([50.0, 25.0]), np.array([200.0, 100.0])
     found = calibration.interval_coverage(low, high, np.array([200.0, 101.0]))
     assert found == 0.5
+
+
+def test_error_of_a_share_by_groups_by_hand():
+    hits = np.array([1, 1, 1, 1, 0, 0, 1, 1])
+    # Alone: p = 3/4, sum of squares 6/16 + 18/16 = 1.5, times 8/7.
+    alone = calibration.grouped_share_error(hits, np.arange(8))
+    assert alone == pytest.approx(math.sqrt(1.5 * 8 / 7) / 8)
+    # Groups of four, three of them hits less than expected: sums 1 and -1.
+    groups = np.array(["a"] * 4 + ["b"] * 4)
+    assert calibration.grouped_share_error(hits, groups) == pytest.approx(
+        math.sqrt(2 / 1 * (1 + 1)) / 8
+    )
+    assert math.isnan(calibration.grouped_share_error(hits, np.zeros(8)))
+
+
+def test_groups_that_go_together_count_as_one_row():
+    rng = np.random.default_rng(0)
+    shares, errors = [], []
+    for _ in range(400):
+        groups = np.repeat(np.arange(50), rng.integers(1, 12, 50))
+        hits = (rng.random(50) < 0.9)[groups].astype(float)
+        shares.append(hits.mean())
+        errors.append(calibration.grouped_share_error(hits, groups))
+    assert np.mean(errors) == pytest.approx(np.std(shares), rel=0.1)

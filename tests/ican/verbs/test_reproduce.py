@@ -20,6 +20,14 @@ def config(shop):
 
 TOP3 = {"visual": (0.3, 0.4, 0.5), "attributes": (0.5, 0.62, 0.68)}
 
+PRICES = (
+    "coverage_constant",
+    "width",
+    "width_constant",
+    "price_in_best",
+    "price_in_best3",
+)
+
 
 class Trainer:
     """Stands in for training: top-3 by row and seed, everything else 0.5."""
@@ -33,6 +41,10 @@ class Trainer:
         values = {"test/n": 13, "validation/n": 11, "train/n": 37, "rejected": 2}
         for name in ("top1", "top3", "top5", "top7", "male"):
             values[f"test/{name}"] = values[f"test/majority/{name}"] = 0.5
+        for name in PRICES:
+            values[f"test/{name}"] = 0.25
+        values["test/coverage"] = (0.9, 0.88, 0.86)[seed]
+        values["test/coverage_error"] = (0.01, 0.01, 0.01)[seed]
         values["test/top3"] = TOP3[kind][seed]
         return values
 
@@ -67,6 +79,15 @@ def test_tables_hold_means_errors_and_the_papers_figures(config, trainer, tmp_pa
     assert "| majority |" in text
     assert "37 training, 11 validation and 13 test rows, 2 rejected" in text
     assert "over 3 seeds" in text and "ResNet tiny" in text
+
+
+def test_intervals_are_held_against_the_band_of_their_groups(config, trainer, tmp_path):
+    reproduce.reproduce(config, tmp_path, lambda text: None)
+    text = (tmp_path / "tables" / "prices.md").read_text()
+    (line,) = (line for line in text.splitlines() if "visual-alone" in line)
+    # 0.86 is 0.04 off, more than 2.576 errors of 0.01; 0.88 is 0.02 off.
+    assert "| 0.880 ± 0.012 | 2 of 3 |" in line
+    assert "meant to hold 90%" in text
 
 
 def test_claims_are_judged_over_paired_seeds(config, trainer, tmp_path):
