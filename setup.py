@@ -22,6 +22,8 @@ setuptools.setup(
             "pricer.*",
             "recsys",
             "recsys.*",
+            "rerank",
+            "rerank.*",
             "experiments",
         ]
     ),

@@ -1,0 +1,1 @@
+"""Requests and items: what they are, and how they are read."""
