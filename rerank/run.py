@@ -1,0 +1,91 @@
+"""What stands before the first step of a run: data, networks, devices."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from common.data.array_batches import Batch
+from common.parallel.execution import Execution, make_execution
+from rerank import batches
+from rerank.config import LISTWISE, POINTWISE, Config
+from rerank.corpus.corpus import Corpus
+from rerank.corpus.requests import Requests
+from rerank.step import Learner
+
+
+class PhaseState(NamedTuple):
+    """All that a phase of training carries from step to step.
+
+    Attributes:
+      current: state of the network that is trained.
+      done: {phase: parameters} of the networks that were trained before.
+    """
+
+    current: Any
+    done: Mapping[str, Any]
+
+    @property
+    def params(self) -> Any:
+        """Parameters of the network that is trained."""
+        return self.current.params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A run whose data are there.
+
+    Attributes:
+      config: of the run.
+      corpus: items and requests.
+      execution: what it runs on.
+      learners: {phase: network and its step}, in the order of training.
+    """
+
+    config: Config
+    corpus: Corpus
+    execution: Execution
+    learners: Mapping[str, Learner]
+
+    def train_batches(self, start_step: int) -> Iterator[Batch]:
+        """This process' rows of the endless training batches; close it."""
+        return batches.train_batches(
+            self.corpus.items,
+            self.corpus.splits["train"],
+            **self._shape,
+            batch_size=self.config.train.batch_size,
+            seed=self.config.train.seed,
+            start_step=start_step,
+        )
+
+    def eval_batches(self, requests: Requests) -> Iterator[Batch]:
+        """This process' rows of requests, in order, the last batch padded; close it."""
+        return batches.eval_batches(
+            self.corpus.items,
+            requests,
+            **self._shape,
+            batch_size=self.config.train.batch_size,
+        )
+
+    @property
+    def length(self) -> int:
+        """Places of a list in batches."""
+        return batches.bucket(self.corpus.sizes.length)
+
+    @property
+    def _shape(self) -> dict[str, int]:
+        return {"length": self.length, "history": self.corpus.sizes.history}
+
+
+def prepare(config: Config, corpus: Corpus) -> Run:
+    """A run over a corpus, ready to be trained or evaluated.
+
+    Raises:
+      UserError: a batch that can't be spread over the devices.
+    """
+    execution = make_execution(config.parallel)
+    execution.check_batch(config.train.batch_size)
+    learners = {
+        phase: Learner(config, corpus.sizes, phase, execution.devices)
+        for phase in (POINTWISE, LISTWISE)
+    }
+    return Run(config, corpus, execution, learners)
