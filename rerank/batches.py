@@ -70,7 +70,7 @@ def gather(
     if requests.words is not None:
         words = requests.words.take(rows)
         batch["query_ids"], batch["query_weights"] = words.ids, words.weights
-    if requests.clicks is not None and requests.purchases is not None:
+    if requests.labelled:
         batch["clicks"] = take(requests.clicks, places)
         batch["purchases"] = take(requests.purchases, places)
         batch["randomised"] = requests.randomised[rows]

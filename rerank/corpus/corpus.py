@@ -65,7 +65,9 @@ class Corpus:
       items: the store.
       splits: {"train" | "validation" | "test": requests}.
       sizes: what networks need.
-      scaling: of own numbers, fitted on training; None for generated data.
+      scaling: of the numbers, fitted on training; of generated data it does nothing.
+      pair_names: of the numbers of a pair.
+      context_names: of the numbers of a request.
       encoder: of titles and queries, fitted on training; None where no text is read.
       fingerprint: hash of all that training depends on.
       rejected: rows of the tables that were rejected.
@@ -73,7 +75,9 @@ class Corpus:
 
     items: Items
     splits: Mapping[str, Requests]
-    scaling: Scaling | None = None
+    scaling: Scaling
+    pair_names: tuple[str, ...] = ()
+    context_names: tuple[str, ...] = ()
     encoder: TextEncoder | None = None
     rejected: int = 0
 
@@ -115,7 +119,8 @@ def _update(digest: Any, value: Any) -> None:
     elif isinstance(value, TextEncoder | tuple) or not dataclasses.is_dataclass(value):
         digest.update(repr(value).encode())
     else:
-        parts = list(vars(value).items())
+        names = [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
+        parts = [(name, getattr(value, name)) for name in names]
     for name, part in parts:
         digest.update(name.encode())
         _update(digest, part)

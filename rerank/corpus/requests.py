@@ -20,8 +20,8 @@ class Requests:
       items: int32 [T], numbers in `Items`.
       pair_features: float32 [T, G] standardised numbers of an item in its request.
       context: float32 [R, C] standardised numbers of the request.
-      clicks: float32 [T], 0 or 1; None where nothing was shown yet.
-      purchases: float32 [T], 0 or 1, or grades over the largest one; None as clicks.
+      clicks: float32 [T], 0 or 1; all NaN where they are to be predicted.
+      purchases: float32 [T], 0 or 1, or grades over the largest one; NaN as clicks.
       randomised: bool [R], lists that were shown in random order.
       history: int32 [Y] items that were taken before, `NONE` for those of other
         stores, newest last.
@@ -40,8 +40,8 @@ class Requests:
     items: np.ndarray
     pair_features: np.ndarray
     context: np.ndarray
-    clicks: np.ndarray | None
-    purchases: np.ndarray | None
+    clicks: np.ndarray
+    purchases: np.ndarray
     randomised: np.ndarray
     history: np.ndarray
     history_starts: np.ndarray
@@ -59,13 +59,15 @@ class Requests:
         """Items of each list, int64 [R]."""
         return np.diff(self.starts)
 
-    @property
+    @functools.cached_property
+    def labelled(self) -> bool:
+        """Whether clicks and purchases are known."""
+        return not np.isnan(self.clicks).any()
+
+    @functools.cached_property
     def gains(self) -> np.ndarray:
         """What NDCG counts, float32 [T]: the purchases, or clicks where none is."""
-        purchases, clicks = self.purchases, self.clicks
-        if purchases is None or clicks is None:
-            raise ValueError("requests without labels have no gains")
-        return purchases if purchases.any() else clicks
+        return self.purchases if self.purchases.any() else self.clicks
 
     def select(self, rows: np.ndarray) -> Requests:
         """Some requests, in the order given.

@@ -32,7 +32,7 @@ import numpy as np
 
 from common.data.generated import SPLIT_START, generator
 from rerank.config import Target
-from rerank.corpus.corpus import Corpus
+from rerank.corpus.corpus import Corpus, Scaling
 from rerank.corpus.items import Items
 from rerank.corpus.requests import Requests
 from rerank.generated import parameters as p
@@ -221,7 +221,13 @@ def make_corpus(config: SerpConfig) -> Corpus:
         split: _requests(config, split, lists, firsts[split] - len(lists.context))
         for split, lists in drawn.items()
     }
-    return Corpus(_items(config, _join(drawn.values())), splits)
+    items = _items(config, _join(drawn.values()))
+    widths = {"fields": items.fields.shape[1], "pair_features": 0, "context": 1}
+    scaling = Scaling(
+        {kind: [0.0] * width for kind, width in widths.items()},
+        {kind: [1.0] * width for kind, width in widths.items()},
+    )
+    return Corpus(items, splits, scaling, context_names=("c",))
 
 
 def _items(config: SerpConfig, lists: Lists) -> Items:

@@ -16,7 +16,8 @@ COLUMNS = {
 
 def make_corpus(**parts) -> Corpus:
     splits = dict.fromkeys(("train", "validation", "test"), make_requests())
-    return Corpus(**{"items": make_items(), "splits": splits, **parts})
+    known = {"items": make_items(), "splits": splits, "scaling": Scaling.fit(COLUMNS)}
+    return Corpus(**{**known, **parts})
 
 
 def test_scaling_by_hand():
@@ -44,6 +45,7 @@ def test_sizes():
 
 def test_the_fingerprint_sees_what_training_depends_on():
     corpus = make_corpus()
+    assert corpus.sizes.length == corpus.splits["test"].lengths.max()  # and is kept
     assert corpus.fingerprint == make_corpus().fingerprint
     items = make_items()
     changed = [

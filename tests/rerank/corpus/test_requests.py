@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,5 +48,4 @@ def test_gains_are_purchases_or_clicks():
     assert requests.gains is requests.purchases
     none = make_requests(purchases=np.zeros(6, np.float32))
     assert none.gains is none.clicks
-    with pytest.raises(ValueError):
-        _ = make_requests(labels=False).gains
+    assert requests.labelled and not make_requests(labels=False).labelled
