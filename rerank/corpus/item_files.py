@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,11 +40,10 @@ def read_items(faults: Faults, options: DataConfig, *, unique: bool = True) -> I
     faults.note_ids(options.item)
     prices = read_column(faults, options.price)
     note(faults, options.price, prices < 0, "a price below 0")
-    names = (options.price,) * (options.price in frame) + options.fields
-    logs = np.log1p(np.maximum(prices, 0))
-    columns = {options.price: logs}
-    columns |= {name: read_column(faults, name) for name in options.fields}
-    fields = np.stack([np.zeros(len(frame)), *(columns[n] for n in names)], axis=1)
+    fields, names = read_columns(faults, options.fields), options.fields
+    if options.price in frame:
+        logs = np.log1p(np.maximum(prices, 0))[:, None]
+        fields, names = np.concatenate([logs, fields], axis=1), (options.price, *names)
     paths = {"text": options.text_vectors, "image": options.image_vectors}
     vectors = {
         name: _read_vectors(faults, path) for name, path in paths.items() if path
@@ -56,7 +56,7 @@ def read_items(faults: Faults, options: DataConfig, *, unique: bool = True) -> I
     kept = good[~again]
     ids = frame[options.item].iloc[kept].to_numpy(object).astype(str)
     present = {n: np.isfinite(v[kept, 0]) for n, v in vectors.items()}
-    categories = np.zeros(len(ids), np.int32), ("",)
+    categories: tuple[np.ndarray, tuple[str, ...]] = np.zeros(len(ids), np.int32), ()
     if options.category in frame:
         categories = _number(frame[options.category].iloc[kept])
     titled = options.title in frame
@@ -64,7 +64,7 @@ def read_items(faults: Faults, options: DataConfig, *, unique: bool = True) -> I
         ids=ids,
         categories=categories[0],
         category_names=categories[1],
-        fields=fields[kept, 1:],
+        fields=fields[kept],
         field_names=names,
         prices=prices[kept].astype(np.float32),
         present=present,
@@ -82,7 +82,7 @@ def encode_items(
     """Standardises fields, and turns titles into words where no vector tells them."""
     words, present = None, dict(items.present)
     if encoder is not None and items.titles is not None and "text" not in items.vectors:
-        encoded = encoder.encode(items.titles)
+        encoded = encoder.encode(items.titles.tolist())
         words = WordTable(encoded["ids"], encoded["weights"], encoder)
         present["text"] = encoded["present"] > 0
     fields = scaling.apply("fields", items.fields)
@@ -100,6 +100,14 @@ def read_column(faults: Faults, column: str) -> np.ndarray:
     values, wrong = read_numbers(table, column, ".")  # type: ignore[arg-type]
     faults.note(column, list(wrong), wrong.values())
     return values
+
+
+def read_columns(faults: Faults, columns: Sequence[str]) -> np.ndarray:
+    """Columns of numbers as `read_column` reads each, float64 [N, columns]."""
+    numbers = np.empty((len(faults.table.frame), len(columns)))
+    for place, column in enumerate(columns):
+        numbers[:, place] = read_column(faults, column)
+    return numbers
 
 
 def note(faults: Faults, column: str, rows: np.ndarray, reason: str) -> None:

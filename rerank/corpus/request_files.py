@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from common.tables.whole_numbers import whole_number_text
 from common.text.encoder import TextEncoder
 from rerank.config import Config, DataConfig
 from rerank.corpus.corpus import Scaling
-from rerank.corpus.item_files import note, read_column, texts
+from rerank.corpus.item_files import note, read_column, read_columns, texts
 from rerank.corpus.items import NONE, WordTable
 from rerank.corpus.requests import Requests
 
@@ -64,8 +65,7 @@ def read_requests(
     of_rows = _read_rows(faults, config, labels)
     of_rows["items"] = numbers.astype(np.int32)
     if features is None:
-        columns = [read_column(faults, name) for name in options.features]
-        features = np.stack([np.zeros(len(frame)), *columns], axis=1)[:, 1:]
+        features = read_columns(faults, options.features)
     of_rows["pair_features"] = features
     of_requests = _read_shared(faults, options)
     codes, _ = frame[options.request].factorize()
@@ -75,13 +75,14 @@ def read_requests(
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1, append=len(frame)))
     first = order[starts[:-1]]
     history, history_starts = _read_history(frame, options, first, store)
+    columns: dict[str, Any] = {name: values[order] for name, values in of_rows.items()}
+    columns |= {name: values[first] for name, values in of_requests.items()}
     return Requests(
         ids=frame[options.request].iloc[first].to_numpy(object).astype(str),
         starts=starts,
         history=history,
         history_starts=history_starts,
-        **{name: values[order] for name, values in of_rows.items()},
-        **{name: values[first] for name, values in of_requests.items()},
+        **columns,
     )
 
 
@@ -91,7 +92,7 @@ def encode_requests(
     """Standardises numbers, and turns queries into words."""
     words = None
     if encoder is not None and requests.queries is not None:
-        encoded = encoder.encode(requests.queries)
+        encoded = encoder.encode(requests.queries.tolist())
         words = WordTable(encoded["ids"], encoded["weights"], encoder)
     return dataclasses.replace(
         requests,
@@ -174,8 +175,7 @@ def _read_rows(faults: Faults, config: Config, labels: bool) -> dict[str, np.nda
 def _read_shared(faults: Faults, options: DataConfig) -> dict[str, np.ndarray]:
     """What all rows of a request say [N], of each row; those that differ are faulty."""
     frame = faults.table.frame
-    columns = [read_column(faults, name) for name in options.context]
-    read = {"context": np.stack([np.zeros(len(frame)), *columns], axis=1)[:, 1:]}
+    read = {"context": read_columns(faults, options.context)}
     read["randomised"] = np.zeros(len(frame), bool)
     if options.randomised in frame:
         read["randomised"] = _flags(faults, options.randomised) > 0
