@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.data import prepared
+from common.data.table_files import open_table
 from common.errors import UserError
 from common.tables.faults import Rejection, check_rejected, in_order
 from common.tables.whole_numbers import whole_number_text
@@ -26,7 +27,6 @@ from recsys.corpus.feature_files import (
 from recsys.corpus.interaction_files import Assembled
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable
-from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import CategoryTree
 from recsys.generated import closet
 

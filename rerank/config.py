@@ -49,6 +49,7 @@ class Sizes:
       query_words: ids of the words of queries, padding included; 0 for none.
       modalities: those that are there.
       length: the longest list.
+      history: the longest history that is read, at least 1.
     """
 
     fields: int
@@ -56,6 +57,7 @@ class Sizes:
     query_words: int
     modalities: tuple[Modality, ...]
     length: int
+    history: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from common.data.table_files import open_table
 from common.errors import UserError
 from common.tables.cells import parse_column, parse_time, quoted
 from common.tables.faults import (
@@ -22,7 +23,6 @@ from common.tables.table import Table
 from recsys.config import Uneven
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable, reject_collisions
-from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import CategoryTree
 
 # Times that need no closer look: ISO dates whose microseconds a float64 holds, and

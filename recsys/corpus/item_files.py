@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from common.data.table_files import open_table
 from common.errors import UserError
 from common.tables.cells import quoted
 from common.tables.faults import Faults, Rejection, in_order
 from common.tables.table import Table
 from common.tables.whole_numbers import whole_number_text
-from recsys.corpus.table_files import open_table
 from recsys.corpus.tree import Path
 
 CATEGORY = ("level1", "level2", "level3")

@@ -5,9 +5,9 @@ import pathlib
 
 import pandas as pd
 
+from common.data.table_files import open_table
 from common.tables.faults import Faults
 from recsys.config import Config
-from recsys.corpus.table_files import open_table
 
 # Of the table of lists; rows that could not be read stand there too.
 COLUMNS = ("user", "rank", "item", "score", "user_is", "error")

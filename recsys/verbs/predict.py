@@ -16,6 +16,7 @@ import pandas as pd
 
 from common.cli import verbs
 from common.cli.app import Command
+from common.data.table_files import open_table
 from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
@@ -25,7 +26,6 @@ from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
 from recsys.corpus.interactions import Interactions, UserItems
-from recsys.corpus.table_files import open_table
 from recsys.corpus.user_files import COLUMNS, UserTable, read_users
 from recsys.negatives import NegativeSampler
 from recsys.ranking.item_index import ItemIndex

@@ -1,0 +1,195 @@
+"""Where requests and items come from: the generated serp, or own files."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from common.data.table_files import open_table
+from common.errors import UserError
+from common.tables.faults import Faults, Rejection, check_rejected, write_rejected
+from common.tables.table import Table
+from common.text.encoder import TextEncoder
+from common.training import activity
+from common.training.workdirs import Say
+from rerank.config import Config, DataConfig
+from rerank.corpus import libsvm
+from rerank.corpus.corpus import Corpus, Scaling
+from rerank.corpus.item_files import encode_items, read_items
+from rerank.corpus.items import Items
+from rerank.corpus.request_files import encode_requests, read_requests, split_requests
+from rerank.corpus.requests import Requests
+from rerank.generated import serp
+
+# Columns that are used where they are there, unless the user has named them.
+_OF_ITEMS = ("title", "category", "price")
+_OF_REQUESTS = (
+    *("query", "position", "click", "purchase"),
+    *("propensity", "randomised", "time", "history"),
+)
+
+
+@activity.doing("preparing the data")
+def load(
+    config: Config,
+    say: Say = lambda text: None,
+    rejected_file: pathlib.Path | None = None,
+) -> Corpus:
+    """Reads or generates all that a run needs, and splits it.
+
+    Args:
+      config: of the run; other modalities than those of the model are left out.
+      say: prints a line of progress.
+      rejected_file: where rejected rows of own tables are listed; None for nowhere.
+
+    Raises:
+      UserError: whatever is wrong with the files or the split.
+    """
+    if config.data.requests:
+        corpus = _load_tables(config, say, rejected_file)
+    else:
+        corpus = serp.make_corpus(config.serp)
+    return corpus.keep(config.model.modalities)
+
+
+def _load_tables(
+    config: Config, say: Say, rejected_file: pathlib.Path | None
+) -> Corpus:
+    options, features = config.data, None
+    path = pathlib.Path(options.requests)
+    if libsvm.is_libsvm(path):
+        table, features = libsvm.read_lines(path, options)
+    else:
+        table = _open(path, options, requests=True, items=not options.items)
+    faults = of_items = Faults(table)
+    if options.items:
+        of_items = Faults(_open(pathlib.Path(options.items), options, items=True))
+    elif options.text_vectors or options.image_vectors:
+        raise UserError("vectors need --data.items=TABLE, which has a row for each")
+    store = read_items(of_items, options, unique=of_items is not faults)
+    requests = read_requests(faults, config, store.ids, features)
+    parts = [(faults, len(requests.items))]
+    if of_items is not faults:
+        parts.insert(0, (of_items, len(store)))
+    rejected = [fault for each, _ in parts for fault in each.rejections()]
+    if rejected_file is not None:
+        write_rejected(rejected_file, rejected)
+    for each, accepted in parts:
+        limit = options.max_rejected_fraction
+        check_rejected(each.rejections(), accepted, limit, rejected_file)
+    _check_target(config, table, requests)
+    alone = int((requests.lengths == 1).sum())
+    if alone:
+        say(
+            f"note: {alone:,} requests have one candidate, which leaves no order to find"
+        )
+    rows = split_requests(requests, options)
+    train = requests.select(rows["train"])
+    seen = np.unique(train.items)
+    scaling = Scaling.fit(
+        {
+            "fields": store.fields[seen],
+            "pair_features": train.pair_features,
+            "context": train.context,
+        }
+    )
+    encoder = _fit_encoder(store, seen, train)
+    encoded = encode_requests(requests, scaling, encoder)
+    splits = {name: encoded.select(of_split) for name, of_split in rows.items()}
+    items = encode_items(store, scaling, encoder)
+    pair_names = options.features
+    if features is not None:
+        pair_names = tuple(str(n + 1) for n in range(features.shape[1]))
+    return Corpus(
+        items, splits, scaling, pair_names, options.context, encoder, len(rejected)
+    )
+
+
+def read_unlabelled(
+    config: Config, corpus: Corpus, table: Table | pathlib.Path
+) -> tuple[Requests, list[Rejection]]:
+    """Reads requests that are to be answered, of items of a corpus.
+
+    Args:
+      config: of the run; says what the columns are.
+      corpus: whose scaling and words are used; its splits are not looked at.
+      table: as in training, without labels.
+
+    Returns:
+      (requests, rows that are not among them).
+
+    Raises:
+      UserError: the table can't be read as a whole, or lacks a column.
+    """
+    options = dataclasses.replace(
+        config.data, features=corpus.pair_names, context=corpus.context_names
+    )
+    config = dataclasses.replace(config, data=options)
+    faults = Faults(_open(table, options, requests=True))
+    requests = read_requests(faults, config, corpus.items.ids, labels=False)
+    encoded = encode_requests(requests, corpus.scaling, corpus.encoder)
+    return encoded, faults.rejections()
+
+
+def _open(
+    path: pathlib.Path | Table,
+    options: DataConfig,
+    *,
+    requests: bool = False,
+    items: bool = False,
+) -> Table:
+    """A table with all columns that must be there, ids and categories as names."""
+    plain, names, others = DataConfig(), [options.item], list[str]()
+    for role in (*_OF_REQUESTS,) * requests + _OF_ITEMS * items:
+        if (column := getattr(options, role)) != getattr(plain, role):
+            others.append(column)
+    if requests:
+        names.append(options.request)
+        others += [*options.features, *options.context]
+    if items:
+        others += options.fields
+    table = open_table(path, names, others)
+    digits = [n for n in (options.category, *options.labels) if n in table.frame]
+    return open_table(table, digits)
+
+
+def _check_target(config: Config, table: Table, requests: Requests) -> None:
+    purchases = requests.purchases
+    if config.loss.target == "purchase" and not np.any(purchases):
+        raise UserError(
+            f"{table.path}: no row has a purchase: name their column as --data.purchase,"
+            " or train on clicks by --loss.target=click"
+        )
+
+
+def _fit_encoder(store: Items, seen: np.ndarray, train: Requests) -> TextEncoder | None:
+    """Of the titles of the items in training, and its queries; None without any."""
+    titles = (
+        () if store.titles is None or "text" in store.vectors else store.titles[seen]
+    )
+    queries = () if train.queries is None else np.unique(train.queries)
+    texts = [*titles, *queries]
+    return TextEncoder.fit(texts) if any(texts) else None
+
+
+def describe(config: Config, corpus: Corpus) -> list[str]:
+    """What a run prints of its data, one line each."""
+    del config  # all systems have it
+    parts, items = corpus.splits, corpus.items
+    every = list(parts.values())
+    sizes = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
+    shown = np.concatenate([part.items for part in every])
+    clicks = np.concatenate([part.clicks for part in every]).mean()
+    bought = np.concatenate([part.purchases for part in every]).mean()
+    length = len(shown) / sum(map(len, every))
+    seen = np.isin(parts["test"].items, parts["train"].items).mean()
+    shares = [f"{name} of {bits.mean():.0%}" for name, bits in items.present.items()]
+    counts = (
+        f"requests: {sizes} ({corpus.rejected:,} rows rejected); {length:.1f} candidates"
+        f" each, at most {corpus.sizes.length}; {clicks:.1%} clicks, {bought:.1%} purchases"
+    )
+    known = (
+        f"{len(items):,} items, with {' and '.join(shares) or 'no text and no image'};"
+        f" {seen:.0%} of the candidates in test stood in lists of training"
+    )
+    return [counts, known]

@@ -1,0 +1,101 @@
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+
+from rerank import batches
+from rerank.corpus.items import NONE
+from tests.rerank.stores import make_items, make_requests, words_of
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [(1, 8), (8, 8), (9, 16), (32, 32), (33, 50), (51, 100), (101, 150), (200, 200)],
+)
+def test_buckets(length, expected):
+    assert batches.bucket(length) == expected
+
+
+def test_a_batch_by_hand():
+    items, requests = make_items(), make_requests()
+    batch = batches.gather(items, requests, np.array([3, 2, 0]), 4, 2)
+    np.testing.assert_array_equal(batch["mask"], [[1, 1, 0, 0], [0] * 4, [1, 1, 1, 0]])
+    # Item 3 has the field .3 and stands at place 4 of all lists; then item 0.
+    np.testing.assert_allclose(batch["fields"][0], [[0.3, 4], [0, 5], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(batch["category"][0], [1, 0, NONE, NONE])
+    np.testing.assert_array_equal(batch["prices"][2], [1, 2, 0, 0])
+    np.testing.assert_array_equal(batch["context"], [[3], [2], [0]])
+    np.testing.assert_array_equal(batch["text"][0, :2], [[3, 30], [0, 0]])
+    np.testing.assert_array_equal(batch["image"][2, 1], [-1, -1, -1])
+    # [text, image]: item 3 has no text, item 1 no image, padding neither.
+    np.testing.assert_array_equal(
+        batch["present"][[0, 0, 0, 2], [0, 1, 2, 1]],
+        [[False, True], [True, True], [False, False], [True, False]],
+    )
+    # Of the history (0, 1, 4) the newest two, newest last.
+    np.testing.assert_array_equal(batch["history_mask"], [[1, 1], [1, 0], [0, 0]])
+    np.testing.assert_array_equal(batch["history_category"][0], [1, 0])
+    np.testing.assert_array_equal(batch["history_text"][0, :, 0], [1, 4])
+    np.testing.assert_array_equal(batch["history_present"][1], [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(batch["clicks"][0], [1, 0, 0, 0])
+    np.testing.assert_array_equal(batch["purchases"][0], [1, 0, 0, 0])
+    np.testing.assert_array_equal(batch["randomised"], [True, False, False])
+
+
+def test_padding_is_zero_everywhere():
+    batch = batches.gather(make_items(words=True), make_requests(), np.arange(4), 8, 3)
+    behind, behind_history = ~batch["mask"], ~batch["history_mask"]
+    for name, values in batch.items():
+        if name in ("context", "randomised"):
+            continue
+        where = behind_history if name.startswith("history") else behind
+        none = NONE if name.endswith("category") else 0
+        assert (values[where] == none).all(), name
+
+
+def test_words_of_items_and_queries():
+    items = make_items(words=True)
+    queries = words_of(["red", "hat", "", "coat"], items.words.encoder)
+    batch = batches.gather(items, make_requests(words=queries), np.array([1, 3]), 2, 1)
+    np.testing.assert_array_equal(batch["query_ids"], queries.ids[[1, 3]])
+    np.testing.assert_array_equal(batch["text_ids"][0, 0], items.words.ids[4])
+    np.testing.assert_array_equal(batch["history_text_ids"][1, 0], items.words.ids[4])
+    assert "text" not in batch and batch["present"].shape == (2, 2, 2)
+
+
+def test_requests_to_predict_have_no_labels():
+    requests = make_requests(labels=False)
+    batch = batches.gather(make_items(), requests, np.arange(2), 3, 1)
+    assert not {"clicks", "purchases", "randomised"} & set(batch)
+
+
+def test_training_batches_depend_on_seed_and_step_and_not_on_processes():
+    items, requests = make_items(), make_requests()
+
+    def read(steps, **options):
+        made = batches.train_batches(
+            items, requests, length=3, history=2, batch_size=2, seed=5, **options
+        )
+        with contextlib.closing(made):
+            return [b["context"][:, 0] for b in itertools.islice(made, steps)]
+
+    whole = read(4)
+    assert sorted(np.concatenate(whole[:2])) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(np.stack(read(2, start_step=2)), np.stack(whole[2:]))
+    parts = [read(4, process_index=i, process_count=2) for i in range(2)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(whole))
+
+
+def test_evaluation_pads_with_requests_that_have_no_candidates():
+    made = list(
+        batches.eval_batches(
+            make_items(), make_requests(), length=3, history=1, batch_size=3
+        )
+    )
+    assert [len(batch["mask"]) for batch in made] == [3, 3]
+    mask = np.concatenate([batch["mask"] for batch in made])
+    np.testing.assert_array_equal(mask.sum(axis=1), [3, 1, 0, 2, 0, 0])
+    clicks = np.concatenate([batch["clicks"] for batch in made])
+    np.testing.assert_array_equal(clicks.sum(axis=1), [2, 0, 0, 1, 0, 0])
+    assert made[0]["mask"].dtype == bool and made[0]["clicks"].dtype == np.float32
