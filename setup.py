@@ -41,6 +41,7 @@ setuptools.setup(
         "pandas>=2.3",
         "pillow>=11",
         "pyarrow>=18",
+        "rax>=0.4,<0.5",
         "safetensors>=0.5",
         "scipy>=1.13",
         "tensorboardX>=2.6",
