@@ -170,7 +170,9 @@ class Load:
         self, connection: http.client.HTTPConnection, body: bytes, time_it: bool = False
     ) -> str:
         since = time.perf_counter()
-        connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+        connection.request(
+            "POST", self._path, body, {"Content-Type": "application/json"}
+        )
         response = connection.getresponse()
         response.read()
         if time_it:
@@ -311,7 +313,9 @@ def measure(url: str, body: Any, options: argparse.Namespace) -> list[str]:
         print(f"{kind:12}", *(f"{ended}: {n:,}" for ended, n in sorted(ends.items())))
     ordered = sorted(load.seconds)
     p50, p95 = (1e3 * ordered[int(q * len(ordered))] for q in (0.5, 0.95))
-    print(f"answers      p50 {p50:.1f} ms, p95 {p95:.1f} ms, at {options.clients} clients")
+    print(
+        f"answers      p50 {p50:.1f} ms, p95 {p95:.1f} ms, at {options.clients} clients"
+    )
     print(f"rate         {sum(counts.values()) / seconds:.0f} requests/s of all kinds")
     megabytes = [f"{bytes / 2**20:.1f} MiB" for bytes in memory]
     print(f"memory       {megabytes[0]} after a tenth, {megabytes[1]} after all")

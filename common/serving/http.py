@@ -39,8 +39,9 @@ except ModuleNotFoundError as error:
 
 _logger = logging.getLogger(__name__)
 
-# Faults of one body that are told; a body of 10,000 wrong items has as many.
-TOLD = 20
+# Faults of one body that are told. Where there are more than can be listed in an
+# instant, while others wait, their number is.
+TOLD, COUNTED = 20, 2000
 LONGEST = 100  # characters of a name that are repeated
 # How many times the limit of a body is read, and dropped, before a connection is cut:
 # who still writes reads no answer.
@@ -264,10 +265,13 @@ def _faults(error: pydantic.ValidationError) -> list[dict[str, Any]]:
     The values themselves are left out: FastAPI's own handler repeats them, and can't
     write a NaN.
     """
+    count = error.error_count()
+    if count > COUNTED:
+        return [_fault((), f"{count:,} faults", "more")]
     found = error.errors(include_url=False, include_context=False, include_input=False)
     faults = [_fault(fault["loc"], fault["msg"], fault["type"]) for fault in found]
-    if (more := len(faults) - TOLD) > 0:
-        faults[TOLD:] = [_fault((), f"and {more:,} faults more", "more")]
+    if count > TOLD:
+        faults[TOLD:] = [_fault((), f"and {count - TOLD:,} faults more", "more")]
     return faults
 
 

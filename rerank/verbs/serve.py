@@ -21,12 +21,18 @@ def _text_of(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def _known(numbers: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
 Id = Annotated[
     str,
     pydantic.BeforeValidator(_text_of, json_schema_input_type=str | int),
     Field(min_length=1, max_length=500),
 ]
-Numbers = dict[str, float | None]  # None as an empty cell of a table
+Place = Annotated[int, Field(ge=1, le=MAX_CANDIDATES)]
+# None, as an empty cell of a table, is a number that is not known.
+Numbers = Annotated[dict[str, float | None], pydantic.AfterValidator(_known)]
 
 
 class Candidate(http.Body):
@@ -54,10 +60,8 @@ class Request(http.Body):
     query: str = Field("", max_length=10_000)
     context: Context = Field({}, description="its numbers, by column or in order")
     history: list[Id] = Field([], max_length=1000, description="newest item last")
-    pinned: dict[Id, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="item: its place, from 1"
-    )
-    k: int | None = Field(None, ge=1, description="places that are wanted")
+    pinned: dict[Id, Place] = Field({}, description="item: its place, from 1")
+    k: Place = Field(MAX_CANDIDATES, description="places that are wanted")
 
 
 class Answer(pydantic.BaseModel):
@@ -84,22 +88,13 @@ class Reranker(Protocol):
 
 def make_service(model: Reranker, config: ServeConfig) -> http.Service:
     """A model as an endpoint serves it."""
-
-    def answer(request: Request) -> dict[str, Any]:
-        given = request.model_dump(exclude_unset=True)
-        if isinstance(request.context, dict):
-            given["context"] = _known(request.context)
-        for candidate in given["candidates"]:
-            if isinstance(candidate, dict):
-                candidate["features"] = _known(candidate.get("features", {}))
-        return model.rerank(given)
-
-    limits = http.Limits(config.max_bytes, config.max_seconds)
-    return http.Service(Request, answer, Answer, model.warm_up, limits)
-
-
-def _known(numbers: Numbers) -> dict[str, float]:
-    return {name: value for name, value in numbers.items() if value is not None}
+    return http.Service(
+        Request,
+        answer=lambda request: model.rerank(request.model_dump(exclude_unset=True)),
+        response=Answer,
+        warm_up=model.warm_up,
+        limits=http.Limits(config.max_bytes, config.max_seconds),
+    )
 
 
 def run(config: Config, command: Command) -> None:
