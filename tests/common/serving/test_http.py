@@ -433,6 +433,15 @@ def test_a_warm_up_that_fails_ends_the_service():
         http_server.serve(adder(warm_up=warm_up), "127.0.0.1", 0, print)
 
 
+def test_it_may_be_asked_to_end_while_the_model_warms_up():
+    opened, since = threading.Event(), time.monotonic()
+    app = adder(warm_up=lambda: opened.wait(20))
+    with running(app, ready=False):
+        pass
+    assert time.monotonic() - since < 10 and app.state.endpoint.failure is None
+    opened.set()
+
+
 def test_a_port_that_is_taken_is_told():
     with http_server.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

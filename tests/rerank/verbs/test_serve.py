@@ -107,6 +107,10 @@ def test_what_was_not_given_is_not_there():
             ],
         ),
         (
+            {"candidates": ["a"], "context": {"x": 1e200}},
+            ["context.x: Input should be less than or equal to 1000000000000"],
+        ),
+        (
             {"candidates": ["a"], "context": 3},
             ["context: Input should be an object"],
         ),
