@@ -58,8 +58,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # what follows repeats the address
         raise UserError(
-            f"can't listen at {host}, port {port}: {error.strerror}; take another"
+            f"can't listen at {host}, port {port}: {why}; take another"
             " --serve.port (0: any that is free), or --serve.host"
         ) from None
     # Connections inherit it; without, head and body of an answer are 40 ms apart.

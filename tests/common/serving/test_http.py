@@ -445,7 +445,9 @@ def test_it_may_be_asked_to_end_while_the_model_warms_up():
 def test_a_port_that_is_taken_is_told():
     with http_server.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"port {port}: Address already in use"):
+        with pytest.raises(
+            UserError, match=rf"port {port}: Address already in use; take"
+        ):
             http_server.serve(adder(), "127.0.0.1", port, print)
     with pytest.raises(UserError, match="can't listen at no.such.host"):
         http_server.listen("no.such.host", 0)
