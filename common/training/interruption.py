@@ -20,6 +20,8 @@ from typing import Any, NoReturn, Self
 CTRL_C_CODE = 128 + signal.SIGINT
 # Seconds in which the main thread may tidy up before the thread here ends the program.
 GRACE = 0.5
+# What a run that is asked to end does first.
+SAVED = "when the state is saved"
 # Some parents pass a Ctrl-C on that the terminal has sent to their children as well.
 SAME = 0.1
 
@@ -31,6 +33,7 @@ class _Watch:
       runs: whether there is such a thread.
       tidies: whether the main thread makes an exit of a KeyboardInterrupt.
       saves: whether it saves first and ends by itself.
+      when: at which time, in words.
       said: whether it was said that the program ends.
       lock: of `said`.
     """
@@ -38,6 +41,7 @@ class _Watch:
     runs = False
     tidies = False
     saves = False
+    when = SAVED
     said = False
     lock = threading.Lock()
 
@@ -105,7 +109,7 @@ def _answer(reading: int) -> None:
         now = time.monotonic()
         if asked is None:
             asked = now
-            _say("stopping when the state is saved; Ctrl-C again leaves at once")
+            _say(f"stopping {_watch.when}; Ctrl-C again leaves at once")
         elif now - asked > SAME:
             os._exit(CTRL_C_CODE)
 
@@ -155,8 +159,13 @@ class Interruption:
             signal.signal(number, handler)
         self._set_saves(False)
 
-    def hold(self) -> None:
-        """There is something to save from now on: Ctrl-C waits for that."""
+    def hold(self, when: str = SAVED) -> None:
+        """There is something to save from now on: Ctrl-C waits for that.
+
+        Args:
+          when: the run ends then, in words.
+        """
+        _watch.when = when
         self._set_saves(bool(self._before))
 
     def release(self) -> None:
