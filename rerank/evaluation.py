@@ -1,0 +1,210 @@
+"""How good networks and orders are, in numbers and request by request."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from common.training import activity
+from rerank import metrics, ranker
+from rerank.config import LISTWISE, POINTWISE
+from rerank.corpus.requests import Requests
+from rerank.generated import serp
+from rerank.metrics import Column
+from rerank.ranker import UNFITTED, Calibration, Outputs, Ranker
+from rerank.run import Run
+
+REQUESTS = "requests_test.npz"
+NETWORKS = (POINTWISE, LISTWISE)
+POLICIES = ("logged", "sort", "search")  # in the order of `Outputs.values`
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What a trained model did.
+
+    Attributes:
+      values: contents of metrics.json.
+      columns: {name: of single test requests}.
+      outputs: of the test requests.
+      calibration: fitted on validation.
+      searches: whether answers are searched for.
+      verdict: the same in words.
+    """
+
+    values: dict[str, Any]
+    columns: dict[str, Column]
+    outputs: Outputs
+    calibration: Calibration
+    searches: bool
+    verdict: str
+
+
+@activity.doing("evaluating on validation and test")
+def evaluate(run: Run, params: Any) -> Evaluated:
+    """Calibrates on validation, decides whether to search, measures both splits.
+
+    Args:
+      run: prepared.
+      params: {phase: parameters} in device form.
+    """
+    reranker = Ranker(run.config, run.learners, run.execution)
+    fitted = calibrate(run, predict(run, reranker, params, UNFITTED, "validation"))
+    searches = fitted.searches(run.config)
+    values: dict[str, Any] = {"searches": float(searches)}
+    for split in ("validation", "test"):
+        outputs = predict(run, reranker, params, fitted, split)
+        measured, columns = summarise(run, split, outputs, fitted)
+        values |= measured
+    values |= {f"{name}/n": len(part) for name, part in run.corpus.splits.items()}
+    verdict = describe_guard(run, fitted, searches)
+    return Evaluated(values, columns, outputs, fitted, searches, verdict)
+
+
+def summarise(
+    run: Run, split: str, outputs: Outputs, fitted: Calibration
+) -> tuple[dict[str, float], dict[str, Column]]:
+    """Metrics of a split, and of its single requests.
+
+    The metrics of the answer stand without a prefix too: "test/ndcg@10" is
+    "test/search/ndcg@10" where answers are searched for, else "test/sort/ndcg@10".
+    """
+    columns = measure(run, split, outputs, fitted)
+    answer = "search/" if fitted.searches(run.config) else "sort/"
+    columns |= {
+        name.removeprefix(answer): column
+        for name, column in columns.items()
+        if name.startswith(answer)
+    }
+    values = {f"{split}/{name}": column.mean for name, column in columns.items()}
+    return values | _pooled(run, split, outputs, fitted), columns
+
+
+def describe_guard(run: Run, fitted: Calibration, searches: bool) -> str:
+    """What the guard decided, in a line."""
+    losses = (
+        f"log-loss on validation {fitted.log_losses[LISTWISE]:.4f} list-wise,"
+        f" {fitted.log_losses[POINTWISE]:.4f} pointwise"
+    )
+    if run.config.search.use != "auto":
+        return f"--search.use={run.config.search.use}; {losses}"
+    answer = "orders are searched for" if searches else "the answer is the sorted order"
+    return f"{losses}: {answer}"
+
+
+def predict(
+    run: Run, reranker: Ranker, params: Any, fitted: Calibration, split: str
+) -> Outputs:
+    """Answers to the requests of a split."""
+    requests = run.corpus.splits[split]
+    with contextlib.closing(run.eval_batches(requests)) as batches:  # type: ignore[type-var]
+        return reranker.predict(params, fitted, batches, len(requests))
+
+
+def calibrate(run: Run, outputs: Outputs) -> Calibration:
+    """Fits the calibration of both networks on the shown orders of validation."""
+    shown = labels_of(run, "validation")
+    there = shown["mask"]
+    logits = {phase: getattr(outputs, phase)[there] for phase in NETWORKS}
+    return ranker.fit_calibration(logits, shown["target"][there])
+
+
+def labels_of(run: Run, split: str) -> dict[str, np.ndarray]:
+    """What is known of the places of a split: [R, L] each, 0 in padding."""
+    requests: Requests = run.corpus.splits[split]
+    assert requests.clicks is not None and requests.purchases is not None
+    target = requests.purchases
+    if run.config.loss.target == "click":
+        target = requests.clicks
+    prices = np.nan_to_num(run.corpus.items.prices[requests.items], nan=0.0)
+    columns = {
+        "mask": np.ones(len(requests.items), bool),
+        "target": target,
+        "gains": requests.gains,
+        "clicks": requests.clicks,
+        "revenue": requests.purchases * prices,
+    }
+    return {name: requests.pad(array, run.length) for name, array in columns.items()}
+
+
+def measure(
+    run: Run, split: str, outputs: Outputs, fitted: Calibration
+) -> dict[str, Column]:
+    """Metrics of single requests.
+
+    Of each network "pointwise/gauc" and "/log_loss"; of each policy ("logged" as shown,
+    "sort", "search") the metrics of `metrics.order_metrics`, "search/value" under the
+    evaluator, and of the built-in serp "search/utility", which is the truth.
+    """
+    shown = labels_of(run, split)
+    mask, columns = shown["mask"], {}
+    for phase in NETWORKS:
+        logits = fitted.apply(phase, getattr(outputs, phase))
+        columns[f"{phase}/gauc"] = metrics.list_auc(logits, shown["target"], mask)
+        columns[f"{phase}/log_loss"] = metrics.log_loss(logits, shown["target"], mask)
+    places = np.broadcast_to(np.arange(mask.shape[1]), mask.shape)
+    orders = {"logged": places, "sort": outputs.sort, "search": outputs.search}
+    whole = Column(np.zeros(len(mask)), mask.any(1).astype(np.float64))
+    for number, policy in enumerate(POLICIES):
+        found = metrics.order_metrics(orders[policy], mask, shown)
+        found["value"] = whole._replace(values=outputs.values[:, number])
+        if (truth := true_utility(run, split, orders[policy])) is not None:
+            found["utility"] = whole._replace(values=truth)
+            found["overestimate"] = whole._replace(values=found["value"].values - truth)
+        columns |= {f"{policy}/{name}": column for name, column in found.items()}
+    return columns
+
+
+def true_utility(run: Run, split: str, orders: np.ndarray) -> np.ndarray | None:
+    """Expected targets of orders [R, L] of the built-in serp; None of own requests."""
+    config = run.config
+    if config.data.requests:
+        return None
+    rows = np.arange(len(orders))
+    length = run.corpus.sizes.length
+    target = config.loss.target
+    return serp.true_utility(config.serp, split, rows, orders[:, :length], target)
+
+
+def _pooled(
+    run: Run, split: str, outputs: Outputs, fitted: Calibration
+) -> dict[str, float]:
+    """AUC and calibration error of all places together."""
+    shown = labels_of(run, split)
+    there, values = shown["mask"], {}
+    for phase in NETWORKS:
+        logits = fitted.apply(phase, getattr(outputs, phase))[there]
+        values[f"{split}/{phase}/auc"] = metrics.auc(logits, shown["target"][there])
+        error = metrics.calibration_error(logits, shown["target"][there])
+        values[f"{split}/{phase}/ece"] = error
+    if outputs.clicks is not None:
+        clicks = metrics.auc(outputs.clicks[there], shown["clicks"][there])
+        values[f"{split}/click_auc"] = clicks
+    return values
+
+
+def write_requests(workdir: pathlib.Path, evaluated: Evaluated) -> None:
+    """Writes what claims over requests need, see `read_requests`."""
+    kept = {
+        name: np.stack(column)
+        for name, column in evaluated.columns.items()
+        if name.split("/")[-1] in ("gauc", "log_loss", "utility", "ndcg@10")
+    }
+    with open(workdir / REQUESTS, "wb") as file:
+        np.savez(file, **kept)  # type: ignore[arg-type]
+
+
+def read_requests(workdir: pathlib.Path) -> Mapping[str, Column]:
+    """Metrics of single test requests of a finished run, by name."""
+    with np.load(workdir / REQUESTS, allow_pickle=False) as arrays:
+        return {name: Column(*arrays[name]) for name in arrays.files}
+
+
+def chances(logits: np.ndarray, fitted: Calibration, phase: str) -> np.ndarray:
+    """Calibrated chances of the target."""
+    chance: np.ndarray = special.expit(fitted.apply(phase, logits))
+    return chance

@@ -1,0 +1,230 @@
+"""Answers to requests: both networks, the search, and the guard that may turn it off."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize, special
+
+from common.parallel import rng
+from common.parallel.execution import Execution
+from rerank import constraints, search
+from rerank.config import LISTWISE, POINTWISE, Config
+from rerank.model import Encoded
+from rerank.step import Learner
+
+Batch = Mapping[str, Any]
+Params = Mapping[str, Any]  # {phase: parameters}
+
+SOURCES = ("sort", "shown")  # of the first proposals; beams and samples follow
+
+
+class Outputs(NamedTuple):
+    """What is said of each list of a batch, on device or host; places as shown.
+
+    Attributes:
+      pointwise: logits [B, L] of the pointwise network at the shown places.
+      listwise: logits [B, L] of the evaluator at the shown order.
+      clicks: logits [B, L] of the evaluator's auxiliary task; None without it.
+      sort: int32 [B, L], the order by the pointwise network.
+      search: int32 [B, L], the best order that was found.
+      values: [B, 3] of the shown, the sorted and the found order under the evaluator.
+      source: int32 [B], proposal that the found order is or comes from.
+      found: [B, L] chances of the target at the places of the found order.
+      weights: [B, L, 2, M] of the modalities; None for rivals.
+      history: [B, L, H, M] weights of past items; None without a history.
+    """
+
+    pointwise: Any
+    listwise: Any
+    clicks: Any
+    sort: Any
+    search: Any
+    values: Any
+    source: Any
+    found: Any
+    weights: Any
+    history: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """sigmoid(slope logit + offset) by network, and whether to search.
+
+    Attributes:
+      slopes: {phase: slope}.
+      offsets: {phase: offset}.
+      log_losses: {phase: on validation, calibrated}.
+    """
+
+    slopes: Mapping[str, float]
+    offsets: Mapping[str, float]
+    log_losses: Mapping[str, float]
+
+    def apply(self, phase: str, logits: Any) -> Any:
+        """Calibrated logits."""
+        return self.slopes[phase] * logits + self.offsets[phase]
+
+    def searches(self, config: Config) -> bool:
+        """Whether answers are searched for, see `search.search_pays`."""
+        losses = self.log_losses
+        use = config.search.use
+        return search.search_pays(use, losses[LISTWISE], losses[POINTWISE])
+
+
+UNFITTED = Calibration(
+    {POINTWISE: 1.0, LISTWISE: 1.0}, {POINTWISE: 0.0, LISTWISE: 0.0}, {}
+)
+
+
+def fit_calibration(
+    logits: Mapping[str, np.ndarray], labels: np.ndarray
+) -> Calibration:
+    """Logistic regression of the labels on the logits of each network (Platt scaling).
+
+    Args:
+      logits: {phase: [N]} of validation places.
+      labels: [N] in [0, 1].
+    """
+    slopes, offsets, losses = {}, {}, {}
+    for phase, said in logits.items():
+        said = np.asarray(said, np.float64)
+
+        def loss(line, said=said):
+            z = line[0] * said + line[1]
+            error = special.expit(z) - labels
+            value = np.mean(np.logaddexp(0, z) - labels * z)
+            return value, np.array([np.mean(error * said), np.mean(error)])
+
+        # A line that falls would turn the order round.
+        bounds = [(1e-3, None), (None, None)]
+        fitted = optimize.minimize(loss, (1.0, 0.0), jac=True, bounds=bounds)
+        slopes[phase], offsets[phase] = map(float, fitted.x)
+        losses[phase] = float(fitted.fun)
+    return Calibration(slopes, offsets, losses)
+
+
+def answer(
+    config: Config,
+    learners: Mapping[str, Learner],
+    params: Params,
+    calibration: Calibration,
+    batch: Batch,
+) -> Outputs:
+    """Orders of requests; a pure function that can be compiled and exported.
+
+    Args:
+      config: of the search.
+      learners: by phase.
+      params: by phase.
+      calibration: of both networks.
+      batch: of `rerank.batches`; with "pins" and "cap_labels" int32 [B, L] where orders
+        are bound.
+    """
+    mask = batch["mask"]
+    pointwise, listwise = learners[POINTWISE], learners[LISTWISE]
+    alone = pointwise.encode(params[POINTWISE], batch).items
+    first = _score_alone(pointwise, params[POINTWISE], alone, mask)
+    encoded: Encoded = listwise.encode(params[LISTWISE], batch)
+
+    def score(items, mask):
+        logits = listwise.score(params[LISTWISE], items, mask)
+        return calibration.apply(LISTWISE, logits)
+
+    project = _projection(config, batch)
+    keys = jnp.broadcast_to(rng.root(0)[None], (len(mask),))
+    proposals = search.propose(first, mask, None, keys, config.search)
+    worth = batch["prices"] if config.search.value == "revenue" else None
+    values = search.order_values(score, encoded.items, mask, worth)
+    choice = search.best_order(
+        values, proposals, mask, budget=config.search.budget, project=project
+    )
+    rows = jnp.arange(len(mask))[:, None]
+    ordered, placed = encoded.items[rows, choice.order], mask[rows, choice.order]
+    shown_value, sorted_value = choice.values[:, 1], choice.values[:, 0]
+    sort = proposals[:, :1] if project is None else project(proposals[:, :1])
+    return Outputs(
+        pointwise.score(params[POINTWISE], alone, mask),
+        listwise.score(params[LISTWISE], encoded.items, mask),
+        encoded.click_logits,
+        sort[:, 0],
+        choice.order,
+        jnp.stack([shown_value, sorted_value, choice.value], axis=1),
+        choice.source,
+        jax.nn.sigmoid(score(ordered, placed)),
+        encoded.fusion_weights,
+        encoded.history_weights,
+    )
+
+
+def _score_alone(
+    learner: Learner, params: Any, items: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """Logits [B, L] of every candidate at the first place of a list of its own."""
+    rows = items.reshape(-1, 1, items.shape[-1])  # [B L, 1, D]
+    logits = learner.score(params, rows, jnp.ones((len(rows), 1), bool))
+    return jnp.where(mask, logits.reshape(mask.shape), 0.0)
+
+
+def _projection(config: Config, batch: Batch) -> search.Project | None:
+    """What makes orders feasible; None where they are free."""
+    if "pins" not in batch and "cap_labels" not in batch:
+        return None
+    free = jnp.full(batch["mask"].shape, -1, jnp.int32)
+    bound = constraints.Constraints(
+        batch.get("pins", free),
+        batch.get("cap_labels"),
+        config.search.cap_count,
+        config.search.cap_places if "cap_labels" in batch else 0,
+    )
+    return lambda orders: constraints.project(orders, batch["mask"], bound)
+
+
+class Ranker:
+    """Compiled answers.
+
+    Args:
+      config: of the search.
+      learners: by phase.
+      execution: what it runs on.
+    """
+
+    def __init__(
+        self, config: Config, learners: Mapping[str, Learner], execution: Execution
+    ):
+        def compiled(state, batch):
+            params, slopes, offsets = state
+            return answer(
+                config, learners, params, Calibration(slopes, offsets, {}), batch
+            )
+
+        self._execution = execution
+        self._predict = execution.predict_all(compiled)
+
+    def predict(
+        self,
+        params: Params,
+        calibration: Calibration,
+        batches: Iterable[Batch],
+        rows: int,
+    ) -> Outputs:
+        """Answers of all batches together, on the host.
+
+        Args:
+          params: in device form.
+          calibration: of both networks.
+          batches: of one shape.
+          rows: real ones among them.
+        """
+        fitted = self._execution.replicate((dict(calibration.slopes), dict(calibration.offsets)))
+        outputs: Outputs = self._predict((params, *fitted), batches, rows)
+        return outputs
+
+
+def source_names(config: Config) -> list[str]:
+    """What each proposal is, by its number."""
+    beams = ["beam"] * config.search.beams
+    return [*SOURCES, *beams, *["sample"] * config.search.samples]

@@ -1,0 +1,178 @@
+"""The report page of a training run."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from common.reports import figures, page
+from common.training import activity, metric_writer
+from rerank import data, evaluation
+from rerank.config import LISTWISE, POINTWISE
+from rerank.evaluation import NETWORKS, Evaluated
+from rerank.figures import draw_lists
+from rerank.run import Run
+
+FILE = "report.html"
+TITLES = {"logged": "as shown", "sort": "sorted, pointwise", "search": "searched"}
+_ORDER_METRICS = {
+    "ndcg@3": "NDCG@3",
+    "ndcg@10": "NDCG@10",
+    "map@10": "MAP@10",
+    "mrr": "MRR",
+    "click@3": "clicks@3",
+    "revenue@3": "revenue@3",
+    "value": "expected",
+    "utility": "true utility",
+}
+_NETWORK_METRICS = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE"}
+_DRAWN = 3  # lists before and after
+
+
+def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """The orders of a split by what made them, the answer marked.
+
+    Args:
+      values: contents of metrics.json.
+      split: prefix of the figures there.
+    """
+    answer = "search" if values["searches"] else "sort"
+    rows = []
+    for policy, title in TITLES.items():
+        cells = {
+            word: values[f"{split}/{policy}/{name}"]
+            for name, word in _ORDER_METRICS.items()
+            if values.get(f"{split}/{policy}/{name}") is not None
+        }
+        rows.append({"order": title + " (the answer)" * (policy == answer), **cells})
+    return rows
+
+
+def network_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """Both networks on the shown orders of a split."""
+    return [
+        {
+            "network": phase,
+            **{
+                word: values[f"{split}/{phase}/{name}"]
+                for name, word in _NETWORK_METRICS.items()
+            },
+        }
+        for phase in NETWORKS
+    ]
+
+
+@activity.doing("writing the report")
+def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path:
+    """Writes report.html and its figures.
+
+    Args:
+      run: the run.
+      workdir: of the run.
+      evaluated: what it did.
+
+    Returns:
+      Path of the page.
+    """
+    values, folder = evaluated.values, workdir / "figures"
+    orders = page.Table(short_table(values, "test"), caption=_NOTE)
+    curves = page.save_picture(
+        figures.learning_curves(_curves(workdir)),
+        folder / "curves.png",
+        "Loss in training, log-loss on validation",
+    )
+    lists = page.save_picture(
+        draw_lists(run, evaluated, _telling_lists(evaluated)),
+        folder / "lists.png",
+        "Lists of test as they were shown and as they are answered: filled where the"
+        " target came, as dark as it is likely",
+    )
+    sections = [
+        page.Section("The guard", [page.Text(f"{evaluated.verdict}.")]),
+        page.Section("Networks", [page.Table(network_table(values, "test"), digits=4)]),
+        page.Section("Before and after", [lists]),
+        page.Section("Training", [curves]),
+        page.Section("What counts", [page.Table(_weights(run, evaluated))]),
+        *_exposure(run, evaluated),
+    ]
+    return page.write_page(
+        workdir / FILE,
+        f"rerank: {run.config.model.name}",
+        "; ".join(data.describe(run.config, run.corpus)) + ".",
+        orders,
+        sections,
+        run.config,
+    )
+
+
+_NOTE = (
+    "Test requests. Labels belong to the places at which items were shown, so a new order"
+    " is judged by labels of the old one; expected is the evaluator's own opinion of the"
+    " order"
+)
+
+
+def _telling_lists(evaluated: Evaluated) -> np.ndarray:
+    """Requests with a positive whose answer differs most in value from what was shown."""
+    values = evaluated.outputs.values
+    gain = values[:, 2 if evaluated.searches else 1] - values[:, 0]
+    positive = np.nan_to_num(evaluated.columns["logged/mrr"].values) > 0
+    return np.argsort(-np.where(positive, gain, -np.inf), kind="stable")[:_DRAWN]
+
+
+def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+    panels: dict[str, dict[str, Any]] = {}
+    for phase in (POINTWISE, LISTWISE):
+        curves = metric_writer.read_curves(workdir, phase)
+        for title, name in (
+            ("loss, training", "train/loss"),
+            ("log-loss, validation", "validation/log_loss"),
+        ):
+            if name in curves:
+                panels.setdefault(title, {})[phase] = curves[name]
+    return panels
+
+
+def _weights(run: Run, evaluated: Evaluated) -> list[dict[str, Any]]:
+    """Mean weights of modalities over the candidates of test."""
+    weights = evaluated.outputs.weights
+    names = [m.name for m in run.learners[LISTWISE].network.modalities]
+    if weights is None or not names:
+        return [{"modality": "none", "item": "–", "history": "–"}]
+    there = evaluation.labels_of(run, "test")["mask"]
+    means = weights[there].mean(0)  # [2, M]
+    return [
+        {"modality": name, "item": means[0, m], "history": means[1, m]}
+        for m, name in enumerate(names)
+    ]
+
+
+def _exposure(run: Run, evaluated: Evaluated) -> Sequence[page.Section]:
+    """Share of the exposure, 1 / log2(1 + place), that each label gets."""
+    requests = run.corpus.splits["test"]
+    shown = requests.pad(requests.items, run.length, none=-1)
+    outputs = evaluated.outputs
+    answer = outputs.search if evaluated.searches else outputs.sort
+    discounts = np.broadcast_to(1 / np.log2(2 + np.arange(shown.shape[1])), shown.shape)
+    sections = []
+    for label, (codes, names) in run.corpus.items.labels.items():
+        rows: dict[str, np.ndarray] = {}
+        orders = {"as shown": shown, "answer": np.take_along_axis(shown, answer, 1)}
+        for title, items in orders.items():
+            of_items = np.where(items >= 0, codes[np.maximum(items, 0)], -1)
+            known = of_items >= 0
+            total = np.bincount(
+                of_items[known], weights=discounts[known], minlength=len(names)
+            )
+            rows[title] = total / max(total.sum(), 1e-12)
+        most = np.argsort(-rows["as shown"], kind="stable")[:10]
+        table = [
+            {label: names[code], **{title: rows[title][code] for title in rows}}
+            for code in most
+        ]
+        caption = "Share of the exposure, 1 / log2(1 + place), of the ten most shown"
+        sections.append(
+            page.Section(f"Exposure by {label}", [page.Table(table, caption=caption)])
+        )
+    return sections

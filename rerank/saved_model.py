@@ -1,0 +1,136 @@
+"""A trained model on disk, and how it is read back.
+
+workdir/model.json    what was fitted: numbers' scaling, words, calibration, sizes
+workdir/params.npz    parameters of both networks, "pointwise/…" and "listwise/…"
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from common.errors import UserError
+from common.parallel.devices import SINGLE
+from common.text.encoder import TextEncoder
+from common.training import tree_paths, workdirs
+from rerank.config import LISTWISE, POINTWISE, Config, Modality, Sizes
+from rerank.corpus.corpus import Corpus, Scaling
+from rerank.ranker import Calibration
+from rerank.step import Learner
+
+FILE = "model.json"
+PARAMS = "params.npz"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SavedModel:
+    """A trained model with everything around it.
+
+    Attributes:
+      config: of the run.
+      params: {phase: parameters}, on the host.
+      sizes: what the networks know of the data.
+      scaling: of numbers; None for the built-in serp.
+      encoder: of titles and queries; None where no text is read.
+      pair_names: columns of the numbers of a candidate in its request.
+      context_names: columns of the numbers of a request.
+      calibration: of both networks.
+    """
+
+    config: Config
+    params: Mapping[str, Any]
+    sizes: Sizes
+    scaling: Scaling | None
+    encoder: TextEncoder | None
+    pair_names: tuple[str, ...]
+    context_names: tuple[str, ...]
+    calibration: Calibration
+
+    def learners(self, devices: Any) -> dict[str, Learner]:
+        """The networks by phase."""
+        return {
+            phase: Learner(self.config, self.sizes, phase, devices)
+            for phase in (POINTWISE, LISTWISE)
+        }
+
+
+def save(
+    workdir: pathlib.Path,
+    corpus: Corpus,
+    params: Mapping[str, Any],
+    calibration: Calibration,
+) -> None:
+    """Writes all that stands beside the checkpoints.
+
+    Args:
+      workdir: of the run.
+      corpus: it was trained on.
+      params: {phase: parameters}, on the host.
+      calibration: of both networks.
+    """
+    with open(workdir / PARAMS, "wb") as file:
+        np.savez(file, **tree_paths.flatten(params))  # type: ignore[arg-type]
+    contents = {
+        "sizes": dataclasses.asdict(corpus.sizes),
+        "scaling": corpus.scaling and corpus.scaling.to_json(),
+        "encoder": corpus.encoder and corpus.encoder.to_json(),
+        "pair_names": corpus.pair_names,
+        "context_names": corpus.context_names,
+        "calibration": dataclasses.asdict(calibration),
+    }
+    workdirs.write_signed(workdir / FILE, contents)
+
+
+def load(workdir: pathlib.Path, config: Config) -> SavedModel:
+    """Reads a trained model.
+
+    Args:
+      workdir: of a finished training run.
+      config: of that run.
+
+    Raises:
+      UserError: where the folder holds no trained model, a damaged one, or one of
+        another version.
+    """
+    path = workdir / FILE
+    with workdirs.reading(path):
+        contents = workdirs.read_signed(path)
+        sizes = dict(contents["sizes"])
+        known = tuple(Modality(**each) for each in sizes.pop("modalities"))
+        scaling, encoder = contents["scaling"], contents["encoder"]
+        arrays = workdirs.read_arrays(workdir / PARAMS)
+        params = {name: tree_paths.nest(arrays, name) for name in (POINTWISE, LISTWISE)}
+        saved = SavedModel(
+            config,
+            params,
+            Sizes(**sizes, modalities=known),
+            scaling and Scaling.from_json(scaling),
+            encoder and TextEncoder.from_json(encoder),
+            tuple(contents["pair_names"]),
+            tuple(contents["context_names"]),
+            Calibration(**contents["calibration"]),
+        )
+    check_shapes(saved, workdir / PARAMS)
+    return saved
+
+
+def check_shapes(saved: SavedModel, path: pathlib.Path) -> None:
+    """Refuses parameters that are not those of the networks.
+
+    Raises:
+      UserError: naming the file.
+    """
+    for phase, learner in saved.learners(SINGLE).items():
+        wanted = jax.eval_shape(learner.init).params
+        shapes, found = (
+            {name: np.shape(leaf) for name, leaf in tree_paths.flatten(tree).items()}
+            for tree in (wanted, saved.params[phase])
+        )
+        if shapes != found:
+            raise UserError(
+                f"{path} does not hold the parameters of this model: it is damaged, or an"
+                " earlier version wrote it; train again"
+            )

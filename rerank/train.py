@@ -1,0 +1,139 @@
+"""Training and evaluation: the pointwise network, then the list-wise evaluator."""
+
+import contextlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from common.config import configs
+from common.data import pipeline
+from common.parallel import processes
+from common.parallel.processes import is_first_process
+from common.training import loop_config, metrics, train_loop, workdirs
+from common.training.phase import Phase
+from common.training.workdirs import RunRecord, Say
+from rerank import data, evaluation, report, saved_model
+from rerank.config import Config
+from rerank.run import PhaseState, Run, prepare
+
+REJECTED = "rejected.csv"
+
+# What may change when a run is continued.
+FREE = (*loop_config.FREE, "reproduce.", "check.", "search.", "serve.")
+
+
+def train_and_evaluate(
+    config: Config, workdir: str | pathlib.Path, *, say: Say = lambda text: None
+) -> dict[str, Any]:
+    """Trains both networks and evaluates the orders they give on test.
+
+    Continues by itself where the workdir holds checkpoints.
+
+    Args:
+      config: of the run.
+      workdir: folder for everything it writes.
+      say: prints a line of progress.
+
+    Returns:
+      The contents of metrics.json: "test/ndcg@10", "test/listwise/gauc", ….
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    configs.check_together(config)
+    workdir = pathlib.Path(workdir)
+    processes.start(config.parallel)
+    with workdirs.recording(workdir, "rerank", config, FREE) as record:
+        corpus = data.load(config, say, workdir / REJECTED)
+        for line in data.describe(config, corpus):
+            say(line)
+        values = train_prepared(prepare(config, corpus), record, say)
+        record.finish(values)
+    return values
+
+
+def train_prepared(run: Run, record: RunRecord, say: Say) -> dict[str, Any]:
+    """Trains and evaluates a run; saves its model, single requests and report.
+
+    Args:
+      run: before its first step.
+      record: of its workdir.
+      say: prints a line of progress.
+
+    Returns:
+      The contents of metrics.json.
+    """
+    workdir = record.workdir
+    record.add_data(run.corpus.fingerprint)
+    params = train(run, workdir)
+    evaluated = evaluation.evaluate(run, params)
+    say(evaluated.verdict)
+    host = run.execution.to_host(params)
+    if is_first_process():
+        saved_model.save(workdir, run.corpus, host, evaluated.calibration)
+        evaluation.write_requests(workdir, evaluated)
+        report.write(run, workdir, evaluated)
+    return evaluated.values
+
+
+def train(run: Run, workdir: pathlib.Path) -> dict[str, Any]:
+    """Trains one network after the other, going on from where an earlier process ended.
+
+    Args:
+      run: before its first step.
+      workdir: gets checkpoints and metrics.jsonl.
+
+    Returns:
+      {phase: the best parameters on validation}, in device form.
+    """
+    names = list(run.learners)
+    phases = [
+        _phase(run, name, before)
+        for name, before in zip(names, [None, *names], strict=False)
+    ]
+    result = train_loop.run(
+        phases,
+        run.config.train,
+        workdir,
+        run.execution,
+        identity={"data": run.corpus.fingerprint},
+    )
+    state: PhaseState = result.state
+    return {**state.done, names[-1]: state.params}
+
+
+def _phase(run: Run, name: str, before: str | None) -> Phase:
+    """The training of a network; those before ride along, so that all are saved."""
+    learner = run.learners[name]
+
+    def init(previous: Any) -> PhaseState:
+        done: Mapping[str, Any] = {}
+        if before is not None:
+            done = {**previous.done, before: previous.params}
+        return PhaseState(learner.init(), done)
+
+    def step(state: PhaseState, batch: Any, key: Any) -> tuple[PhaseState, Any]:
+        current, measured = learner.step(state.current, batch, key)
+        return PhaseState(current, state.done), measured
+
+    measure = run.execution.compile_eval(
+        lambda state, batch: learner.evaluate(state.current, batch)
+    )
+
+    def validate(state: PhaseState) -> dict[str, float]:
+        requests = run.corpus.splits["validation"]
+        with contextlib.closing(run.eval_batches(requests)) as host:  # type: ignore[type-var]
+            return metrics.sum_over(measure, state, host).means()
+
+    def batches(first_step: int) -> Any:
+        return pipeline.device_prefetch(run.train_batches(first_step), run.execution.put)
+
+    return Phase(
+        name,
+        run.config.train.steps,
+        init,
+        step,
+        batches,
+        validate,
+        lambda state: state.params,
+    )
