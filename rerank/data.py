@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,12 +22,10 @@ from rerank.corpus.request_files import encode_requests, read_requests, split_re
 from rerank.corpus.requests import Requests
 from rerank.generated import serp
 
-# Columns that are used where they are there, unless the user has named them.
+# Columns that are used where they are there; those that the user names must be there.
 _OF_ITEMS = ("title", "category", "price")
-_OF_REQUESTS = (
-    *("query", "position", "click", "purchase"),
-    *("propensity", "randomised", "time", "history"),
-)
+_OF_REQUESTS = ("query", "position", "time", "history")
+_OF_LABELS = ("click", "purchase", "propensity", "randomised")
 
 
 @activity.doing("preparing the data")
@@ -60,10 +59,11 @@ def _load_tables(
     if libsvm.is_libsvm(path):
         table, features = libsvm.read_lines(path, options)
     else:
-        table = _open(path, options, requests=True, items=not options.items)
+        joined = (*_OF_REQUESTS, *_OF_LABELS, *(() if options.items else _OF_ITEMS))
+        table = _open(path, options, joined)
     faults = of_items = Faults(table)
     if options.items:
-        of_items = Faults(_open(pathlib.Path(options.items), options, items=True))
+        of_items = Faults(_open(pathlib.Path(options.items), options, _OF_ITEMS))
     elif options.text_vectors or options.image_vectors:
         raise UserError("vectors need --data.items=TABLE, which has a row for each")
     store = read_items(of_items, options, unique=of_items is not faults)
@@ -125,28 +125,23 @@ def read_unlabelled(
         config.data, features=corpus.pair_names, context=corpus.context_names
     )
     config = dataclasses.replace(config, data=options)
-    faults = Faults(_open(table, options, requests=True))
+    faults = Faults(_open(table, options, _OF_REQUESTS))
     requests = read_requests(faults, config, corpus.items.ids, labels=False)
     encoded = encode_requests(requests, corpus.scaling, corpus.encoder)
     return encoded, faults.rejections()
 
 
 def _open(
-    path: pathlib.Path | Table,
-    options: DataConfig,
-    *,
-    requests: bool = False,
-    items: bool = False,
+    path: pathlib.Path | Table, options: DataConfig, roles: Sequence[str]
 ) -> Table:
-    """A table with all columns that must be there, ids and categories as names."""
-    plain, names, others = DataConfig(), [options.item], list[str]()
-    for role in (*_OF_REQUESTS,) * requests + _OF_ITEMS * items:
-        if (column := getattr(options, role)) != getattr(plain, role):
-            others.append(column)
-    if requests:
+    """A table with what these roles need, ids and categories as names."""
+    plain, names = DataConfig(), [options.item]
+    columns = [(getattr(options, r), getattr(plain, r)) for r in roles]
+    others = [column for column, usual in columns if column != usual]
+    if _OF_REQUESTS[0] in roles:
         names.append(options.request)
         others += [*options.features, *options.context]
-    if items:
+    if _OF_ITEMS[0] in roles:
         others += options.fields
     table = open_table(path, names, others)
     digits = [n for n in (options.category, *options.labels) if n in table.frame]

@@ -155,7 +155,13 @@ def test_requests_of_one_candidate_are_kept_and_told(make):
 
 
 def test_new_requests_are_read_as_those_of_training(make):
-    config = make(data__features=("match",), data__context=("age",))
+    renamed = log().replace("click", "clicked", 1)
+    config = make(
+        renamed,
+        data__click="clicked",
+        data__features=("match",),
+        data__context=("age",),
+    )
     corpus = data.load(config)
     table = from_rows(
         [
