@@ -156,7 +156,7 @@ class Endpoint:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def _warm_up(self) -> None:
-        await self._run(self._service.warm_up)
+        await asyncio.wrap_future(self._worker.submit(self._service.warm_up))
         self.ready = True
 
     @property
@@ -237,8 +237,9 @@ class Endpoint:
         if self._waiting > self._service.limits.waiting:
             raise _Refusal(503, "too many requests wait", {"Retry-After": "1"})
         self._waiting += 1
-        answer = asyncio.ensure_future(self._run(lambda: self._encode(parsed)))
-        left = asyncio.ensure_future(_leaving(request))
+        job = self._worker.submit(self._encode, parsed)
+        answer: asyncio.Future[Any] = asyncio.wrap_future(job)
+        left: asyncio.Future[Any] = asyncio.ensure_future(_leaving(request))
         try:
             await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
@@ -248,15 +249,13 @@ class Endpoint:
             raise _Refusal(422, [_fault((), str(error), "refused")]) from None
         finally:
             self._waiting -= 1
-            answer.cancel()  # where it still waits, the model need not see it
+            job.cancel()  # where it still waits, the model need not see it
+            answer.cancel()
             left.cancel()
 
     def _encode(self, request: pydantic.BaseModel) -> bytes:
         answer = self._service.answer(request)
         return json.dumps(answer, default=_plain, allow_nan=False).encode()
-
-    async def _run(self, function: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function)
 
 
 def _faults(error: pydantic.ValidationError) -> list[dict[str, Any]]:

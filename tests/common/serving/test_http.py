@@ -360,6 +360,7 @@ def test_who_has_left_while_waiting_is_not_answered():
             leaving[-1].sendall(body)
             waiting = f'waiting{{endpoint="adder"}} {len(leaving)}\n'
             wait_for(functools.partial(_says, client, waiting))
+        wait_for(lambda: model.asked == ["a"])
         for connected in leaving:
             connected.close()
         wait_for(lambda: client.counts() == {serving.GONE: 2})
