@@ -37,6 +37,7 @@ Say = Callable[[str], None]
 # What may change when a run is continued.
 FREE = (
     *loop_config.FREE,
+    "data.cache",
     "reproduce.",
     "check.",
     "backbone.cache",

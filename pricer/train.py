@@ -32,6 +32,7 @@ DESCRIBED = 2000  # accepted training photos that others are held against
 # What may change when a run is continued.
 FREE = (
     *loop_config.FREE,
+    "data.cache",
     "reproduce.",
     "check.",
     "networks.cache",

@@ -22,6 +22,7 @@ REJECTED = "rejected.csv"
 # What may change when a run is continued.
 FREE = (
     *loop_config.FREE,
+    "data.cache",
     "reproduce.",
     "check.",
     "fold_in.",

@@ -105,6 +105,44 @@ def _load_tables(
     )
 
 
+def load_store(
+    config: Config,
+    scaling: Scaling,
+    encoder: TextEncoder | None,
+    pair_names: tuple[str, ...],
+    context_names: tuple[str, ...],
+) -> Corpus:
+    """The items that requests may name, with what was fitted in training.
+
+    Args:
+      config: of the run, or with other tables of items.
+      scaling: of training.
+      encoder: of training.
+      pair_names: of training.
+      context_names: of training.
+
+    Returns:
+      A corpus without splits.
+
+    Raises:
+      UserError: the table of items is missing or can't be read.
+    """
+    options = config.data
+    if options.requests:
+        alone = not options.items
+        path = pathlib.Path(options.requests if alone else options.items)
+        table: Table | pathlib.Path = path
+        if libsvm.is_libsvm(path):
+            table, _ = libsvm.read_lines(path, options)
+        opened = _open(table, options, _OF_ITEMS)
+        store = read_items(Faults(opened), options, unique=not alone)
+        items = encode_items(store, scaling, encoder)
+    else:
+        items = serp.make_corpus(config.serp).items
+    items = items.keep(config.model.modalities)
+    return Corpus(items, {}, scaling, pair_names, context_names, encoder)
+
+
 def read_unlabelled(
     config: Config, corpus: Corpus, table: Table | pathlib.Path
 ) -> tuple[Requests, list[Rejection]]:

@@ -116,7 +116,6 @@ def calibrate(run: Run, outputs: Outputs) -> Calibration:
 def labels_of(run: Run, split: str) -> dict[str, np.ndarray]:
     """What is known of the places of a split: [R, L] each, 0 in padding."""
     requests: Requests = run.corpus.splits[split]
-    assert requests.clicks is not None and requests.purchases is not None
     target = requests.purchases
     if run.config.loss.target == "click":
         target = requests.clicks
@@ -154,7 +153,8 @@ def measure(
         found["value"] = whole._replace(values=outputs.values[:, number])
         if (truth := true_utility(run, split, orders[policy])) is not None:
             found["utility"] = whole._replace(values=truth)
-            found["overestimate"] = whole._replace(values=found["value"].values - truth)
+            beyond = np.asarray(outputs.values[:, number] - truth)
+            found["overestimate"] = whole._replace(values=beyond)
         columns |= {f"{policy}/{name}": column for name, column in found.items()}
     return columns
 

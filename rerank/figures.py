@@ -72,5 +72,7 @@ def _name(run: Run, item: int) -> str:
     items = run.corpus.items
     if items.titles is not None and items.titles[item]:
         words = str(items.titles[item])
-        return "\n".join(words[start : start + 14] for start in range(0, min(len(words), 42), 14))
+        return "\n".join(
+            words[start : start + 14] for start in range(0, min(len(words), 42), 14)
+        )
     return str(items.ids[item])

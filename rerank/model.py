@@ -10,8 +10,9 @@
 E-Commerce Search", arXiv 2408.05751. The two attentions are our reading of its
 Multi-Perspective Self-Attention. The numbers of a candidate are one token.
 
-The pointwise network is the same without attention across the list and without places,
-`list_attention=False`: what it says of a candidate does not depend on the order.
+The pointwise network is the same without attention across the list,
+`list_attention=False`: what it says of a candidate depends on its place and on no other
+candidate. It sorts by what it says of all of them at the first place.
 """
 
 from collections.abc import Mapping
@@ -141,7 +142,7 @@ class Reranker(nn.Module):
     Attributes:
       model: knobs.
       sizes: of the data.
-      list_attention: False for the pointwise network, which knows no order.
+      list_attention: False for the pointwise network, which knows places alone.
       dtype: of the computation; parameters are float32.
       devices: what the batch is spread over.
     """
@@ -190,7 +191,7 @@ class Reranker(nn.Module):
             model.list_layers,
             model.heads,
             attention and self.list_attention,
-            self.sizes.length if positions and self.list_attention else 0,
+            self.sizes.length if positions else 0,
             model.dropout,
             self.dtype,
             self.devices,

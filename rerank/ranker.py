@@ -219,7 +219,9 @@ class Ranker:
           batches: of one shape.
           rows: real ones among them.
         """
-        fitted = self._execution.replicate((dict(calibration.slopes), dict(calibration.offsets)))
+        fitted = self._execution.replicate(
+            (dict(calibration.slopes), dict(calibration.offsets))
+        )
         outputs: Outputs = self._predict((params, *fitted), batches, rows)
         return outputs
 

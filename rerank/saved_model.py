@@ -33,7 +33,7 @@ class SavedModel:
       config: of the run.
       params: {phase: parameters}, on the host.
       sizes: what the networks know of the data.
-      scaling: of numbers; None for the built-in serp.
+      scaling: of numbers.
       encoder: of titles and queries; None where no text is read.
       pair_names: columns of the numbers of a candidate in its request.
       context_names: columns of the numbers of a request.
@@ -43,7 +43,7 @@ class SavedModel:
     config: Config
     params: Mapping[str, Any]
     sizes: Sizes
-    scaling: Scaling | None
+    scaling: Scaling
     encoder: TextEncoder | None
     pair_names: tuple[str, ...]
     context_names: tuple[str, ...]
@@ -75,7 +75,7 @@ def save(
         np.savez(file, **tree_paths.flatten(params))  # type: ignore[arg-type]
     contents = {
         "sizes": dataclasses.asdict(corpus.sizes),
-        "scaling": corpus.scaling and corpus.scaling.to_json(),
+        "scaling": corpus.scaling.to_json(),
         "encoder": corpus.encoder and corpus.encoder.to_json(),
         "pair_names": corpus.pair_names,
         "context_names": corpus.context_names,
@@ -107,7 +107,7 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
             config,
             params,
             Sizes(**sizes, modalities=known),
-            scaling and Scaling.from_json(scaling),
+            Scaling(**scaling),
             encoder and TextEncoder.from_json(encoder),
             tuple(contents["pair_names"]),
             tuple(contents["context_names"]),

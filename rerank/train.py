@@ -126,7 +126,9 @@ def _phase(run: Run, name: str, before: str | None) -> Phase:
             return metrics.sum_over(measure, state, host).means()
 
     def batches(first_step: int) -> Any:
-        return pipeline.device_prefetch(run.train_batches(first_step), run.execution.put)
+        return pipeline.device_prefetch(
+            run.train_batches(first_step), run.execution.put
+        )
 
     return Phase(
         name,

@@ -23,6 +23,7 @@ from common.training.phase import SplitEvaluator, make_evaluator, supervised_pha
 
 PHASE = "train"
 WEIGHTS = "backbone.safetensors"
+FREE = (*loop_config.FREE, "data.cache")  # what may change when a run is continued
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def train_and_save(config: Config, workdir: pathlib.Path) -> dict[str, float]:
       UserError: whatever the user can mend.
     """
     processes.start(config.parallel)
-    with workdirs.recording(workdir, "backbone", config, loop_config.FREE) as record:
+    with workdirs.recording(workdir, "backbone", config, FREE) as record:
         values = _train(config, record)
         record.finish(values)
     return values

@@ -18,7 +18,6 @@ FREE = (
     "train.profile_start",
     "train.profile_steps",
     "parallel.",
-    "data.cache",
 )
 
 

@@ -5,7 +5,6 @@ answer = model.rerank({"query": "red coat", "candidates": ["a", "b", "c"]})
 table = model.predict("requests.csv")
 """
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from common.cli import verbs
 from common.cli.app import Command
@@ -23,8 +23,7 @@ from common.tables import table as tables
 from common.tables.faults import Rejection
 from common.training import workdirs
 from rerank import batches, constraints, data, saved_model
-from rerank.config import Config
-
+from rerank.config import POINTWISE, Config
 from rerank.corpus.items import NONE
 from rerank.corpus.request_files import encode_requests
 from rerank.corpus.requests import Requests
@@ -107,9 +106,8 @@ class Model:
         Raises:
           UserError: files that are missing or can't be read at all.
         """
-        given = rows
-        if isinstance(rows, pd.DataFrame):
-            given = tables.from_rows(rows)
+        frame = isinstance(rows, pd.DataFrame)
+        given = tables.from_rows(rows) if frame else pathlib.Path(rows)
         requests, rejected = data.read_unlabelled(self.config, self.corpus, given)
         return self._table(requests, self.answer(requests), rejected)
 
@@ -140,38 +138,41 @@ class Model:
         for candidate in request["candidates"]:
             known = candidate if isinstance(candidate, Mapping) else {"item": candidate}
             ids.append(str(known["item"]))
-            features.append(_numbers(known.get("features", {}), self.corpus.pair_names, "features"))
+            features.append(
+                _numbers(known.get("features", {}), self.corpus.pair_names, "features")
+            )
         if not ids:
             raise UserError("candidates: a request needs one or more")
         items = self._find(ids)
-        past = self._numbers.get_indexer(np.array([*map(str, request.get("history", ()))], object))
+        past = self._numbers.get_indexer(
+            np.array([*map(str, request.get("history", ()))], object)
+        )
         past = past[past >= 0][-self.config.data.max_history :]
-        context = _numbers(request.get("context", {}), self.corpus.context_names, "context")
+        context = _numbers(
+            request.get("context", {}), self.corpus.context_names, "context"
+        )
         pins = np.full(len(ids), NONE, np.int32)
         for item, place in request.get("pinned", {}).items():
             if str(item) not in ids:
                 raise UserError(f"pinned: {item!r} is not among the candidates")
             pins[ids.index(str(item))] = int(place) - 1
         width = len(self.corpus.pair_names)
+        unknown = np.full(len(ids), np.nan, np.float32)
         raw = Requests(
             ids=np.array([str(request.get("request", ""))]),
             starts=np.array([0, len(ids)]),
             items=items.astype(np.int32),
             pair_features=np.array(features, np.float64).reshape(len(ids), width),
             context=np.array([context], np.float64).reshape(1, -1),
-            clicks=None,
-            purchases=None,
+            clicks=unknown,
+            purchases=unknown,
             randomised=np.zeros(1, bool),
             history=past.astype(np.int32),
             history_starts=np.array([0, len(past)]),
             queries=np.array([str(request.get("query", ""))]),
             pins=pins if (pins >= 0).any() else None,
         )
-        scaling = self.trained.scaling
-        if scaling is None:  # the built-in serp, whose numbers have their scale
-            plain = raw.pair_features.astype(np.float32), raw.context.astype(np.float32)
-            return dataclasses.replace(raw, pair_features=plain[0], context=np.nan_to_num(plain[1]))
-        return encode_requests(raw, scaling, self.trained.encoder)
+        return encode_requests(raw, self.trained.scaling, self.trained.encoder)
 
     def _find(self, ids: Sequence[str]) -> np.ndarray:
         """Numbers of candidates in the store."""
@@ -234,10 +235,6 @@ class Model:
         if self.searches:
             scores: np.ndarray = outputs.found[row]
             return scores
-        from scipy import special
-
-        from rerank.config import POINTWISE
-
         said = self.trained.calibration.apply(POINTWISE, outputs.pointwise[row])
         chances: np.ndarray = special.expit(said)[order]
         return chances
@@ -296,17 +293,21 @@ def _numbers(
     """Numbers in the order of the columns, NaN where they are not given."""
     if not isinstance(given, Mapping):
         if len(given) != len(names):
-            raise UserError(f"{what}: {len(given)} numbers, there are {len(names)} columns")
+            raise UserError(
+                f"{what}: {len(given)} numbers, there are {len(names)} columns"
+            )
         return [float(one) for one in given]
     for name in given:
         if name not in names:
-            raise UserError(f"{what}: no column {name!r}; there are {', '.join(names) or 'none'}")
+            raise UserError(
+                f"{what}: no column {name!r}; there are {', '.join(names) or 'none'}"
+            )
     return [float(given.get(name, np.nan)) for name in names]
 
 
 def _join(parts: Sequence[Outputs], order: np.ndarray) -> Outputs:
     """Outputs of several lengths as one, the shorter ones padded, in an order of rows."""
-    joined = []
+    joined: list[Any] = []
     for arrays in zip(*parts, strict=True):
         if arrays[0] is None:
             joined.append(None)
@@ -315,7 +316,10 @@ def _join(parts: Sequence[Outputs], order: np.ndarray) -> Outputs:
         padded = [
             np.pad(
                 array,
-                [(0, 0), *((0, w - n) for w, n in zip(shape, array.shape[1:], strict=True))],
+                [
+                    (0, 0),
+                    *((0, w - n) for w, n in zip(shape, array.shape[1:], strict=True)),
+                ],
             )
             for array in arrays
         ]
@@ -335,5 +339,3 @@ def run(config: Config, command: Command) -> None:
         f"{requests:,} requests answered by {'search' if model.searches else 'sort'},"
         f" {failed:,} rows with an error: {output}"
     )
-
-
