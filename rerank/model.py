@@ -120,7 +120,7 @@ class ListScorer(nn.Module):
             )
             # Buckets are longer than the longest list; no item stands there.
             places = jnp.minimum(jnp.arange(length), self.positions - 1)
-            x = x + table[places].astype(x.dtype)[None]
+            x = x + jnp.take(table, places, axis=0).astype(x.dtype)[None]
         for number in range(self.layers):
             x = Block(
                 self.heads,
