@@ -82,7 +82,7 @@ def in_order(values: jax.Array, orders: jax.Array) -> jax.Array:
 
 def greedy(policy: Policy, mask: jax.Array) -> Orders:
     """The likeliest candidate at each pick; mask bool [B, L], K = 1."""
-    return _unroll(policy, mask, 1, lambda _, logs: logs.argmax(-1), None)
+    return _unroll(policy, mask, 1, lambda _, logits: logits.argmax(-1), None)
 
 
 def sample(policy: Policy, mask: jax.Array, keys: jax.Array, count: int) -> Orders:
@@ -97,7 +97,9 @@ def sample(policy: Policy, mask: jax.Array, keys: jax.Array, count: int) -> Orde
     length = mask.shape[1]
     noise = jax.vmap(lambda key: jax.random.gumbel(key, (length, count, length)))(keys)
     noise = jnp.moveaxis(noise, 1, 0)  # [L picks, B, K, L]
-    return _unroll(policy, mask, count, lambda g, logs: (logs + g).argmax(-1), noise)
+    return _unroll(
+        policy, mask, count, lambda g, logits: (logits + g).argmax(-1), noise
+    )
 
 
 def log_probs(policy: Policy, mask: jax.Array, orders: jax.Array) -> jax.Array:
@@ -128,7 +130,8 @@ def beam(policy: Policy, mask: jax.Array, width: int) -> Orders:
 
     def pick(carry, place):
         state, used, total, orders = carry
-        logs = total[..., None] + _pick_logs(policy, state, mask, used)  # [B, K, L]
+        logits = _pick_logits(policy, state, mask, used)
+        logs = total[..., None] + jax.nn.log_softmax(logits, axis=-1)  # [B, K, L]
         total, flat = lax.top_k(logs.reshape(batch, -1), width)
         parents, picked = jnp.divmod(flat, length)  # [B, K]
         used = used[rows, parents] | _one_hot(picked, length)
@@ -147,7 +150,7 @@ def _unroll(
     choose: Callable[[Any, jax.Array], jax.Array],
     inputs: Any,
 ) -> Orders:
-    """Picks L times; `choose`: (input of the pick, logs [B, K, L]) -> int [B, K]."""
+    """Picks L times; `choose`: (input of the pick, logits [B, K, L]) -> int [B, K]."""
     batch, length = mask.shape
     carry = (
         _repeat(policy.start, count),
@@ -157,9 +160,10 @@ def _unroll(
 
     def pick(carry, given):
         state, used, total = carry
-        logs = _pick_logs(policy, state, mask, used)
-        picked = choose(given, logs).astype(jnp.int32)  # [B, K]
+        logits = _pick_logits(policy, state, mask, used)
+        picked = choose(given, logits).astype(jnp.int32)  # [B, K]
         chosen = _one_hot(picked, length)
+        logs = jax.nn.log_softmax(logits, axis=-1)
         total = total + jnp.where(chosen, logs, 0).sum(-1)
         return (policy.advance(state, picked), used | chosen, total), picked
 
@@ -167,20 +171,19 @@ def _unroll(
     return Orders(jnp.moveaxis(picks, 0, -1), total)
 
 
-def _pick_logs(
+def _pick_logits(
     policy: Policy, state: jax.Array, mask: jax.Array, used: jax.Array
 ) -> jax.Array:
-    """Logs [B, K, L] of the chance to be picked next, -inf for what can't be.
+    """Logits [B, K, L] of the next pick, -inf for what can't be picked.
 
     Where no candidate is left, the first padding that is left is picked for certain.
     """
     free = mask[:, None] & ~used  # [B, K, L]
     some = free.any(-1, keepdims=True)
-    logits = policy.logits(state).astype(jnp.float32)
-    logs = jax.nn.log_softmax(jnp.where(free, logits, _NEVER), axis=-1)
     padding = _one_hot((~used).argmax(-1), mask.shape[1])
-    forced = jnp.where(padding, 0.0, -jnp.inf)
-    return jnp.where(some, jnp.where(free, logs, -jnp.inf), forced)
+    logits = policy.logits(state).astype(jnp.float32)
+    logits = jnp.where(some, logits, 0.0)
+    return jnp.where(jnp.where(some, free, padding), logits, -jnp.inf)
 
 
 def _one_hot(picked: jax.Array, length: int) -> jax.Array:

@@ -29,6 +29,9 @@ TRAIN_SAMPLES = 8  # orders that imitation draws for each list
 class Pointer(nn.Module):
     """The network; in float32, as it is small.
 
+    What a GRU makes of its input is computed once for all items: a pick costs the
+    products with the state alone.
+
     Attributes:
       width: D of items and state.
     """
@@ -38,30 +41,36 @@ class Pointer(nn.Module):
     def setup(self):
         """Makes the layers."""
         self.first = nn.Dense(self.width)
-        self.cell = nn.GRUCell(self.width)
+        self.item_gates = nn.Dense(3 * self.width)
+        self.state_gates = nn.Dense(3 * self.width)
         self.query = nn.Dense(self.width)
         self.key = nn.Dense(self.width)
 
-    def start(self, items: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """First states [B, D] and keys [B, L, D] of items [B, L, D]."""
+    def start(
+        self, items: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """First states [B, D], keys [B, L, D] and gates [B, L, 3 D] of items [B, L, D]."""
         there = mask[..., None].astype(items.dtype)
         mean = (items * there).sum(1) / jnp.maximum(there.sum(1), 1)
-        return nn.tanh(self.first(mean)), self.key(items)
+        return nn.tanh(self.first(mean)), self.key(items), self.item_gates(items)
 
     def logits(self, state: jax.Array, keys: jax.Array) -> jax.Array:
         """[B, K, L] of states [B, K, D]."""
         queries = self.query(state) * self.width**-0.5
         return jnp.einsum("bkd,bld->bkl", queries, keys)
 
-    def advance(self, state: jax.Array, picked: jax.Array) -> jax.Array:
-        """States [B, K, D] after items [B, K, D] were picked."""
-        return self.cell(state, picked)[0]
+    def advance(self, state: jax.Array, gates: jax.Array) -> jax.Array:
+        """States [B, K, D] after items with these gates [B, K, 3 D] were picked."""
+        reset, update, new = jnp.split(gates, 3, axis=-1)
+        own_reset, own_update, own_new = jnp.split(self.state_gates(state), 3, axis=-1)
+        update = nn.sigmoid(update + own_update)
+        new = nn.tanh(new + nn.sigmoid(reset + own_reset) * own_new)
+        return (1 - update) * new + update * state
 
     def __call__(self, items: jax.Array, mask: jax.Array) -> jax.Array:
         """One of everything, for `init`."""
-        state, keys = self.start(items, mask)
-        state = self.advance(state[:, None], items[:, :1])
-        return self.logits(state, keys)
+        state, keys, gates = self.start(items, mask)
+        return self.logits(self.advance(state[:, None], gates[:, :1]), keys)
 
 
 def pointer_policy(params: Any, items: jax.Array, mask: jax.Array) -> Policy:
@@ -72,12 +81,12 @@ def pointer_policy(params: Any, items: jax.Array, mask: jax.Array) -> Policy:
     def apply(method, *inputs):
         return pointer.apply({"params": params}, *inputs, method=method)
 
-    start, keys = apply("start", items, mask)
+    start, keys, gates = apply("start", items, mask)
     rows = jnp.arange(len(items))[:, None]
     return Policy(
         start,
         lambda state: apply("logits", state, keys),
-        lambda state, picked: apply("advance", state, items[rows, picked]),
+        lambda state, picked: apply("advance", state, gates[rows, picked]),
     )
 
 
