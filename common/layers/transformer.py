@@ -17,8 +17,6 @@ from common.layers.attention import glimpse_weights
 from common.layers.dropout import Dropout
 from common.parallel.devices import SINGLE, Devices
 
-EXPANSION = 4  # hidden width of a block's two dense layers, over D
-
 
 def attend(
     queries: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array | None
@@ -89,6 +87,7 @@ class Block(nn.Module):
       heads: of the attention.
       attention: whether places look at each other; without it a block is a residual
         network of two dense layers at each place.
+      expansion: hidden width of the two dense layers, over D.
       dropout: rate on both branches.
       dtype: of the computation; None for that of inputs and parameters.
       devices: what the batch, the axis in front, is spread over.
@@ -96,6 +95,7 @@ class Block(nn.Module):
 
     heads: int
     attention: bool = True
+    expansion: int = 4
     dropout: float = 0.0
     dtype: Any = None
     devices: Devices = SINGLE
@@ -112,6 +112,7 @@ class Block(nn.Module):
             x = x + drop(seen, train=train)
         normed = nn.LayerNorm(dtype=self.dtype, name="dense_norm")(x)
         width = x.shape[-1]
-        hidden = nn.Dense(EXPANSION * width, dtype=self.dtype, name="hidden")(normed)
-        out = nn.Dense(width, dtype=self.dtype, name="out")(nn.gelu(hidden))
+        hidden = nn.Dense(self.expansion * width, dtype=self.dtype, name="hidden")
+        hidden = nn.gelu(hidden(normed))
+        out = nn.Dense(width, dtype=self.dtype, name="out")(hidden)
         return x + drop(out, train=train)
