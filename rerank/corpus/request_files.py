@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.tables import splits
 from common.tables.cells import parse_column, parse_time, quoted
 from common.tables.faults import Faults
-from common.tables.schema import Group, Schema
+from common.tables.splits import SPLITS
 from common.tables.whole_numbers import whole_number_text
 from common.text.encoder import TextEncoder
 from rerank.config import Config, DataConfig
@@ -106,32 +106,43 @@ def split_requests(requests: Requests, options: DataConfig) -> dict[str, np.ndar
     """The rows of each split: by a hash of the query or the id, or along time.
 
     Raises:
-      UserError: a split stays empty, or a time is missing.
+      UserError: a split stays empty, a time is missing, or the shares are wrong.
     """
-    frame = pd.DataFrame({"request": requests.ids})
-    queries = requests.queries is not None
-    if queries:
-        frame["query"] = requests.queries
-        frame["query"] = frame["query"].mask(frame["query"] == "")
-    if requests.times is not None:
-        frame["time"] = requests.times
-    elif options.split == "time":
-        raise UserError(
-            f"--data.split=time: the requests have no column {quoted(options.time)}:"
-            " name that of their times as --data.time"
+    fractions = options.split_fractions
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise UserError(f"--data.split_fractions={fractions}: they must sum to 1")
+    if options.split == "time":
+        times = requests.times
+        if times is None or np.isnan(times).any():
+            raise UserError(
+                f"--data.split=time: some requests have no {quoted(options.time)}: fill"
+                " it in, name its column as --data.time, or split by request"
+            )
+        # That of the first request of its moment.
+        shares = np.searchsorted(np.sort(times), times) / len(times)
+    else:
+        queries = (
+            requests.queries if requests.queries is not None else [""] * len(requests)
         )
-    group = Group(("query",), photo_hash=False) if queries else None
-    time = "time" if options.split == "time" else None
-    schema = Schema((), group=group, time=time, id="request")
-    sides = splits.assign(
-        frame,
-        schema,
-        None,
-        options.split_fractions,
-        options.split_seed,
-        by_time=bool(time),
-    )
-    return {name: np.flatnonzero(sides == name) for name in splits.SPLITS}
+        # Numbers count, as in "2x4" and "2x6"; case and blanks do not.
+        names = [
+            f"query {words}" if (words := " ".join(query.casefold().split())) else name
+            for query, name in zip(queries, requests.ids, strict=True)
+        ]
+        keys, which = np.unique(names, return_inverse=True)
+        seed = options.split_seed
+        digests = [hashlib.sha256(f"{seed}\n{key}".encode()).digest() for key in keys]
+        shares = np.array([int.from_bytes(d[:8]) / 2**64 for d in digests])[which]
+    sides = np.searchsorted(np.cumsum(fractions[:2]), shares, side="right")
+    rows = {name: np.flatnonzero(sides == n) for n, name in enumerate(SPLITS)}
+    for name, chosen in rows.items():
+        if not len(chosen):
+            raise UserError(
+                f"the {name} split of {len(requests)} requests is empty (those of one"
+                " query stay together): give more requests, another --data.split_seed or"
+                " other --data.split_fractions"
+            )
+    return rows
 
 
 def _read_rows(faults: Faults, config: Config, labels: bool) -> dict[str, np.ndarray]:

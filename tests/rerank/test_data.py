@@ -22,7 +22,7 @@ def log(extra="", requests=40):
         for k in range(3):
             clicked, bought = int(k < 2), int(k == r % 2)
             lines.append(
-                f"r{r},i{1 + (r + k) % 12},red hat of {'abcdefgh'[r % 8]},{k},"
+                f"r{r},i{1 + (r + k) % 12},red hat of {r % 20},{k},"
                 f"{clicked},{bought},{20 + r},{k / 2},i{1 + r % 5}|i9"
             )
     return "\n".join(lines) + "\n" + extra
@@ -79,7 +79,7 @@ def test_items_may_stand_in_the_log(make):
 
 
 def test_rejected_rows_of_both_tables_are_listed(make, tmp_path):
-    bad = "r0,i99,red hat of a,3,0,0,20,1,i1|i9\n"
+    bad = "r0,i99,red hat of 0,3,0,0,20,1,i1|i9\n"
     items = ITEMS + "i1,again,c,b,1\n"
     config = make(log(bad), items, data__max_rejected_fraction=0.1)
     rejected = tmp_path / "rejected.csv"
@@ -148,7 +148,7 @@ def test_libsvm_becomes_pairs(make):
 
 def test_requests_of_one_candidate_are_kept_and_told(make):
     said = []
-    extra = "r99,i1,red hat of a,0,0,0,1,1,i1|i9\n"
+    extra = "r99,i1,red hat of 0,0,0,0,1,1,i1|i9\n"
     corpus = data.load(make(log(extra)), said.append)
     assert sum(map(len, corpus.splits.values())) == 41
     assert any("1 requests have one candidate" in line for line in said)
@@ -165,7 +165,7 @@ def test_new_requests_are_read_as_those_of_training(make):
     corpus = data.load(config)
     table = from_rows(
         [
-            {"request": "r0", "item": i, "query": "red hat of a", "age": 20, "match": m}
+            {"request": "r0", "item": i, "query": "red hat of 0", "age": 20, "match": m}
             for i, m in (("i1", 0.0), ("i2", 0.5), ("i99", 0))
         ]
     )

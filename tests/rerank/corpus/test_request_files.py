@@ -176,12 +176,20 @@ def many(count=300, **changes):
 
 
 def test_a_query_stays_on_one_side():
-    words = [f"query {'abcdefghijklmnop'[n % 16]} of shop" for n in range(300)]
+    """However it is spelt; queries that differ in a number are not the same."""
+    words = [f"{('Hat', ' hat')[n % 2]}  no {n % 16}" for n in range(300)]
     requests = many(queries=np.array(words))
     parts = split_requests(requests, DataConfig(split_fractions=(0.5, 0.25, 0.25)))
     assert sorted(np.concatenate(list(parts.values()))) == list(range(300))
-    found = [set(requests.queries[rows]) for rows in parts.values()]
+    found = [{q.split()[-1] for q in requests.queries[rows]} for rows in parts.values()]
     assert sum(map(len, found)) == 16 and all(found)
+
+
+def test_requests_without_a_query_are_split_by_their_ids():
+    parts = split_requests(many(queries=np.array([""] * 300)), DataConfig())
+    alone = split_requests(many(), DataConfig())
+    for name, rows in parts.items():
+        np.testing.assert_array_equal(rows, alone[name])
 
 
 def test_requests_are_split_by_a_hash_of_their_ids():
@@ -195,10 +203,17 @@ def test_requests_are_split_by_a_hash_of_their_ids():
     assert set(other["test"]) != set(rows["test"])
 
 
+def test_an_empty_split_is_refused():
+    with pytest.raises(UserError, match="the train split of 2 requests is empty"):
+        split_requests(many(2), DataConfig(split_fractions=(0.0, 1.0, 0.0)))
+    with pytest.raises(UserError, match="must sum to 1"):
+        split_requests(many(2), DataConfig(split_fractions=(0.8, 0.1, 0.2)))
+
+
 def test_requests_are_split_along_time():
     times = np.random.default_rng(0).permutation(300).astype(float)
     rows = split_requests(many(times=times), DataConfig(split="time"))
     assert times[rows["train"]].max() < times[rows["validation"]].min()
     assert times[rows["validation"]].max() < times[rows["test"]].min()
-    with pytest.raises(UserError, match="no column 'time'"):
+    with pytest.raises(UserError, match="no 'time'"):
         split_requests(many(), DataConfig(split="time"))
