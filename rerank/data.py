@@ -22,6 +22,7 @@ from rerank.corpus.request_files import encode_requests, read_requests, split_re
 from rerank.corpus.requests import Requests
 from rerank.generated import serp
 
+REJECTED = "rejected.csv"  # in a working directory
 # Columns that are used where they are there; those that the user names must be there.
 _OF_ITEMS = ("title", "category", "price")
 _OF_REQUESTS = ("query", "position", "time", "history")
@@ -37,7 +38,7 @@ def load(
     """Reads or generates all that a run needs, and splits it.
 
     Args:
-      config: of the run; other modalities than those of the model are left out.
+      config: of the run.
       say: prints a line of progress.
       rejected_file: where rejected rows of own tables are listed; None for nowhere.
 
@@ -45,10 +46,8 @@ def load(
       UserError: whatever is wrong with the files or the split.
     """
     if config.data.requests:
-        corpus = _load_tables(config, say, rejected_file)
-    else:
-        corpus = serp.make_corpus(config.serp)
-    return corpus.keep(config.model.modalities)
+        return _load_tables(config, say, rejected_file)
+    return serp.make_corpus(config.serp)
 
 
 def _load_tables(

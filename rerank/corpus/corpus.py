@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -102,10 +102,6 @@ class Corpus:
         digest = hashlib.sha256()
         _update(digest, {"items": self.items, **self.splits})
         return digest.hexdigest()[:16]
-
-    def keep(self, modalities: Collection[str]) -> Corpus:
-        """The same without the other modalities."""
-        return dataclasses.replace(self, items=self.items.keep(modalities))
 
 
 def _update(digest: Any, value: Any) -> None:

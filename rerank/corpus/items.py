@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -77,15 +77,6 @@ class Items:
         if self.words is not None:
             sizes["text"] = (0, self.words.encoder.size)
         return tuple(Modality(n, *sizes[n]) for n in MODALITIES if n in self.present)
-
-    def keep(self, modalities: Collection[str]) -> Items:
-        """The same items without the other modalities."""
-        return dataclasses.replace(
-            self,
-            present={n: p for n, p in self.present.items() if n in modalities},
-            vectors={n: v for n, v in self.vectors.items() if n in modalities},
-            words=self.words if "text" in modalities else None,
-        )
 
     def take_modalities(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """What networks see of items [...] by modality; zeros where one is `NONE`.

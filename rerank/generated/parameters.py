@@ -1,15 +1,13 @@
 """What the generated search results are made of: knobs, switches and parameters.
 
 Two presets: `search`, where the order of a list matters, and `fusion`, where modalities,
-context and clicks do. Committed before the first training; `VERSION` changes with them.
+context and clicks do. Committed before the first training.
 """
 
 import dataclasses
 from typing import Literal
 
 from common.config.configs import check_bounds, knob
-
-VERSION = 1
 
 LENGTH = 8  # candidates of every list
 BRANDS, CATEGORIES = 12, 3

@@ -123,14 +123,6 @@ def test_vectors_take_the_place_of_titles(make, tmp_path):
     assert corpus.sizes.modalities == (Modality("text", 3), Modality("image", 3))
     assert corpus.items.words is None and corpus.sizes.query_words > 0
     assert corpus.items.present["text"].tolist() == [n != 3 for n in range(12)]
-    fewer = data.load(
-        make(
-            data__text_vectors=path,
-            data__image_vectors=path,
-            model__modalities=("image",),
-        )
-    )
-    assert fewer.sizes.modalities == (Modality("image", 3),)
 
 
 def test_libsvm_becomes_pairs(make):

@@ -1,0 +1,145 @@
+"""`--mode=check`: what to know of the data before training."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from common.cli import verbs
+from common.parallel import processes
+from common.reports import data_checks, figures, page, result_tables
+from common.reports.page import Picture, Section
+from common.training import workdirs
+from common.training.workdirs import Say
+from rerank import data
+from rerank.config import Config
+from rerank.corpus.corpus import Corpus
+from rerank.corpus.requests import Requests
+
+FILE = "check.html"
+
+
+def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
+    """Reads the data and writes check.html.
+
+    Args:
+      config: of the run to come.
+      workdir: gets the page, and rejected.csv.
+      say: prints a line of progress.
+
+    Returns:
+      (path of the page, the summary as Markdown).
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    processes.start(config.parallel)
+    workdirs.make_folder(workdir)
+    rejected_file = workdir / data.REJECTED
+    corpus = data.load(config, say, rejected_file)
+    facts = {
+        **count_requests(corpus),
+        **count_missing(corpus),
+        **count_shared(corpus),
+    }
+    summary = [{"": name, "found": value} for name, value in facts.items()]
+    train = corpus.splits["train"]
+    lengths = figures.histogram(train.lengths.tolist(), xlabel="candidates of a list")
+    text = "Lengths of the lists in training"
+    path = page.write_page(
+        workdir / FILE,
+        "rerank: before training",
+        "; ".join(data.describe(config, corpus)) + ".",
+        page.Table(summary),
+        [
+            Section("Clicks and purchases by place", [page.Table(count_places(train))]),
+            Section("Lists", [Picture(lengths, text, text)]),
+            Section(
+                "Rejected rows",
+                data_checks.count_reasons(rejected_file, corpus.rejected, "rows"),
+            ),
+        ],
+    )
+    return path, result_tables.to_markdown(summary).rstrip()
+
+
+def count_requests(corpus: Corpus) -> dict[str, Any]:
+    """How many lists there are, and how much they tell."""
+    parts = corpus.splits
+    every = [*parts.values()]
+    lengths = np.concatenate([part.lengths for part in every])
+    lists = len(lengths)
+    return {
+        **{f"requests, {name}": len(part) for name, part in parts.items()},
+        "rejected rows": corpus.rejected,
+        "items": len(corpus.items),
+        "candidates of a list, median": float(np.median(lengths)),
+        "candidates of a list, most": int(lengths.max()),
+        "lists of one candidate": int((lengths == 1).sum()),
+        "lists without a click": _share(sum(map(_clickless, every)), lists),
+        "lists in random order": _share(
+            sum(int(p.randomised.sum()) for p in every), lists
+        ),
+    }
+
+
+def _clickless(part: Requests) -> int:
+    return int((np.add.reduceat(part.clicks, part.starts[:-1]) == 0).sum())
+
+
+def count_missing(corpus: Corpus) -> dict[str, str]:
+    """What candidates and requests lack, by share in all splits."""
+    items, parts = corpus.items, [*corpus.splits.values()]
+    shown = np.concatenate([part.items for part in parts])
+    past = np.concatenate([np.diff(part.history_starts) for part in parts])
+    lacking: dict[str, np.ndarray] = {
+        name: ~bits[shown] for name, bits in items.present.items()
+    }
+    lacking["category"] = items.categories[shown] < 0
+    lacking["price"] = np.isnan(items.prices[shown])
+    missing = {f"candidates without {name}": _mean(b) for name, b in lacking.items()}
+    return {**missing, "requests without a history": _mean(past == 0)}
+
+
+def count_shared(corpus: Corpus) -> dict[str, Any]:
+    """What the test has in common with training."""
+    train, test = corpus.splits["train"], corpus.splits["test"]
+    shared = {
+        "test candidates that training shows": _mean(np.isin(test.items, train.items))
+    }
+    if train.queries is not None and test.queries is not None:
+        queries = np.isin(_folded(test.queries), _folded(train.queries))
+        shared["test requests with a query of training"] = _mean(queries)
+    if train.times is not None and test.times is not None:
+        before = _mean(test.times < np.nanmax(train.times))
+        shared["test requests before the last of training"] = before
+    return shared
+
+
+def count_places(part: Requests) -> list[dict[str, Any]]:
+    """Clicks and purchases at each place of the lists."""
+    places = np.arange(len(part.items)) - np.repeat(part.starts[:-1], part.lengths)
+    counts = np.bincount(places)
+    sums = {
+        name: np.bincount(places, getattr(part, name))
+        for name in ("clicks", "purchases")
+    }
+    return [
+        {"place": k + 1, "lists": int(n), **{m: s[k] / n for m, s in sums.items()}}
+        for k, n in enumerate(counts)
+    ]
+
+
+def _folded(queries: np.ndarray) -> list[str]:
+    return [" ".join(query.casefold().split()) for query in queries]
+
+
+def _mean(bits: np.ndarray) -> str:
+    return _share(int(bits.sum()), len(bits))
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count / max(total, 1):.1%}"
+
+
+run = verbs.check(write)
