@@ -138,7 +138,6 @@ def load_store(
         items = encode_items(store, scaling, encoder)
     else:
         items = serp.make_corpus(config.serp).items
-    items = items.keep(config.model.modalities)
     return Corpus(items, {}, scaling, pair_names, context_names, encoder)
 
 
