@@ -17,7 +17,7 @@ MODES = {
         "train",
         "evaluate",
         "predict",
-        "reproduce",
+        "check",
         takes={"predict": ()},
         no_init_from="rerank has nothing to start from another run",
     ),

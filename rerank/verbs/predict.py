@@ -188,7 +188,9 @@ class Model:
     def _answer(self, requests: Requests, length: int) -> Outputs:
         config, items = self.config, self.corpus.items
         history = self.trained.sizes.history
-        size = 1 if len(requests) == 1 else _AT_ONCE
+        # Several devices share a batch evenly.
+        parts = self._execution.data_size
+        size = parts if len(requests) == 1 else -(-_AT_ONCE // parts) * parts
         cap = items.labels.get(config.search.cap_label)
         if config.search.cap_label and cap is None:
             raise UserError(
