@@ -114,7 +114,7 @@ def average_precision(
     labels: np.ndarray, k: int, rule: Literal["all", "hits"] = "all"
 ) -> Column:
     """MAP@k of labels [R, L] in the new order, 0 in padding; above 0 is positive."""
-    hits = np.asarray(labels) > 0
+    hits = np.greater(labels, 0)  # [R, L]
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     total = (precision * hits)[:, :k].sum(1)
     positives = hits.sum(1)
@@ -122,20 +122,20 @@ def average_precision(
         return _ratio(total, positives)
     within = hits[:, :k].sum(1)
     value = np.divide(total, within, out=np.zeros(len(total)), where=within > 0)
-    return _where(value, positives > 0)
+    return _where(value, np.greater(positives, 0))
 
 
 def reciprocal_rank(labels: np.ndarray) -> Column:
     """MRR of labels [R, L] in the new order, 0 in padding; above 0 is positive."""
-    hits = np.asarray(labels) > 0
+    hits = np.greater(labels, 0)  # [R, L]
     if not hits.shape[1]:
         return _where(np.zeros(len(hits)), np.zeros(len(hits), bool))
-    return _where(1 / (1.0 + hits.argmax(1)), hits.any(1))
+    return _where(1 / (1.0 + hits.argmax(1)), np.any(hits, axis=1))
 
 
 def total_at(values: np.ndarray, mask: np.ndarray, k: int) -> Column:
     """Sum of the first k of values [R, L] in the new order, 0 in padding."""
-    return _where(np.asarray(values)[:, :k].sum(1), np.asarray(mask).any(1))
+    return _where(np.asarray(values)[:, :k].sum(1), np.any(mask, axis=1))
 
 
 def list_auc(scores: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> Column:

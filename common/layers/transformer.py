@@ -112,7 +112,7 @@ class Block(nn.Module):
             x = x + drop(seen, train=train)
         normed = nn.LayerNorm(dtype=self.dtype, name="dense_norm")(x)
         width = x.shape[-1]
-        hidden = nn.Dense(self.expansion * width, dtype=self.dtype, name="hidden")
-        hidden = nn.gelu(hidden(normed))
+        wide = self.expansion * width
+        hidden = nn.gelu(nn.Dense(wide, dtype=self.dtype, name="hidden")(normed))
         out = nn.Dense(width, dtype=self.dtype, name="out")(hidden)
         return x + drop(out, train=train)

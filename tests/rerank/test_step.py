@@ -9,12 +9,17 @@ import pytest
 
 from common.parallel.execution import make_execution
 from common.parallel.processes import ParallelConfig
+from rerank.config import Modality, Sizes
 from rerank.step import State
 from tests.rerank.by_hand import draw_state, make_batch, make_learner
 
 KEY = jax.random.key(3)
 # 8 rows: for 8 devices one each. Two are padding: empty lists.
 BATCH = make_batch((6, 1, 0, 4, 3, 5, 2, 0), seed=4)
+
+
+SMALL = Sizes(3, 2, 0, (Modality("image", 4),), 6)  # less to compile
+SMALL_BATCH = make_batch((6, 1, 0, 4, 3, 5, 2, 0), sizes=SMALL)
 
 
 def means(pairs):
@@ -133,7 +138,11 @@ def trained(mode, devices):
     """Two steps with dropout of both kinds."""
     execution = make_execution(ParallelConfig(mode=mode, devices=devices))
     learner = make_trainer(
-        model__dropout=0.2, model__modality_dropout=0.4, loss__kind="listmle"
+        sizes=SMALL,
+        model__history=False,
+        model__dropout=0.2,
+        model__modality_dropout=0.4,
+        loss__kind="listmle",
     )
     learner = type(learner)(
         learner.config, learner.sizes, learner.phase, execution.devices
@@ -144,7 +153,7 @@ def trained(mode, devices):
         lambda s, b, number: learner.step(s, b, jax.random.fold_in(KEY, number))
     )
     for number in range(2):
-        state, pairs = step(state, execution.put(BATCH), np.int32(number))
+        state, pairs = step(state, execution.put(SMALL_BATCH), np.int32(number))
     return means(execution.read(pairs)), execution.to_host(state).params
 
 
