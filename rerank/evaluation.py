@@ -10,12 +10,13 @@ import numpy as np
 from scipy import special
 
 from common.training import activity
-from rerank import metrics, ranker
+from rerank import metrics
 from rerank.config import LISTWISE, POINTWISE
 from rerank.corpus.requests import Requests
 from rerank.generated import serp
 from rerank.metrics import Column
-from rerank.ranker import UNFITTED, Calibration, Outputs, Ranker
+from rerank.ordering import ranker
+from rerank.ordering.ranker import UNFITTED, Calibration, Outputs, Ranker
 from rerank.run import Run
 
 REQUESTS = "requests_test.npz"
@@ -147,7 +148,7 @@ def measure(
         columns[f"{phase}/log_loss"] = metrics.log_loss(logits, shown["target"], mask)
     places = np.broadcast_to(np.arange(mask.shape[1]), mask.shape)
     orders = {"logged": places, "sort": outputs.sort, "search": outputs.search}
-    whole = Column(np.zeros(len(mask)), mask.any(1).astype(np.float64))
+    whole = Column(np.zeros(len(mask)), np.asarray(mask.any(1), np.float64))
     for number, policy in enumerate(POLICIES):
         found = metrics.order_metrics(orders[policy], mask, shown)
         found["value"] = whole._replace(values=outputs.values[:, number])

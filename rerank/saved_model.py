@@ -18,7 +18,7 @@ from common.text.encoder import TextEncoder
 from common.training import tree_paths, workdirs
 from rerank.config import LISTWISE, POINTWISE, Config, Modality, Sizes
 from rerank.corpus.corpus import Corpus, Scaling
-from rerank.ranker import Calibration
+from rerank.ordering.ranker import Calibration
 from rerank.step import Learner
 
 FILE = "model.json"

@@ -7,7 +7,7 @@ from common.training import workdirs
 from common.training.data_identity import note_other_data
 from rerank import data, evaluation, report, saved_model
 from rerank.config import Config
-from rerank.ranker import Ranker
+from rerank.ordering.ranker import Ranker
 from rerank.run import prepare
 
 

@@ -22,12 +22,13 @@ from common.parallel.execution import make_execution
 from common.tables import table as tables
 from common.tables.faults import Rejection
 from common.training import workdirs
-from rerank import batches, constraints, data, saved_model
+from rerank import batches, data, saved_model
 from rerank.config import POINTWISE, Config
 from rerank.corpus.items import NONE
 from rerank.corpus.request_files import encode_requests
 from rerank.corpus.requests import Requests
-from rerank.ranker import Outputs, Ranker, source_names
+from rerank.ordering import constraints
+from rerank.ordering.ranker import Outputs, Ranker, source_names
 
 COLUMNS = ("request", "place", "item", "score", "shown_place", "chosen", "error")
 _AT_ONCE = 64  # requests of a batch

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from rerank.constraints import Constraints, check_pins, project
+from rerank.ordering.constraints import Constraints, check_pins, project
 
 PLACES, COUNT = 6, 3
 

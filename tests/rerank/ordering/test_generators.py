@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rerank import generators, search
-from rerank.pointer import Pointer, pointer_policy
+from rerank.ordering import generators, search
+from rerank.ordering.pointer import Pointer, pointer_policy
 
 LENGTHS = np.array([5, 3, 1, 0, 4])
 MASK = np.arange(5)[None] < LENGTHS[:, None]

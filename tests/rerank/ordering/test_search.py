@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank import generators, search
 from rerank.config import SearchConfig
+from rerank.ordering import generators, search
 from tests.rerank.by_hand import draw_state, make_batch, make_learner
 
 LENGTHS = np.array([5, 3, 1, 0, 4])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from rerank import ranker
 from rerank.config import LISTWISE, POINTWISE, Config, SearchConfig
+from rerank.ordering import ranker
 
 
 def test_calibration_finds_the_line_that_labels_were_drawn_by():

@@ -11,9 +11,9 @@ from scipy import optimize, special
 
 from common.parallel import rng
 from common.parallel.execution import Execution
-from rerank import constraints, search
 from rerank.config import LISTWISE, POINTWISE, Config
 from rerank.model import Encoded
+from rerank.ordering import constraints, search
 from rerank.step import Learner
 
 Batch = Mapping[str, Any]

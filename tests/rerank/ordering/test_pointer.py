@@ -5,8 +5,8 @@ import functools
 import jax
 import numpy as np
 
-from rerank import generators, search
-from rerank.pointer import PointerLearner, pointer_policy
+from rerank.ordering import generators, search
+from rerank.ordering.pointer import PointerLearner, pointer_policy
 from rerank.step import State
 from tests.rerank.by_hand import draw_state, make_batch, make_learner
 

@@ -19,8 +19,8 @@ from flax import linen as nn
 from common.parallel import rng
 from common.training import metrics
 from common.training.optim import make_optimizer
-from rerank import generators, search
-from rerank.generators import Policy
+from rerank.ordering import generators, search
+from rerank.ordering.generators import Policy
 from rerank.step import Batch, Learner, State
 
 TRAIN_SAMPLES = 8  # orders that imitation draws for each list

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from rerank import generators
 from rerank.config import SearchConfig
-from rerank.generators import Policy
+from rerank.ordering import generators
+from rerank.ordering.generators import Policy
 
 LONGEST_EXHAUSTIVE = 6  # 720 orders
 

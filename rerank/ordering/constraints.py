@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from common.errors import UserError
-from rerank.generators import in_order
+from rerank.ordering.generators import in_order
 
 
 class Constraints(NamedTuple):

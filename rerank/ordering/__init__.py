@@ -1,0 +1,1 @@
+"""Orders of lists: proposed, searched for, bound, and answered."""
