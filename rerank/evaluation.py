@@ -146,6 +146,7 @@ def measure(
         logits = fitted.apply(phase, getattr(outputs, phase))
         columns[f"{phase}/gauc"] = metrics.list_auc(logits, shown["target"], mask)
         columns[f"{phase}/log_loss"] = metrics.log_loss(logits, shown["target"], mask)
+    columns["gauc"] = columns[f"{LISTWISE}/gauc"]
     places = np.broadcast_to(np.arange(mask.shape[1]), mask.shape)
     orders = {"logged": places, "sort": outputs.sort, "search": outputs.search}
     whole = Column(np.zeros(len(mask)), np.asarray(mask.any(1), np.float64))
@@ -188,11 +189,11 @@ def _pooled(
     return values
 
 
-def write_requests(workdir: pathlib.Path, evaluated: Evaluated) -> None:
+def write_requests(workdir: pathlib.Path, columns: Mapping[str, Column]) -> None:
     """Writes what claims over requests need, see `read_requests`."""
     kept = {
         name: np.stack(column)
-        for name, column in evaluated.columns.items()
+        for name, column in columns.items()
         if name.split("/")[-1] in ("gauc", "log_loss", "utility", "ndcg@10")
     }
     with open(workdir / REQUESTS, "wb") as file:

@@ -17,8 +17,11 @@ MODES = {
         "train",
         "evaluate",
         "predict",
+        "explain",
+        "export",
         "check",
-        takes={"predict": ()},
+        "reproduce",
+        takes={"predict": (), "explain": ("input", "output", "split")},
         no_init_from="rerank has nothing to start from another run",
     ),
     "serve": Mode(

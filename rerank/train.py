@@ -71,7 +71,7 @@ def train_prepared(run: Run, record: RunRecord, say: Say) -> dict[str, Any]:
     host = run.execution.to_host(params)
     if is_first_process():
         saved_model.save(workdir, run.corpus, host, evaluated.calibration)
-        evaluation.write_requests(workdir, evaluated)
+        evaluation.write_requests(workdir, evaluated.columns)
         report.write(run, workdir, evaluated)
     return evaluated.values
 

@@ -69,7 +69,7 @@ def fit(
     Raises:
       UserError: LightGBM is not installed.
     """
-    lightgbm = _lightgbm()
+    lightgbm = library()
     sets: dict[str, Any] = {}
     for split in ("train", "validation"):
         sets[split] = lightgbm.Dataset(
@@ -103,7 +103,12 @@ def validation_loss(booster: Any) -> float:
     return float(loss)
 
 
-def _lightgbm() -> Any:
+def library() -> Any:
+    """LightGBM.
+
+    Raises:
+      UserError: it is not installed.
+    """
     try:
         import lightgbm
     except ImportError:

@@ -221,12 +221,23 @@ class Model:
         return self._ranker.predict(self._params, fitted, padded(), len(requests))
 
     @functools.cached_property
-    def _modalities(self) -> list[str]:
+    def modalities(self) -> list[str]:
+        """Names of those in use, in order."""
         network = next(iter(self._learners.values())).network
         return [modality.name for modality in network.modalities]
 
-    def _chosen(self, outputs: Outputs, row: int) -> tuple[np.ndarray, float, str]:
-        """(Order, value, where it comes from) of a request."""
+    def name_items(self, numbers: np.ndarray) -> list[str]:
+        """What pictures call items: the start of the title, else the id."""
+        items = self.corpus.items
+        titles = None if items.titles is None else items.titles[numbers]
+        ids = items.ids[numbers]
+        return [
+            str(name if titles is None or not titles[n] else titles[n])[:32]
+            for n, name in enumerate(ids)
+        ]
+
+    def choose(self, outputs: Outputs, row: int) -> tuple[np.ndarray, float, str]:
+        """(Order [L], value, where it comes from) of a request."""
         if not self.searches:
             return outputs.sort[row], float(outputs.values[row, 1]), "sort"
         name = source_names(self.config)[int(outputs.source[row])]
@@ -243,14 +254,14 @@ class Model:
         return chances
 
     def _describe(self, requests: Requests, outputs: Outputs, k: int) -> dict[str, Any]:
-        order, value, chosen = self._chosen(outputs, 0)
+        order, value, chosen = self.choose(outputs, 0)
         count = int(requests.lengths[0])
         order = order[: min(k or count, count)]
         weights: dict[str, list[float]] = {}
         if outputs.weights is not None:
             of_items = outputs.weights[0, order, 0]  # [k, M]
             weights = {
-                name: of_items[:, m].tolist() for m, name in enumerate(self._modalities)
+                name: of_items[:, m].tolist() for m, name in enumerate(self.modalities)
             }
         ids = self.corpus.items.ids[requests.items[order]]
         scores = self._scores(outputs, 0, order)[: len(order)]
@@ -268,7 +279,7 @@ class Model:
         parts = []
         for row, start in enumerate(requests.starts[:-1]):
             count = int(requests.lengths[row])
-            order, _, chosen = self._chosen(outputs, row)
+            order, _, chosen = self.choose(outputs, row)
             order = order[:count]
             parts.append(
                 pd.DataFrame(

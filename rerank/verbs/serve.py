@@ -10,6 +10,7 @@ from common.cli.app import Command
 from common.serving import http, http_server
 from common.serving.http import pydantic
 from rerank.config import Config, ServeConfig
+from rerank.verbs.predict import Model
 
 Discriminator, Field, Tag = pydantic.Discriminator, pydantic.Field, pydantic.Tag
 
@@ -95,8 +96,6 @@ def make_service(model: Any, config: ServeConfig) -> http.Service:
 
 def run(config: Config, command: Command) -> None:
     """Serves the trained model until it is asked to end."""
-    from rerank.verbs.predict import Model
-
     service = make_service(Model(command.workdir, config), config.serve)
     app = http.make_app("rerank", service)
     http_server.serve(app, config.serve.host, config.serve.port, command.say)
