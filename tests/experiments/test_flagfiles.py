@@ -8,6 +8,7 @@ import common.backbone.config
 import ican.config
 import pricer.config
 import recsys.config
+import rerank.config
 from common.cli.app import RunFlags
 from common.config import command_line, configs
 from ican.paper import tables
@@ -19,6 +20,7 @@ CONFIGS = {
     "ican": ican.config.Config,
     "pricer": pricer.config.Config,
     "recsys": recsys.config.Config,
+    "rerank": rerank.config.Config,
     "backbone": common.backbone.config.Config,
 }
 FILES = sorted(FOLDER.glob("*.flags"))

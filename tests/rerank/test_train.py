@@ -9,42 +9,8 @@ import pytest
 from common.config import configs
 from common.errors import UserError
 from common.training import workdirs
-from rerank import data, evaluation, main, train
-from rerank.config import Config
+from rerank import data, evaluation, main
 from rerank.verbs.predict import Model
-
-CHANGES = {
-    "serp.preset": "fusion",
-    "serp.train_count": 96,
-    "serp.validation_count": 40,
-    "serp.test_count": 24,
-    "model.width": 8,
-    "model.heads": 2,
-    "model.list_layers": 1,
-    "loss.target": "click",
-    "search.beams": 2,
-    "search.samples": 3,
-    "search.budget": 30,
-    "search.use": "always",
-    "train.batch_size": 16,
-    "train.steps": 12,
-    "train.eval_every": 6,
-    "train.checkpoint_every": 6,
-    "train.tensorboard": False,
-    "train.progress": False,
-}
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rerank") / "run"
-    train.train_and_evaluate(configs.replace(Config(), CHANGES), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(workdir):
-    return Model(workdir)
 
 
 @pytest.fixture(scope="module")

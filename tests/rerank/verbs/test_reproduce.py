@@ -1,0 +1,102 @@
+"""Rows, rivals and claims, on runs of a few steps."""
+
+import numpy as np
+import pytest
+
+from common.config import configs
+from rerank import train
+from rerank.metrics import Column
+from rerank.paper import rivals, tables
+from rerank.run import prepare
+from rerank.verbs import reproduce
+
+
+@pytest.fixture(scope="module")
+def config(small_config):
+    changes = {
+        "reproduce.rows": ("armmt", "no_image", "pointwise"),
+        "reproduce.seeds": 2,
+    }
+    return configs.replace(small_config, changes)
+
+
+GAUC = {"armmt": 0.7, "no_image": 0.6}
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Stands in for training: GAUC by row, every request a little different."""
+    seen = []
+
+    def train_prepared(run, record, say):
+        row = record.workdir.parent.name
+        seen.append((row, run.config.train.seed, run.config.model.modalities))
+        wobble = np.linspace(-0.05, 0.05, 24) + 0.001 * run.config.train.seed
+        values = {"gauc": GAUC[row] + wobble, "pointwise/gauc": 0.5 + 3 * wobble}
+        columns = {name: Column(v, np.ones(24)) for name, v in values.items()}
+        reproduce.evaluation.write_requests(record.workdir, columns)
+        counts = {"train/n": 96, "validation/n": 40, "test/n": 24}
+        return {**counts, **{f"test/{n}": c.mean for n, c in columns.items()}}
+
+    monkeypatch.setattr(train, "train_prepared", train_prepared)
+    return seen
+
+
+def test_rows_are_run_and_claims_paired_over_requests(config, stand_in, tmp_path):
+    names = reproduce.reproduce(config, tmp_path, lambda text: None)
+    assert names == ["results", "claims"]
+    # The pointwise network is that of the same run.
+    assert [(row, seed) for row, seed, _ in stand_in] == [
+        (row, seed) for seed in range(2) for row in ("armmt", "no_image")
+    ]
+    assert stand_in[1][2] == ("text",)
+    results = (tmp_path / "tables" / "results.md").read_text()
+    (line,) = (x for x in results.splitlines() if "(vii)" in x)
+    assert "| 0.50" in line
+    text = (tmp_path / "tables" / "claims.md").read_text()
+    (line,) = (x for x in text.splitlines() if "(iv) images help" in x)
+    # The wobble is the same in both rows, so the difference is exactly 0.1.
+    assert "+0.100 | +0.100 to +0.100 | held" in line
+    (line,) = (x for x in text.splitlines() if "(vii)" in x)
+    assert "+0.199" in line and "| held |" in line
+    assert "CAFU" not in text
+
+
+def test_every_claim_names_rows_and_their_metrics():
+    names = {row.name for row in tables.ROWS}
+    for claim in tables.CLAIMS:
+        assert {claim.better[0], claim.worse[0]} <= names
+
+
+@pytest.mark.parametrize("name", ["trees", "lambdamart", "unbiased"])
+def test_trees_find_what_the_lists_are_made_of(name, small_config):
+    pytest.importorskip("lightgbm")
+    changes = {
+        "serp.train_count": 600,
+        "serp.validation_count": 200,
+        "serp.test_count": 300,
+    }
+    config = configs.replace(small_config, changes)
+    run = prepare(config, reproduce.data.load(config))
+    columns = rivals.evaluate(run, name, seed=0)
+    # Chance is .5, all that is planted gives .85.
+    assert 0.6 < columns["gauc"].mean < 0.85
+    shown = reproduce.evaluation.true_utility(
+        run, "test", np.tile(np.arange(8), (300, 1))
+    )
+    assert columns["utility"].mean > shown.mean()
+
+
+def test_past_vectors_are_means_of_the_same_category(small_config):
+    run = prepare(small_config, reproduce.data.load(small_config))
+    requests, items = run.corpus.splits["test"], run.corpus.items
+    found = rivals.features(run, requests)
+    vectors, there = items.vectors["image"], items.present["image"]
+    width = vectors.shape[1]
+    start, end = requests.history_starts[5:7]
+    past = requests.history[start:end]
+    for place in range(8):
+        item = requests.items[5 * 8 + place]
+        same = past[(items.categories[past] == items.categories[item]) & there[past]]
+        wanted = vectors[same].mean(0) if len(same) else np.full(width, np.nan)
+        np.testing.assert_allclose(found[5 * 8 + place, -width:], wanted, rtol=1e-5)
