@@ -65,6 +65,8 @@ setuptools.setup(
         "imagenet": IMAGENET,
         # The endpoints of --mode=serve.
         "serve": SERVE,
+        # Vectors of words for --attributes.word_vectors=wordllama.
+        "words": ["wordllama==0.4.0.post1"],
         "test": [
             *IMAGENET,
             *SERVE,

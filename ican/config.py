@@ -38,6 +38,12 @@ class AttributesConfig:
         low=0.0,
         high=1.0,
     )
+    word_vectors: str = knob(
+        "none",
+        "what the vectors of words start from: random numbers, or those of the package"
+        " wordllama",
+        choices=("none", "wordllama"),
+    )
 
     def __post_init__(self):
         check_bounds(self)

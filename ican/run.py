@@ -12,6 +12,8 @@ from common import pretrained
 from common.data import ingest
 from common.errors import UserError
 from common.parallel.execution import Execution, make_execution
+from common.pretrained import word_vectors
+from common.tables.encoders import Words
 from common.text import linear_models
 from common.training import activity, checkpointing
 from common.training.workdirs import Say
@@ -134,7 +136,22 @@ def start_from_words(run: Run, workdir: pathlib.Path, say: Say) -> Mapping[str, 
         if model.helps:
             head[output] = model.output(shapes[output]["kernel"].shape[0])
             head |= model.wide(f"wide_{output}", learner.spec)
+    if run.config.attributes.word_vectors != "none":
+        head["embedding"] = _word_vectors(run, shapes["embedding"])
     return {**run.start, "params": {**params, "head": head}} if head else run.start
+
+
+def _word_vectors(run: Run, shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of words that start from trained vectors, for `AttributeEmbedding`."""
+    tables = {}
+    for index, _, _ in run.learner.spec.texts():
+        fitted = run.examples.encoders.attributes[index]
+        assert isinstance(fitted, Words)
+        name = f"words_{index}"
+        width = shapes[name]["kernel"].shape[1]
+        table = word_vectors.start_table(fitted.encoder, width, run.config.train.seed)
+        tables[name] = {"kernel": table}
+    return tables
 
 
 def _class_weights(run: Run) -> np.ndarray:

@@ -161,6 +161,7 @@ def main(
             mode = modes[command.mode]
             if "workdir" in mode.needs and not mode.trained:
                 workdirs.make_folder(command.workdir)
+            check_inputs(mode, command)
             check_outputs(mode, command)
             with (
                 activity.watched(),
@@ -288,6 +289,18 @@ def _check_taken(command: Command, mode: Mode, flag_values: flags.FlagValues) ->
             if field.name in mode.refuses:
                 raise UserError(f"{line}: {mode.refuses[field.name]}")
             command.say(f"note: {line}")
+
+
+def check_inputs(mode: Mode, command: Command) -> None:
+    """Sees to it that the files a mode reads are there, before a model is loaded.
+
+    Raises:
+      UserError: naming the flag and the file that is missing.
+    """
+    for name in ("input", "images"):
+        path, read = getattr(command, name), name in (*mode.needs, *mode.takes)
+        if read and path is not None and not path.exists():
+            raise UserError(f"--{name}={path}: there is no such file or folder")
 
 
 def check_outputs(mode: Mode, command: Command) -> None:

@@ -214,7 +214,7 @@ class _Terms:
 def _read(texts: Iterable[Any]) -> _Terms:
     parts = [text.split() if isinstance(text, str) else [] for text in texts]
     pieces, piece, widths = _number(parts)
-    words, word, sizes = _number([tokenize(piece) for piece in pieces])
+    words, word, sizes = _number([*map(_tokens, pieces)])
     at = np.repeat(np.arange(len(piece)), sizes[piece])  # the piece of each token [T]
     begins = (np.cumsum(sizes) - sizes)[piece]
     numbers = word[begins[at] + _count_in_runs(at)]
@@ -247,6 +247,10 @@ def _distinct(rows: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.nda
     # np.unique would hash, 20 times as slow on numbers that are nearly in order.
     keys = np.sort(rows * width + numbers, kind="stable")
     return np.divmod(keys[np.diff(keys, prepend=-1) > 0], width)
+
+
+# Fitting and encoding meet the same pieces.
+_tokens = functools.lru_cache(maxsize=1 << 14)(tokenize)
 
 
 @functools.lru_cache(maxsize=1 << 16)

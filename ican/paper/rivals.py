@@ -24,7 +24,7 @@ from ican.zones import Zones
 
 LINEAR = "test/rival"  # prefix of the linear rival's figures in metrics.json
 
-TRIALS = 30
+TRIALS = 10
 COMPONENTS = 64  # of the words; trees find little in thousands of sparse columns
 
 # What is boosted, each with its own settings: the objective of LightGBM. The median of

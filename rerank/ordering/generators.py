@@ -51,7 +51,7 @@ class Orders(NamedTuple):
 
 def score_policy(scores: jax.Array) -> Policy:
     """Plackett-Luce on scores [B, L]: its greedy order is the sorted one."""
-    start = jnp.zeros((len(scores), 0), scores.dtype)
+    start = jnp.zeros((scores.shape[0], 0), scores.dtype)
 
     def logits(state):
         shape = (*state.shape[:2], scores.shape[1])
@@ -77,7 +77,7 @@ def sort_order(scores: jax.Array, mask: jax.Array) -> jax.Array:
 
 def in_order(values: jax.Array, orders: jax.Array) -> jax.Array:
     """Values [B, L, ..] of candidates, put in orders int [B, K, L]: [B, K, L, ..]."""
-    return jnp.asarray(values)[jnp.arange(len(orders))[:, None, None], orders]
+    return jnp.asarray(values)[jnp.arange(orders.shape[0])[:, None, None], orders]
 
 
 def greedy(policy: Policy, mask: jax.Array) -> Orders:
@@ -119,7 +119,7 @@ def beam(policy: Policy, mask: jax.Array, width: int) -> Orders:
       mask: bool [B, L].
       width: K, number of beams.
     """
-    (batch, length), rows = mask.shape, jnp.arange(len(mask))[:, None]
+    (batch, length), rows = mask.shape, jnp.arange(mask.shape[0])[:, None]
     first = jnp.zeros((batch, width), jnp.float32).at[:, 1:].set(_NEVER)
     carry = (
         _repeat(policy.start, width),

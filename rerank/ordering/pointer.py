@@ -82,7 +82,7 @@ def pointer_policy(params: Any, items: jax.Array, mask: jax.Array) -> Policy:
         return pointer.apply({"params": params}, *inputs, method=method)
 
     start, keys, gates = apply("start", items, mask)
-    rows = jnp.arange(len(items))[:, None]
+    rows = jnp.arange(items.shape[0])[:, None]
     return Policy(
         start,
         lambda state: apply("logits", state, keys),

@@ -135,14 +135,14 @@ def answer(
         return calibration.apply(LISTWISE, logits)
 
     project = _projection(config, batch)
-    keys = jnp.broadcast_to(rng.root(0)[None], (len(mask),))
+    keys = jnp.broadcast_to(rng.root(0)[None], (mask.shape[0],))
     proposals = search.propose(first, mask, None, keys, config.search)
     worth = batch["prices"] if config.search.value == "revenue" else None
     values = search.order_values(score, encoded.items, mask, worth)
     choice = search.best_order(
         values, proposals, mask, budget=config.search.budget, project=project
     )
-    rows = jnp.arange(len(mask))[:, None]
+    rows = jnp.arange(mask.shape[0])[:, None]
     ordered, placed = encoded.items[rows, choice.order], mask[rows, choice.order]
     shown_value, sorted_value = choice.values[:, 1], choice.values[:, 0]
     sort = proposals[:, :1] if project is None else project(proposals[:, :1])
@@ -165,7 +165,7 @@ def _score_alone(
 ) -> jax.Array:
     """Logits [B, L] of every candidate at the first place of a list of its own."""
     rows = items.reshape(-1, 1, items.shape[-1])  # [B L, 1, D]
-    logits = learner.score(params, rows, jnp.ones((len(rows), 1), bool))
+    logits = learner.score(params, rows, jnp.ones((rows.shape[0], 1), bool))
     return jnp.where(mask, logits.reshape(mask.shape), 0.0)
 
 

@@ -173,7 +173,7 @@ def swap_search(
     rounds = budget // max(len(swaps), 1)
     if not len(swaps):
         return order, value
-    rows = jnp.arange(len(order))
+    rows = jnp.arange(order.shape[0])
     # A swap with padding would put it in front of a candidate.
     valid = jnp.arange(mask.shape[1])[None] < mask.sum(1, keepdims=True)  # [B, L]
     stays = swaps == jnp.arange(swaps.shape[1])[None]  # [P, L]
@@ -195,7 +195,7 @@ def swap_search(
         order = jnp.where(better[:, None], tried[rows, best], order)
         return number + 1, order, jnp.where(better, found[rows, best], value), better
 
-    start = (jnp.int32(0), order, value, jnp.ones(len(order), bool))
+    start = (jnp.int32(0), order, value, jnp.ones(order.shape[0], bool))
     _, order, value, _ = lax.while_loop(go_on, once, start)
     return order, value
 

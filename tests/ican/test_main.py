@@ -125,8 +125,11 @@ def test_predict_writes_a_table(ending, photo_run, shop, tmp_path, capsys):
     assert "nowhere.png" in found["error"][2]
 
 
-def test_predict_checks_where_to_write_before_it_computes(photo_run, tmp_path, capsys):
-    flags = ["--mode=predict", f"--workdir={photo_run.workdir}", "--input=a.csv"]
+def test_predict_checks_where_to_write_before_it_computes(
+    photo_run, shop, tmp_path, capsys
+):
+    flags = ["--mode=predict", f"--workdir={photo_run.workdir}"]
+    flags += [f"--input={shop.folder / 'table.csv'}"]
     assert call(*flags, "--output=a.xlsx") == 2
     assert "must end with .csv or .parquet" in one_line(capsys)
     assert call(*flags, f"--output={tmp_path / 'no' / 'a.csv'}") == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.pretrained import word_vectors
 from common.tables import schema as schemas
 from common.text import linear_models
 from ican import train
@@ -143,3 +144,18 @@ def test_given_weights_and_runs_that_have_begun_are_kept(shop, tmp_path):
             [{k: v for k, v in row.items() if k != "title"} for row in rows]
         )
     np.testing.assert_allclose(bare["price"], found["price"][2], rtol=1e-6)
+
+
+def test_tables_of_words_start_from_trained_vectors(shop, tmp_path, monkeypatch):
+    def vectors_of(terms):
+        return np.random.default_rng(0).normal(size=(len(terms), 256))
+
+    monkeypatch.setattr(word_vectors, "vectors_of", vectors_of)
+    changes = {"attributes__word_vectors": "wordllama"}
+    run = prepare(wordy_config(shop, tmp_path, telling, **changes), tmp_path)
+    start = start_from_words(run, tmp_path / "none", lambda line: None)
+    state = run.learner.init(start)
+    found = state.params["head"]["embedding"]["words_0"]["kernel"]
+    encoder = run.examples.encoders.attributes[0].encoder
+    wanted = word_vectors.start_table(encoder, found.shape[1], run.config.train.seed)
+    np.testing.assert_array_equal(found, wanted)

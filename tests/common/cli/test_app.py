@@ -124,17 +124,19 @@ def test_continuing_with_another_config_is_refused_by_name(tmp_path, capsys):
     assert "cells is 3 there and 4 now, kind is 'mfb' there" in capsys.readouterr().err
 
 
-def test_paths_of_a_run(tmp_path):
+def test_paths_of_a_run(tmp_path, monkeypatch):
     run(f"--workdir={tmp_path}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.csv").touch()
     words = [
         "--input=~/a.csv",
         f"--output={tmp_path / 'b.csv'}",
-        "--images=c",
+        f"--images={tmp_path}",
         f"--init_from={tmp_path}",
     ]
     assert run("--mode=predict", f"--workdir={tmp_path}", *words) == 0
     given = calls[0][1]
-    assert given.input == pathlib.Path.home() / "a.csv"
+    assert given.input == tmp_path / "a.csv"
     assert given.need("output") == tmp_path / "b.csv"
     assert given.init_from == tmp_path
     with pytest.raises(UserError, match="--mode=train needs --input=PATH"):
@@ -349,7 +351,9 @@ def test_what_can_not_be_written_is_known_before_the_mode_runs(
     (tmp_path / "full").mkdir()
     for name in ("program.bin", "notes.txt"):
         (tmp_path / "full" / name).touch()
-    words = {"schema": [], "predict": ["--input=in.csv", f"--workdir={trained}"]}
+    (tmp_path / "in.csv").touch()
+    given = [f"--input={tmp_path / 'in.csv'}", f"--workdir={trained}"]
+    words = {"schema": [], "predict": given}
     words["export"] = [f"--workdir={trained}"]
     path = tmp_path / output
     capsys.readouterr()
@@ -357,6 +361,20 @@ def test_what_can_not_be_written_is_known_before_the_mode_runs(
     assert not calls
     assert f"error: --output={path}: " in (err := capsys.readouterr().err)
     assert message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["input", "images"])
+def test_what_is_to_be_read_is_there_before_the_mode_runs(
+    flag, trained, tmp_path, capsys
+):
+    (tmp_path / "in.csv").touch()
+    words = [f"--workdir={trained}", f"--output={tmp_path / 'out.csv'}"]
+    words += [f"--input={tmp_path / 'in.csv'}", f"--{flag}={tmp_path / 'none'}"]
+    capsys.readouterr()
+    assert run("--mode=predict", *words) == 2
+    assert not calls
+    line = f"error: --{flag}={tmp_path / 'none'}: there is no such file or folder\n"
+    assert capsys.readouterr().err == line
 
 
 def test_an_earlier_export_is_written_over(trained, tmp_path):
