@@ -216,7 +216,9 @@ class Config:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     serve: ServeConfig = dataclasses.field(default_factory=ServeConfig)
     pointer_steps: int = knob(
-        500, "training steps of the pointer generator; 0: none", low=0
+        0,
+        "training steps of the pointer generator; 0: samples and beams by the sort",
+        low=0,
     )
     optimizer: OptimizerConfig = dataclasses.field(
         default_factory=lambda: OptimizerConfig(

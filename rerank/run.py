@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from common.data.array_batches import Batch
 from common.parallel.execution import Execution, make_execution
 from rerank import batches
-from rerank.config import LISTWISE, POINTWISE, Config
+from rerank.config import LISTWISE, POINTER, POINTWISE, Config
 from rerank.corpus.corpus import Corpus
 from rerank.corpus.requests import Requests
+from rerank.ordering.pointer import PointerLearner
 from rerank.step import Learner
 
 
@@ -45,6 +46,14 @@ class Run:
     corpus: Corpus
     execution: Execution
     learners: Mapping[str, Learner]
+
+    @property
+    def phases(self) -> dict[str, Learner | PointerLearner]:
+        """What is trained, in order: both networks, then the pointer if it is wanted."""
+        phases: dict[str, Learner | PointerLearner] = dict(self.learners)
+        if self.config.pointer_steps:
+            phases[POINTER] = PointerLearner(self.learners[LISTWISE])
+        return phases
 
     def train_batches(self, start_step: int) -> Iterator[Batch]:
         """This process' rows of the endless training batches; close it."""

@@ -1,7 +1,7 @@
 """A trained model on disk, and how it is read back.
 
 workdir/model.json    what was fitted: numbers' scaling, words, calibration, sizes
-workdir/params.npz    parameters of both networks, "pointwise/…" and "listwise/…"
+workdir/params.npz    parameters, "pointwise/…", "listwise/…", "pointer/…"
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.parallel.devices import SINGLE
 from common.text.encoder import TextEncoder
 from common.training import tree_paths, workdirs
-from rerank.config import LISTWISE, POINTWISE, Config, Modality, Sizes
+from rerank.config import LISTWISE, POINTER, POINTWISE, Config, Modality, Sizes
 from rerank.corpus.corpus import Corpus, Scaling
 from rerank.ordering.ranker import Calibration
 from rerank.step import Learner
@@ -102,7 +102,9 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
         known = tuple(Modality(**each) for each in sizes.pop("modalities"))
         scaling, encoder = contents["scaling"], contents["encoder"]
         arrays = workdirs.read_arrays(workdir / PARAMS)
-        params = {name: tree_paths.nest(arrays, name) for name in (POINTWISE, LISTWISE)}
+        phases = (POINTWISE, LISTWISE, POINTER)
+        params = {name: tree_paths.nest(arrays, name) for name in phases}
+        params = {name: tree for name, tree in params.items() if tree}
         saved = SavedModel(
             config,
             params,

@@ -1,8 +1,7 @@
-"""Training and evaluation: the pointwise network, then the list-wise evaluator."""
+"""Training and evaluation: the pointwise network, the list-wise evaluator, the pointer."""
 
 import contextlib
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 from common.config import configs
@@ -13,13 +12,13 @@ from common.training import loop_config, metrics, train_loop, workdirs
 from common.training.phase import Phase
 from common.training.workdirs import RunRecord, Say
 from rerank import data, evaluation, report, saved_model
-from rerank.config import Config
+from rerank.config import POINTER, Config
 from rerank.run import PhaseState, Run, prepare
 
 REJECTED = "rejected.csv"
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "check.", "search.", "serve.")
+FREE = (*loop_config.FREE, "reproduce.", "check.", "search.", "serve.", "pointer_steps")
 
 
 def train_and_evaluate(
@@ -86,7 +85,7 @@ def train(run: Run, workdir: pathlib.Path) -> dict[str, Any]:
     Returns:
       {phase: the best parameters on validation}, in device form.
     """
-    names = list(run.learners)
+    names = list(run.phases)
     phases = [
         _phase(run, name, before)
         for name, before in zip(names, [None, *names], strict=False)
@@ -99,18 +98,19 @@ def train(run: Run, workdir: pathlib.Path) -> dict[str, Any]:
         identity={"data": run.corpus.fingerprint},
     )
     state: PhaseState = result.state
-    return {**state.done, names[-1]: state.params}
+    last = state.params
+    return {**state.done, names[-1]: last["pointer"] if names[-1] == POINTER else last}
 
 
 def _phase(run: Run, name: str, before: str | None) -> Phase:
     """The training of a network; those before ride along, so that all are saved."""
-    learner = run.learners[name]
+    learner = run.phases[name]
 
     def init(previous: Any) -> PhaseState:
-        done: Mapping[str, Any] = {}
-        if before is not None:
-            done = {**previous.done, before: previous.params}
-        return PhaseState(learner.init(), done)
+        if before is None:
+            return PhaseState(learner.init(None), {})
+        done = {**previous.done, before: previous.params}
+        return PhaseState(learner.init(previous.current), done)
 
     def step(state: PhaseState, batch: Any, key: Any) -> tuple[PhaseState, Any]:
         current, measured = learner.step(state.current, batch, key)
@@ -130,9 +130,10 @@ def _phase(run: Run, name: str, before: str | None) -> Phase:
             run.train_batches(first_step), run.execution.put
         )
 
+    config = run.config
     return Phase(
         name,
-        run.config.train.steps,
+        config.pointer_steps if name == POINTER else config.train.steps,
         init,
         step,
         batches,

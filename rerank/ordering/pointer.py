@@ -144,18 +144,20 @@ class PointerLearner:
     def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
         """How much its greedy order is worth beside the shown one, to the evaluator.
 
-        "log_loss" is the evaluator's value of the shown order less that of the greedy
-        one, so that less is better, as of the phases before.
+        It goes by the name of the metric that chooses the best state, whatever that is
+        of the networks, and is low where that is to be low.
         """
-        mask = batch["mask"]
+        mask, loop = batch["mask"], self.evaluator.config.train
         items, values = self._encode(state, batch)
         policy = pointer_policy(state.params["pointer"], items, mask)
         found = generators.greedy(policy, mask).orders[:, 0]
         shown = generators.sort_order(jnp.zeros(mask.shape), mask)
         worth = values(jnp.stack([shown, found], axis=1))  # [B, 2]
-        lost = worth[:, 0] - worth[:, 1]
-        pair = metrics.weighted(lost, mask.any(1), self.evaluator.devices)
-        return {"log_loss": pair}
+        gained = worth[:, 1] - worth[:, 0]
+        if loop.best_mode == "min":
+            gained = -gained
+        pair = metrics.weighted(gained, mask.any(1), self.evaluator.devices)
+        return {loop.best_metric: pair}
 
     def _encode(self, state: State, batch: Batch) -> tuple[jax.Array, search.Values]:
         """Encoded items [B, L, D], and what the evaluator says of their orders."""

@@ -11,9 +11,10 @@ from scipy import optimize, special
 
 from common.parallel import rng
 from common.parallel.execution import Execution
-from rerank.config import LISTWISE, POINTWISE, Config
+from rerank.config import LISTWISE, POINTER, POINTWISE, Config
 from rerank.model import Encoded
 from rerank.ordering import constraints, search
+from rerank.ordering.pointer import pointer_policy
 from rerank.step import Learner
 
 Batch = Mapping[str, Any]
@@ -136,7 +137,10 @@ def answer(
 
     project = _projection(config, batch)
     keys = jnp.broadcast_to(rng.root(0)[None], (mask.shape[0],))
-    proposals = search.propose(first, mask, None, keys, config.search)
+    policy = None
+    if POINTER in params:
+        policy = pointer_policy(params[POINTER], encoded.items, mask)
+    proposals = search.propose(first, mask, policy, keys, config.search)
     worth = batch["prices"] if config.search.value == "revenue" else None
     values = search.order_values(score, encoded.items, mask, worth)
     choice = search.best_order(

@@ -18,6 +18,7 @@ SMALL = {
     "search.samples": 3,
     "search.budget": 30,
     "search.use": "always",
+    "pointer_steps": 6,
     "train.batch_size": 16,
     "train.steps": 12,
     "train.eval_every": 6,
