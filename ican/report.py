@@ -109,8 +109,8 @@ def write(
                 page.Text(
                     f"Expected calibration error {values['test/ece']:.3f}. An interval"
                     f" meant to hold {config.interval:.0%} of prices holds"
-                    f" {values['test/coverage']:.1%} of the test prices (standard error"
-                    f" {values['test/coverage_error']:.1%}); its upper end"
+                    f" {values['test/coverage']:.1%} of the test prices"
+                    f"{_error(values['test/coverage_error'])}; its upper end"
                     f" is {_ratio(values['test/width'])} its lower end (geometric mean);"
                     " by a constant factor it would hold"
                     f" {values['test/coverage_constant']:.1%} and be"
@@ -247,6 +247,11 @@ def _rival(run: Run, values: Mapping[str, Any]) -> list[page.Section]:
         return []
     text = rivals.describe_linear(run.config.model.kind, values)
     return [page.Section("Is the network worth it?", linear_rival.blocks(text))]
+
+
+def _error(error: float) -> str:
+    """The standard error of a share, where there is one."""
+    return f" (standard error {error:.1%})" if math.isfinite(error) else ""
 
 
 def _ratio(width: float) -> str:

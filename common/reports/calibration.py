@@ -113,9 +113,9 @@ def grouped_share_error(hits: np.ndarray, groups: np.ndarray) -> float:
     Returns:
       The error; NaN for fewer than two groups.
     """
-    _, members = np.unique(groups, return_inverse=True)
-    sums = np.bincount(members, weights=hits - np.mean(hits))
-    count = len(sums)
+    names, members = np.unique(groups, return_inverse=True)
+    count = len(names)
     if count < 2:
         return math.nan
+    sums = np.bincount(members, weights=hits - np.mean(hits))
     return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(hits))

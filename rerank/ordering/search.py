@@ -135,7 +135,7 @@ def best_order(
         proposals = project(proposals)
     found = values(proposals)  # [B, K]
     source = found.argmax(axis=1).astype(jnp.int32)
-    order = proposals[jnp.arange(len(proposals)), source]  # [B, L]
+    order = proposals[jnp.arange(proposals.shape[0]), source]  # [B, L]
     value = found.max(axis=1)
     if budget > 1:
         order, value = swap_search(values, order, value, mask, budget, project=project)

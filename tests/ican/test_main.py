@@ -134,8 +134,9 @@ def test_predict_checks_where_to_write_before_it_computes(
     assert "must end with .csv or .parquet" in one_line(capsys)
     assert call(*flags, f"--output={tmp_path / 'no' / 'a.csv'}") == 2
     assert "there is no folder" in one_line(capsys)
-    assert call(*flags, f"--output={tmp_path / 'a.csv'}") == 2
-    assert "a.csv" in one_line(capsys)
+    flags[-1] = f"--input={tmp_path / 'a.csv'}"
+    assert call(*flags, f"--output={tmp_path / 'b.csv'}") == 2
+    assert "a.csv: there is no such file" in one_line(capsys)
 
 
 def test_explain_draws_rows_of_a_split(photo_run, shop, tmp_path, capsys, monkeypatch):

@@ -117,6 +117,7 @@ def test_error_of_a_share_by_groups_by_hand():
         math.sqrt(2 / 1 * (1 + 1)) / 8
     )
     assert math.isnan(calibration.grouped_share_error(hits, np.zeros(8)))
+    assert math.isnan(calibration.grouped_share_error(hits[:0], groups[:0]))
 
 
 def test_groups_that_go_together_count_as_one_row():
