@@ -153,9 +153,6 @@ def test_limits_and_warm_up_are_those_of_the_model_and_its_config():
 
 
 def test_the_mode_serves_the_model_of_the_workdir(monkeypatch, tmp_path):
-    import sys
-    import types
-
     from common.cli.app import Command
     from rerank.config import Config
 
@@ -165,8 +162,7 @@ def test_the_mode_serves_the_model_of_the_workdir(monkeypatch, tmp_path):
             self.workdir = workdir
 
     served = []
-    module = types.SimpleNamespace(Model=Model)
-    monkeypatch.setitem(sys.modules, "rerank.verbs.predict", module)
+    monkeypatch.setattr(serve, "Model", Model)
     monkeypatch.setattr(serve.http_server, "serve", lambda *call: served.append(call))
     command = Command("rerank", "serve", tmp_path)
     serve.run(Config(serve=ServeConfig(port=8123)), command)
