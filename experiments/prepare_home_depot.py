@@ -14,7 +14,6 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from common.cli.app import mistakes_in_one_line
@@ -96,7 +95,7 @@ class Titles:
 
     def __init__(self, titles: Sequence[Sequence[str]]):
         self._count = len(titles)
-        self._length = np.mean([len(title) for title in titles])
+        self._length = sum(map(len, titles)) / max(len(titles), 1)
         self._rows = collections.Counter(w for title in titles for w in set(title))
 
     def idf(self, word: str) -> float:

@@ -104,7 +104,7 @@ def train(run: Run, workdir: pathlib.Path) -> dict[str, Any]:
 
 def _phase(run: Run, name: str, before: str | None) -> Phase:
     """The training of a network; those before ride along, so that all are saved."""
-    learner = run.phases[name]
+    learner: Any = run.phases[name]
 
     def init(previous: Any) -> PhaseState:
         if before is None:
