@@ -23,6 +23,13 @@ def bucket(length: int) -> int:
     return next((b for b in BUCKETS if b >= length), -(-length // _STEP) * _STEP)
 
 
+def buckets_up_to(length: int) -> list[int]:
+    """All lengths that programs are compiled for, up to that of the longest list."""
+    longest = bucket(length)
+    beyond = range(BUCKETS[-1] + _STEP, longest + 1, _STEP)
+    return [b for b in (*BUCKETS, *beyond) if b <= longest]
+
+
 def gather(
     items: Items, requests: Requests, rows: np.ndarray, length: int, history: int
 ) -> Batch:

@@ -15,8 +15,6 @@ from rerank import data, evaluation, report, saved_model
 from rerank.config import POINTER, Config
 from rerank.run import PhaseState, Run, prepare
 
-REJECTED = "rejected.csv"
-
 # What may change when a run is continued.
 FREE = (*loop_config.FREE, "reproduce.", "check.", "search.", "serve.", "pointer_steps")
 
@@ -43,7 +41,7 @@ def train_and_evaluate(
     workdir = pathlib.Path(workdir)
     processes.start(config.parallel)
     with workdirs.recording(workdir, "rerank", config, FREE) as record:
-        corpus = data.load(config, say, workdir / REJECTED)
+        corpus = data.load(config, say, workdir / data.REJECTED)
         for line in data.describe(config, corpus):
             say(line)
         values = train_prepared(prepare(config, corpus), record, say)

@@ -1,6 +1,8 @@
 """Gradient boosting with LightGBM, the rival of networks on features and tables."""
 
+import json
 import math
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +46,19 @@ def search(loss_of: Callable[[Settings], float], trials: int, seed: int) -> Sett
     return best
 
 
+def keep(folder: pathlib.Path, search_for: Callable[[], Any]) -> Any:
+    """What a search has found, kept in a folder: it is searched for once.
+
+    Args:
+      folder: of all seeds of a row; gets boosters.json.
+      search_for: () -> settings, or what JSON can hold of them.
+    """
+    path = folder / "boosters.json"
+    if not path.exists():
+        path.write_text(json.dumps(search_for(), indent=1), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def fit(
     values: np.ndarray,
     labels: np.ndarray,
@@ -52,6 +67,8 @@ def fit(
     seed: int,
     *,
     categorical: Sequence[int] = (),
+    groups: Mapping[str, np.ndarray] | None = None,
+    positions: np.ndarray | None = None,
 ) -> Any:
     """Boosts on the training rows, stopped early on validation.
 
@@ -62,6 +79,8 @@ def fit(
       settings: of LightGBM, the objective among them.
       seed: of its draws.
       categorical: columns that hold category numbers.
+      groups: sizes of the lists of "train" and "validation", for ranking objectives.
+      positions: [N] places at which training rows were shown, for an unbiased one.
 
     Returns:
       A booster; `validation_loss` tells how good it is.
@@ -69,13 +88,19 @@ def fit(
     Raises:
       UserError: LightGBM is not installed.
     """
-    lightgbm = library()
+    lightgbm = _lightgbm()
     sets: dict[str, Any] = {}
     for split in ("train", "validation"):
         sets[split] = lightgbm.Dataset(
             values[rows[split]],
             labels[rows[split]],
             categorical_feature=list(categorical),
+            group=None if groups is None else groups[split],
+            position=(
+                positions[rows[split]]
+                if positions is not None and split == "train"
+                else None
+            ),
             reference=sets.get("train"),
             params={"max_bin": 63, "verbosity": -1},
             free_raw_data=False,
@@ -103,12 +128,7 @@ def validation_loss(booster: Any) -> float:
     return float(loss)
 
 
-def library() -> Any:
-    """LightGBM.
-
-    Raises:
-      UserError: it is not installed.
-    """
+def _lightgbm() -> Any:
     try:
         import lightgbm
     except ImportError:

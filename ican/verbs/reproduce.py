@@ -1,7 +1,6 @@
 """`--mode=reproduce`: Tables 3 and 4, several seeds, and what becomes of the claims."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from common.cli import verbs
 from common.layers.backbone_sizes import title
 from common.parallel import processes
 from common.parallel.processes import is_first_process
-from common.reports import paper_rows, result_tables
+from common.reports import boosting, paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, Runs, figures_of, mean_cell
 from common.training.workdirs import RunRecord, Say
 from ican import evaluation, train
@@ -92,11 +91,7 @@ def boost(
     columns = rivals.columns_of(
         examples, words="words" in inputs, photos="photo" in inputs
     )
-    path = folder / "boosters.json"
-    if not path.exists():
-        settings = rivals.search(examples, columns)
-        path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = boosting.keep(folder, lambda: rivals.search(examples, columns))
     return rivals.evaluate(examples, columns, found, seed=seed)
 
 

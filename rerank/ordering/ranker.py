@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import optimize, special
 
+from common.config import configs
 from common.parallel import rng
 from common.parallel.execution import Execution
 from rerank.config import LISTWISE, POINTER, POINTWISE, Config
@@ -228,6 +229,12 @@ class Ranker:
         )
         outputs: Outputs = self._predict((params, *fitted), batches, rows)
         return outputs
+
+
+def without_search(config: Config) -> Config:
+    """The same where the answer is the sort: no other order is proposed or valued."""
+    none = {"search.beams": 0, "search.samples": 0, "search.budget": 0}
+    return configs.replace(config, none)
 
 
 def source_names(config: Config) -> list[str]:

@@ -17,27 +17,40 @@ from rerank.evaluation import labels_of
 from rerank.metrics import Column
 from rerank.run import Run
 
-SETTINGS = {
-    "learning_rate": 0.05,
-    "num_leaves": 16,
-    "min_data_in_leaf": 50,
-    "feature_fraction": 0.8,
-    "bagging_fraction": 0.8,
-}
 OBJECTIVES = {
     "trees": "regression",
     "lambdamart": "lambdarank",
     "unbiased": "lambdarank",
 }
+TRIALS = 10  # settings, of which the best GAUC on validation counts
 _GRADES = 30  # LambdaMART takes whole numbers
 
 
-def evaluate(run: Run, name: str, seed: int) -> dict[str, Column]:
+def search(run: Run, name: str) -> boosting.Settings:
+    """The settings with the best GAUC of the target on validation.
+
+    Args:
+      run: its data.
+      name: of `OBJECTIVES`.
+    """
+    shown = labels_of(run, "validation")
+
+    def loss_of(settings: boosting.Settings) -> float:
+        scores = score(run, fit(run, name, settings, seed=0), "validation")
+        return -metrics.list_auc(scores, shown["target"], shown["mask"]).mean
+
+    return boosting.search(loss_of, TRIALS, seed=0)
+
+
+def evaluate(
+    run: Run, name: str, settings: boosting.Settings, seed: int
+) -> dict[str, Column]:
     """Boosts on training and measures the sorted orders of test, request by request.
 
     Args:
       run: its data.
-      name: "trees", "lambdamart" or "unbiased".
+      name: of `OBJECTIVES`.
+      settings: of `search`.
       seed: of LightGBM's draws.
 
     Returns:
@@ -46,9 +59,7 @@ def evaluate(run: Run, name: str, seed: int) -> dict[str, Column]:
     Raises:
       UserError: LightGBM is not installed.
     """
-    booster = fit(run, name, seed)
-    requests = run.corpus.splits["test"]
-    scores = requests.pad(booster.predict(features(run, requests)), run.length)
+    scores = score(run, fit(run, name, settings, seed), "test")
     shown = labels_of(run, "test")
     order = metrics.sort_places(scores, shown["mask"])
     columns = metrics.order_metrics(order, shown["mask"], shown)
@@ -58,39 +69,28 @@ def evaluate(run: Run, name: str, seed: int) -> dict[str, Column]:
     return columns
 
 
-def fit(run: Run, name: str, seed: int) -> Any:
+def score(run: Run, booster: Any, split: str) -> np.ndarray:
+    """Scores [R, L] of the candidates of a split."""
+    requests = run.corpus.splits[split]
+    return requests.pad(booster.predict(features(run, requests)), run.length)
+
+
+def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
     """A booster on the training requests, stopped early on validation."""
-    lightgbm = boosting.library()
+    parts = {split: run.corpus.splits[split] for split in ("train", "validation")}
+    counts = [len(part.items) for part in parts.values()]
+    rows = np.split(np.arange(sum(counts)), counts[:1])
+    target = np.concatenate([target_of(run, part) for part in parts.values()])
     ranks = OBJECTIVES[name] == "lambdarank"
-    sets: dict[str, Any] = {}
-    for split in ("train", "validation"):
-        requests = run.corpus.splits[split]
-        target = target_of(run, requests)
-        sets[split] = lightgbm.Dataset(
-            features(run, requests),
-            np.round(target * _grades(target)) if ranks else target,
-            group=requests.lengths if ranks else None,
-            position=places_of(requests)
-            if name == "unbiased" and split == "train"
-            else None,
-            reference=sets.get("train"),
-            params={"max_bin": 63, "verbosity": -1},
-            free_raw_data=False,
-        )
-    return lightgbm.train(
-        {
-            **SETTINGS,
-            "objective": OBJECTIVES[name],
-            "bagging_freq": 1,
-            "verbosity": -1,
-            "seed": seed,
-            "deterministic": True,
-            "force_row_wise": True,
-        },
-        sets["train"],
-        num_boost_round=boosting.ROUNDS,
-        valid_sets=[sets["validation"]],
-        callbacks=[lightgbm.early_stopping(boosting.PATIENCE, verbose=False)],
+    places = np.concatenate([places_of(part) for part in parts.values()])
+    return boosting.fit(
+        np.concatenate([features(run, part) for part in parts.values()]),
+        np.round(target * _grades(target)) if ranks else target,
+        dict(zip(parts, rows, strict=True)),
+        {**settings, "objective": OBJECTIVES[name], "eval_at": 10},
+        seed,
+        groups={s: part.lengths for s, part in parts.items()} if ranks else None,
+        positions=places if name == "unbiased" else None,
     )
 
 

@@ -18,8 +18,8 @@ def run(config: Config, command: Command) -> None:
     run = prepare(config, corpus)
     if corpus.sizes != saved.sizes:
         raise UserError(
-            f"the data have {corpus.sizes}, those of training {saved.sizes}: restore the"
-            " tables or train again"
+            "the tables have other columns, words or lengths of lists than those that"
+            f" {command.workdir} was trained on: restore them or train again"
         )
     params = run.execution.replicate(dict(saved.params))
     reranker = Ranker(config, run.learners, run.execution)

@@ -18,7 +18,7 @@ from common.parallel.devices import SINGLE
 from common.serving import export
 from rerank import batches, saved_model
 from rerank.config import Config, Sizes
-from rerank.ordering.ranker import answer
+from rerank.ordering.ranker import answer, without_search
 from rerank.saved_model import SavedModel
 from rerank.step import example_batch
 
@@ -56,6 +56,8 @@ def write(trained: SavedModel, directory: pathlib.Path) -> list[int]:
     config, learners = trained.config, trained.learners(SINGLE)
     fitted = trained.calibration
     searches = fitted.searches(config)
+    if not searches:
+        config = without_search(config)
 
     def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
         outputs = answer(config, learners, weights, fitted, arrays)
@@ -66,8 +68,7 @@ def write(trained: SavedModel, directory: pathlib.Path) -> list[int]:
             "value": outputs.values[:, number],
         }
 
-    longest = batches.bucket(trained.sizes.length)
-    lengths = [length for length in batches.BUCKETS if length < longest] + [longest]
+    lengths = batches.buckets_up_to(trained.sizes.length)
     for length in lengths:
         export.export_program(
             predict,

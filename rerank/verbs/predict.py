@@ -28,7 +28,7 @@ from rerank.corpus.items import NONE
 from rerank.corpus.request_files import encode_requests
 from rerank.corpus.requests import Requests
 from rerank.ordering import constraints
-from rerank.ordering.ranker import Outputs, Ranker, source_names
+from rerank.ordering.ranker import Outputs, Ranker, source_names, without_search
 
 COLUMNS = ("request", "place", "item", "score", "shown_place", "chosen", "error")
 _AT_ONCE = 64  # requests of a batch
@@ -67,7 +67,8 @@ class Model:
         self._execution = make_execution(self.config.parallel)
         self._learners = trained.learners(self._execution.devices)
         self._params = self._execution.replicate(dict(trained.params))
-        self._ranker = Ranker(self.config, self._learners, self._execution)
+        ranked = self.config if self.searches else without_search(self.config)
+        self._ranker = Ranker(ranked, self._learners, self._execution)
         self._numbers = pd.Index(self.corpus.items.ids.astype(object))
 
     def rerank(self, request: Request) -> dict[str, Any]:
@@ -126,12 +127,11 @@ class Model:
 
     def warm_up(self) -> None:
         """Compiles the program of each length of lists up to `data.max_length`."""
-        longest = batches.bucket(self.config.data.max_length)
-        for length in (*batches.BUCKETS, longest):
-            if length <= longest:
-                count = min(length, len(self.corpus.items), self.config.data.max_length)
-                candidates = self.corpus.items.ids[:count].tolist()
-                self.rerank({"candidates": candidates})
+        longest = min(self.config.data.max_length, len(self.corpus.items))
+        for length in batches.buckets_up_to(longest):
+            candidates = self.corpus.items.ids[: min(length, longest)].tolist()
+            for pinned in ({}, {candidates[0]: 1}):  # a program of its own
+                self.rerank({"candidates": candidates, "pinned": pinned})
 
     def read_request(self, request: Request) -> Requests:
         """One request of `rerank`, as networks read it."""
@@ -142,8 +142,12 @@ class Model:
             features.append(
                 _numbers(known.get("features", {}), self.corpus.pair_names, "features")
             )
-        if not ids:
-            raise UserError("candidates: a request needs one or more")
+        most = self.config.data.max_length
+        if not 1 <= len(ids) <= most:
+            raise UserError(
+                f"candidates: {len(ids)} are given; a request needs 1 to {most}, see"
+                " --data.max_length"
+            )
         items = self._find(ids)
         past = self._numbers.get_indexer(
             np.array([*map(str, request.get("history", ()))], object)

@@ -10,7 +10,7 @@ import numpy as np
 from common.cli import verbs
 from common.parallel import processes
 from common.parallel.processes import is_first_process
-from common.reports import claims, paper_rows, result_tables
+from common.reports import boosting, claims, paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, mean_cell
 from common.training.workdirs import RunRecord, Say
 from rerank import data, evaluation, train
@@ -25,7 +25,7 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     """Runs every row with every seed, then writes tables/; see `paper_rows.run_rows`.
 
     Args:
-      config: of all runs; each seed has its own split, or its own lists of the serp.
+      config: of all runs, which share the data: claims are paired over its requests.
       workdir: gets runs/<row>/seed<k> and tables/.
       say: prints a line of progress.
 
@@ -48,7 +48,10 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
         if not row.rival:
             return train.train_prepared(prepared, record, say)
         record.add_data(prepared.corpus.fingerprint)
-        columns = rivals.evaluate(prepared, row.rival, changed.train.seed)
+        found = boosting.keep(
+            record.workdir.parent, lambda: rivals.search(prepared, row.rival)
+        )
+        columns = rivals.evaluate(prepared, row.rival, found, changed.train.seed)
         evaluation.write_requests(record.workdir, columns)
         return {f"test/{name}": column.mean for name, column in columns.items()}
 

@@ -99,3 +99,11 @@ def test_evaluation_pads_with_requests_that_have_no_candidates():
     clicks = np.concatenate([batch["clicks"] for batch in made])
     np.testing.assert_array_equal(clicks.sum(axis=1), [2, 0, 0, 1, 0, 0])
     assert made[0]["mask"].dtype == bool and made[0]["clicks"].dtype == np.float32
+
+
+def test_every_bucket_up_to_a_length_is_named():
+    assert batches.buckets_up_to(8) == [8]
+    assert batches.buckets_up_to(33) == [8, 16, 32, 50]
+    named = batches.buckets_up_to(180)
+    assert named == [8, 16, 32, 50, 100, 150, 200]
+    assert {batches.bucket(n) for n in range(1, 181)} == set(named)

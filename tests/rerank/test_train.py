@@ -90,7 +90,7 @@ def test_pins_and_caps_are_kept(workdir, model, requests):
     ("change", "message"),
     [
         ({"candidates": ["no such"]}, "'no such' is not in the item store"),
-        ({"candidates": []}, "a request needs one or more"),
+        ({"candidates": []}, "0 are given; a request needs 1 to 200"),
         ({"pinned": {"x": 1}}, "'x' is not among the candidates"),
         ({"pinned": {"LAST": 99}}, "is pinned to place 99 of 8"),
         ({"context": [1.0, 2.0]}, "context: 2 numbers, there are 1 columns"),

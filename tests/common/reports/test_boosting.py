@@ -35,3 +35,10 @@ def test_boosting_learns_a_step_and_tells_its_validation_loss():
     errors = labels[rows["validation"]] - booster.predict(values[rows["validation"]])
     wanted = np.mean(errors**2)
     assert boosting.validation_loss(booster) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_what_was_searched_for_is_kept(tmp_path):
+    found = iter([{"zone": {"num_leaves": 4}}, {}])
+    for _ in range(2):
+        kept = boosting.keep(tmp_path, lambda: next(found))
+        assert kept == {"zone": {"num_leaves": 4}}

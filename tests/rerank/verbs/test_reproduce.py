@@ -78,7 +78,8 @@ def test_trees_find_what_the_lists_are_made_of(name, small_config):
     }
     config = configs.replace(small_config, changes)
     run = prepare(config, reproduce.data.load(config))
-    columns = rivals.evaluate(run, name, seed=0)
+    settings = {"learning_rate": 0.1, "num_leaves": 8, "min_data_in_leaf": 20}
+    columns = rivals.evaluate(run, name, settings, seed=0)
     # Chance is .5, all that is planted gives .85.
     assert 0.6 < columns["gauc"].mean < 0.85
     shown = reproduce.evaluation.true_utility(
