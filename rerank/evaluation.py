@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from common.training import activity
 from rerank import metrics
@@ -43,6 +42,12 @@ class Evaluated:
     calibration: Calibration
     searches: bool
     verdict: str
+
+    @property
+    def answers(self) -> np.ndarray:
+        """int32 [R, L], the orders that answer the test requests."""
+        found: np.ndarray = self.outputs.search if self.searches else self.outputs.sort
+        return found
 
 
 @activity.doing("evaluating on validation and test")
@@ -204,9 +209,3 @@ def read_requests(workdir: pathlib.Path) -> Mapping[str, Column]:
     """Metrics of single test requests of a finished run, by name."""
     with np.load(workdir / REQUESTS, allow_pickle=False) as arrays:
         return {name: Column(*arrays[name]) for name in arrays.files}
-
-
-def chances(logits: np.ndarray, fitted: Calibration, phase: str) -> np.ndarray:
-    """Calibrated chances of the target."""
-    chance: np.ndarray = special.expit(fitted.apply(phase, logits))
-    return chance

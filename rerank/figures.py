@@ -26,14 +26,15 @@ def draw_lists(run: Run, evaluated: Evaluated, rows: np.ndarray) -> Figure:
       evaluated: answers to the test requests.
       rows: int [n] test requests.
     """
-    requests, outputs = run.corpus.splits["test"], evaluated.outputs
+    requests = run.corpus.splits["test"]
     shown = requests.pad(requests.items, run.length, none=-1)
     target = evaluation.labels_of(run, "test")["target"]
-    chances = evaluation.chances(outputs.listwise, evaluated.calibration, LISTWISE)
-    answers = outputs.search if evaluated.searches else outputs.sort
+    chances = evaluated.calibration.chances(LISTWISE, evaluated.outputs.listwise)
+    answers = evaluated.answers
     figure = figures.new_figure(9.5, 0.6 + 1.5 * len(rows))
     every = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axes, row in zip(every, rows, strict=True):
+        names = run.corpus.items.names(shown[row])
         places = min(int(requests.lengths[row]), _PLACES)
         for height, order in ((1, np.arange(shown.shape[1])), (0, answers[row])):
             for place, first in enumerate(order[:places]):
@@ -41,7 +42,7 @@ def draw_lists(run: Run, evaluated: Evaluated, rows: np.ndarray) -> Figure:
                 axes.text(
                     place,
                     height,
-                    figures.plain(_name(run, int(shown[row, first]))),
+                    figures.plain(_wrap(names[first])),
                     ha="center",
                     va="center",
                     fontsize=6,
@@ -67,12 +68,6 @@ def draw_lists(run: Run, evaluated: Evaluated, rows: np.ndarray) -> Figure:
     return figure
 
 
-def _name(run: Run, item: int) -> str:
-    """What a box says: the start of the title, else the id."""
-    items = run.corpus.items
-    if items.titles is not None and items.titles[item]:
-        words = str(items.titles[item])
-        return "\n".join(
-            words[start : start + 14] for start in range(0, min(len(words), 42), 14)
-        )
-    return str(items.ids[item])
+def _wrap(name: str) -> str:
+    """The start of a name in lines that a box holds."""
+    return "\n".join(name[start : start + 14] for start in range(0, 42, 14)).strip()

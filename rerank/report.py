@@ -152,8 +152,7 @@ def _exposure(run: Run, evaluated: Evaluated) -> Sequence[page.Section]:
     """Share of the exposure, 1 / log2(1 + place), that each label gets."""
     requests = run.corpus.splits["test"]
     shown = requests.pad(requests.items, run.length, none=-1)
-    outputs = evaluated.outputs
-    answer = outputs.search if evaluated.searches else outputs.sort
+    answer = evaluated.answers
     discounts = np.broadcast_to(1 / np.log2(2 + np.arange(shown.shape[1])), shown.shape)
     sections = []
     for label, (codes, names) in run.corpus.items.labels.items():

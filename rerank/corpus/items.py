@@ -78,6 +78,14 @@ class Items:
             sizes["text"] = (0, self.words.encoder.size)
         return tuple(Modality(n, *sizes[n]) for n in MODALITIES if n in self.present)
 
+    def names(self, numbers: np.ndarray) -> list[str]:
+        """What pictures call items [n]: their titles, else their ids."""
+        ids = self.ids[numbers].tolist()
+        titles = [""] * len(ids) if self.titles is None else self.titles[numbers]
+        return [
+            str(title) or str(name) for title, name in zip(titles, ids, strict=True)
+        ]
+
     def take_modalities(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """What networks see of items [...] by modality; zeros where one is `NONE`.
 

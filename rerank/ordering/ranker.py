@@ -70,6 +70,11 @@ class Calibration:
         """Calibrated logits."""
         return self.slopes[phase] * logits + self.offsets[phase]
 
+    def chances(self, phase: str, logits: np.ndarray) -> np.ndarray:
+        """Calibrated chances of the target."""
+        found: np.ndarray = special.expit(self.apply(phase, logits))
+        return found
+
     def searches(self, config: Config) -> bool:
         """Whether answers are searched for, see `search.search_pays`."""
         losses = self.log_losses

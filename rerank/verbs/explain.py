@@ -71,7 +71,8 @@ def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure
     order, _, chosen = model.choose(outputs, row)
     count = int(requests.lengths[row])
     order = order[:count]
-    names = model.name_items(requests.items[requests.starts[row] + order])
+    items = model.corpus.items
+    names = items.names(requests.items[requests.starts[row] + order])
     past = requests.history[slice(*requests.history_starts[row : row + 2])]
     seen = outputs.history
     with_history = seen is not None and len(past) > 0
@@ -82,7 +83,9 @@ def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure
         share = outputs.weights[row, order, 0, m]
         axes.barh(range(count), share, left=left, color=_COLOURS[m], label=name)
         left = left + share
-    axes.set_yticks(range(count), [figures.plain(name) for name in names], fontsize=7)
+    axes.set_yticks(
+        range(count), [figures.plain(name[:32]) for name in names], fontsize=7
+    )
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.legend(fontsize=7, loc="lower right")
@@ -92,7 +95,7 @@ def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure
         columns[1].imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
         columns[1].set_xticks(
             range(len(past)),
-            [figures.plain(name) for name in model.name_items(past)],
+            [figures.plain(name[:32]) for name in items.names(past)],
             rotation=60,
             ha="right",
             fontsize=7,

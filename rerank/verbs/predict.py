@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from common.cli import verbs
 from common.cli.app import Command
@@ -230,16 +229,6 @@ class Model:
         network = next(iter(self._learners.values())).network
         return [modality.name for modality in network.modalities]
 
-    def name_items(self, numbers: np.ndarray) -> list[str]:
-        """What pictures call items: the start of the title, else the id."""
-        items = self.corpus.items
-        titles = None if items.titles is None else items.titles[numbers]
-        ids = items.ids[numbers]
-        return [
-            str(name if titles is None or not titles[n] else titles[n])[:32]
-            for n, name in enumerate(ids)
-        ]
-
     def choose(self, outputs: Outputs, row: int) -> tuple[np.ndarray, float, str]:
         """(Order [L], value, where it comes from) of a request."""
         if not self.searches:
@@ -253,9 +242,8 @@ class Model:
         if self.searches:
             scores: np.ndarray = outputs.found[row]
             return scores
-        said = self.trained.calibration.apply(POINTWISE, outputs.pointwise[row])
-        chances: np.ndarray = special.expit(said)[order]
-        return chances
+        said = outputs.pointwise[row, order]
+        return self.trained.calibration.chances(POINTWISE, said)
 
     def _describe(self, requests: Requests, outputs: Outputs, k: int) -> dict[str, Any]:
         order, value, chosen = self.choose(outputs, 0)
