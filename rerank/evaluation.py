@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.training import activity
-from rerank import metrics
+from rerank import importance, metrics
 from rerank.config import LISTWISE, POINTWISE
 from rerank.corpus.requests import Requests
 from rerank.generated import serp
@@ -19,6 +19,7 @@ from rerank.ordering.ranker import UNFITTED, Calibration, Outputs, Ranker
 from rerank.run import Run
 
 REQUESTS = "requests_test.npz"
+_PAIRED = ("gauc", "log_loss", "utility", "ndcg")  # what claims are about
 NETWORKS = (POINTWISE, LISTWISE)
 POLICIES = ("logged", "sort", "search")  # in the order of `Outputs.values`
 
@@ -66,6 +67,7 @@ def evaluate(run: Run, params: Any) -> Evaluated:
         outputs = predict(run, reranker, params, fitted, split)
         measured, columns = summarise(run, split, outputs, fitted)
         values |= measured
+    values |= importance.measure(run, params[LISTWISE])
     values |= {f"{name}/n": len(part) for name, part in run.corpus.splits.items()}
     verdict = describe_guard(run, fitted, searches)
     return Evaluated(values, columns, outputs, fitted, searches, verdict)
@@ -122,13 +124,10 @@ def calibrate(run: Run, outputs: Outputs) -> Calibration:
 def labels_of(run: Run, split: str) -> dict[str, np.ndarray]:
     """What is known of the places of a split: [R, L] each, 0 in padding."""
     requests: Requests = run.corpus.splits[split]
-    target = requests.purchases
-    if run.config.loss.target == "click":
-        target = requests.clicks
     prices = np.nan_to_num(run.corpus.items.prices[requests.items], nan=0.0)
     columns = {
         "mask": np.ones(len(requests.items), bool),
-        "target": target,
+        "target": requests.labels(run.config.loss.target),
         "gains": requests.gains,
         "clicks": requests.clicks,
         "revenue": requests.purchases * prices,
@@ -143,7 +142,8 @@ def measure(
 
     Of each network "pointwise/gauc" and "/log_loss"; of each policy ("logged" as shown,
     "sort", "search") the metrics of `metrics.order_metrics`, "search/value" under the
-    evaluator, and of the built-in serp "search/utility", which is the truth.
+    evaluator, and of the built-in serp "search/utility", which is the truth; and
+    "chance/ndcg@3" of random orders.
     """
     shown = labels_of(run, split)
     mask, columns = shown["mask"], {}
@@ -152,6 +152,9 @@ def measure(
         columns[f"{phase}/gauc"] = metrics.list_auc(logits, shown["target"], mask)
         columns[f"{phase}/log_loss"] = metrics.log_loss(logits, shown["target"], mask)
     columns["gauc"] = columns[f"{LISTWISE}/gauc"]
+    for k in metrics.KS:
+        chance = metrics.ndcg_of_chance(shown["gains"], mask, k)
+        columns[f"chance/ndcg@{k}"] = chance
     places = np.broadcast_to(np.arange(mask.shape[1]), mask.shape)
     orders = {"logged": places, "sort": outputs.sort, "search": outputs.search}
     whole = Column(np.zeros(len(mask)), np.asarray(mask.any(1), np.float64))
@@ -177,6 +180,33 @@ def true_utility(run: Run, split: str, orders: np.ndarray) -> np.ndarray | None:
     return serp.true_utility(config.serp, split, rows, orders[:, :length], target)
 
 
+def off_policy(run: Run, split: str, order: np.ndarray) -> dict[str, float]:
+    """What a place of an order is worth, told from where it agrees with the log.
+
+    Args:
+      run: its data.
+      split: of the requests.
+      order: int [R, L].
+
+    Returns:
+      "snips" mean target of a place (None: too few places agree), "snips_size" effective
+      number of places, "snips_clipped" share whose weight was clipped; {} where the
+      log has no propensities. See `metrics.snips`.
+    """
+    requests: Requests = run.corpus.splits[split]
+    if requests.propensities is None:
+        return {}
+    there = requests.pad(np.ones(len(requests.items), bool), run.length)
+    agrees = (order == np.arange(order.shape[1]))[there]
+    rewards = requests.labels(run.config.loss.target)
+    estimate = metrics.snips(agrees, rewards, requests.propensities)
+    return {
+        "snips": estimate.value,
+        "snips_size": estimate.effective_size,
+        "snips_clipped": estimate.clipped,
+    }
+
+
 def _pooled(
     run: Run, split: str, outputs: Outputs, fitted: Calibration
 ) -> dict[str, float]:
@@ -188,6 +218,9 @@ def _pooled(
         values[f"{split}/{phase}/auc"] = metrics.auc(logits, shown["target"][there])
         error = metrics.calibration_error(logits, shown["target"][there])
         values[f"{split}/{phase}/ece"] = error
+    for policy, order in (("sort", outputs.sort), ("search", outputs.search)):
+        found = off_policy(run, split, order)
+        values |= {f"{split}/{policy}/{name}": value for name, value in found.items()}
     if outputs.clicks is not None:
         clicks = metrics.auc(outputs.clicks[there], shown["clicks"][there])
         values[f"{split}/click_auc"] = clicks
@@ -199,7 +232,7 @@ def write_requests(workdir: pathlib.Path, columns: Mapping[str, Column]) -> None
     kept = {
         name: np.stack(column)
         for name, column in columns.items()
-        if name.split("/")[-1] in ("gauc", "log_loss", "utility", "ndcg@10")
+        if name.split("/")[-1].split("@")[0] in _PAIRED
     }
     with open(workdir / REQUESTS, "wb") as file:
         np.savez(file, **kept)  # type: ignore[arg-type]

@@ -103,11 +103,36 @@ def in_order(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 def ndcg(gains: np.ndarray, k: int) -> Column:
     """NDCG@k of gains [R, L] in the new order, 0 in padding."""
-    gains = np.asarray(gains, np.float64)
-    discounts = 1 / np.log2(np.arange(2, min(k, gains.shape[1]) + 2))
-    count = len(discounts)
-    best = -np.sort(-gains, axis=1)[:, :count] @ discounts
-    return _ratio(gains[:, :count] @ discounts, best)
+    discounts = _discounts(gains, k)
+    return _ratio(gains[:, : len(discounts)] @ discounts, _best(gains, discounts))
+
+
+def ndcg_of_chance(gains: np.ndarray, mask: np.ndarray, k: int) -> Column:
+    """NDCG@k of a random order on average: every place holds the mean gain of its list.
+
+    Args:
+      gains: [R, L], 0 in padding.
+      mask: bool [R, L], padding last.
+      k: places that count.
+    """
+    discounts = _discounts(gains, k)
+    mean = np.sum(gains, axis=1, dtype=np.float64) / np.maximum(mask.sum(1), 1)
+    places = mask[:, : len(discounts)] @ discounts
+    return _ratio(mean * places, _best(gains, discounts))
+
+
+def _discounts(gains: np.ndarray, k: int) -> np.ndarray:
+    """1 / log2(1 + place) of the places up to k: [min(k, L)]."""
+    places = np.arange(1, min(k, gains.shape[1]) + 1)
+    discounts: np.ndarray = 1 / np.log2(1 + places)
+    return discounts
+
+
+def _best(gains: np.ndarray, discounts: np.ndarray) -> np.ndarray:
+    """The largest DCG [R] that an order of gains [R, L] has."""
+    ordered = -np.sort(-np.asarray(gains, np.float64), axis=1)
+    best: np.ndarray = ordered[:, : len(discounts)] @ discounts
+    return best
 
 
 def average_precision(

@@ -25,6 +25,7 @@ _ORDER_METRICS = {
     "revenue@3": "revenue@3",
     "value": "expected",
     "utility": "true utility",
+    "snips": "SNIPS, a place",
 }
 _NETWORK_METRICS = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE"}
 _DRAWN = 3  # lists before and after
@@ -93,7 +94,13 @@ def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path
         page.Section("Networks", [page.Table(network_table(values, "test"), digits=4)]),
         page.Section("Before and after", [lists]),
         page.Section("Training", [curves]),
-        page.Section("What counts", [page.Table(_weights(run, evaluated))]),
+        page.Section(
+            "What counts",
+            [
+                page.Table(_weights(run, evaluated), caption=_WEIGHTS),
+                page.Table(_lost(values), caption=_LOST),
+            ],
+        ),
         *_exposure(run, evaluated),
     ]
     return page.write_page(
@@ -110,6 +117,12 @@ _NOTE = (
     "Test requests. Labels belong to the places at which items were shown, so a new order"
     " is judged by labels of the old one; expected is the evaluator's own opinion of the"
     " order"
+)
+
+_WEIGHTS = "Mean weights of modalities over the candidates of test"
+_LOST = (
+    "GAUC of the list-wise evaluator that is lost on test where a modality or the history"
+    " is hidden, or the values of the rest are exchanged between requests or items"
 )
 
 
@@ -146,6 +159,14 @@ def _weights(run: Run, evaluated: Evaluated) -> list[dict[str, Any]]:
         {"modality": name, "item": means[0, m], "history": means[1, m]}
         for m, name in enumerate(names)
     ]
+
+
+def _lost(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Parts of the input by what they are worth, see `rerank.importance`."""
+    start = "test/lost/"
+    lost = {name.removeprefix(start): values[name] for name in values if start in name}
+    order = sorted(lost, key=lambda part: -np.nan_to_num(lost[part]))
+    return [{"without": part, "GAUC lost": lost[part]} for part in order]
 
 
 def _exposure(run: Run, evaluated: Evaluated) -> Sequence[page.Section]:

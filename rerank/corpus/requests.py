@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 
+from rerank.config import Target
 from rerank.corpus.items import WordTable
 
 
@@ -68,6 +69,10 @@ class Requests:
     def gains(self) -> np.ndarray:
         """What NDCG counts, float32 [T]: the purchases, or clicks where none is."""
         return self.purchases if self.purchases.any() else self.clicks
+
+    def labels(self, target: Target) -> np.ndarray:
+        """Labels of the main task, float32 [T]."""
+        return self.purchases if target == "purchase" else self.clicks
 
     def select(self, rows: np.ndarray) -> Requests:
         """Some requests, in the order given.

@@ -80,7 +80,8 @@ def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
     parts = {split: run.corpus.splits[split] for split in ("train", "validation")}
     counts = [len(part.items) for part in parts.values()]
     rows = np.split(np.arange(sum(counts)), counts[:1])
-    target = np.concatenate([target_of(run, part) for part in parts.values()])
+    labels = [part.labels(run.config.loss.target) for part in parts.values()]
+    target = np.concatenate(labels)
     ranks = OBJECTIVES[name] == "lambdarank"
     places = np.concatenate([places_of(part) for part in parts.values()])
     return boosting.fit(
@@ -97,12 +98,6 @@ def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
 def _grades(target: np.ndarray) -> int:
     """What labels in [0, 1] are taken times: whole numbers are left as they are."""
     return 1 if np.isin(target, (0, 1)).all() else _GRADES
-
-
-def target_of(run: Run, requests: Requests) -> np.ndarray:
-    """Labels [T] of the main task."""
-    purchase = run.config.loss.target == "purchase"
-    return requests.purchases if purchase else requests.clicks
 
 
 def places_of(requests: Requests) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from common.reports import paper_rows
 from common.reports.paper_rows import Row
+from rerank.metrics import KS
 
 GAUC, UTILITY = "gauc", "utility"
 COLUMNS = {  # of the table of results, by metric
@@ -68,6 +69,11 @@ class Claim:
     worse: tuple[str, str]
 
 
+def _ranks(k: int, rival: str, metric: str, text: str) -> Claim:
+    name = f"ndcg@{k}"
+    return Claim(f"{text} (NDCG@{k})", ("armmt", name), (rival, metric + name))
+
+
 def _beats(name: str, text: str) -> Claim:
     return Claim(f"{text} (GAUC)", ("armmt", GAUC), (name, GAUC))
 
@@ -104,4 +110,7 @@ CLAIMS = (
     _beats("mlp", "ARMMT beats a pointwise MLP"),
     _beats("trees", "ARMMT beats boosted regression trees"),
     _beats("lambdamart", "ARMMT beats LambdaMART"),
+    *(_ranks(k, "armmt", "logged/", "ARMMT beats the order shown") for k in KS),
+    *(_ranks(k, "trees", "", "ARMMT beats boosted regression trees") for k in KS),
+    *(_ranks(k, "lambdamart", "", "ARMMT beats LambdaMART") for k in KS),
 )

@@ -13,10 +13,10 @@ from common.parallel.processes import is_first_process
 from common.reports import boosting, claims, paper_rows, result_tables
 from common.reports.paper_rows import Results, Row, mean_cell
 from common.training.workdirs import RunRecord, Say
-from rerank import data, evaluation, train
+from rerank import data, evaluation, importance, train
 from rerank.config import Config
 from rerank.corpus.corpus import Corpus
-from rerank.metrics import Column
+from rerank.metrics import KS, Column
 from rerank.paper import rivals, tables
 from rerank.run import prepare
 
@@ -75,8 +75,13 @@ def write_tables(
       results: metrics of each seed by the row's name.
     """
     folder, notes = workdir / "tables", describe(config, results)
+    write, names = result_tables.write_table, ["results", "orders"]
     table = [cells for row in rows if (cells := result_row(row, results))]
-    result_tables.write_table(table, folder / "results", title="Rows", notes=notes)
+    write(table, folder / "results", title="Rows", notes=notes)
+    write(order_rows(rows, results), folder / "orders", title="Orders", notes=_ORDERS)
+    if hidden := hidden_rows(rows, results):
+        write(hidden, folder / "hidden", title="Hidden images", notes=_HIDDEN)
+        names.append("hidden")
     columns = read_columns(workdir, results)
     verdicts = [v for claim in tables.CLAIMS if (v := judge(claim, columns))]
     paper_rows.write_claims(
@@ -86,7 +91,58 @@ def write_tables(
         "the figure that each names, paired over seeds and test requests",
         notes,
     )
-    return ["results", "claims"]
+    return [*names, "claims"]
+
+
+_ORDERS = (
+    "NDCG@k of the answers, mean ± standard error over seeds, and the share of the way"
+    " from a random order's (on average) to that of the best row at the same k."
+)
+_HIDDEN = (
+    "GAUC of the list-wise evaluator, mean ± standard error over seeds, where a share of"
+    " the images is hidden in test."
+)
+
+
+def order_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
+    """NDCG@k by row, beneath chance and the order shown."""
+    runs = next(runs for runs in results.values() if "test/chance/ndcg@1" in runs[0])
+    means: dict[str, Any] = {"chance": (runs, "chance/"), "as shown": (runs, "logged/")}
+    for row in rows:
+        name, network = tables.SHARED.get(row.name, (row.name, ""))
+        means[row.title] = (results.get(name, []), "sort/" if network else "")
+    found = {
+        title: [
+            np.mean(paper_rows.figures_of(runs, f"test/{prefix}ndcg@{k}")) for k in KS
+        ]
+        for title, (runs, prefix) in means.items()
+        if runs
+    }
+    chance, best = np.array(found["chance"]), np.max(list(found.values()), axis=0)
+    table = []
+    for title, values in found.items():
+        runs, prefix = means[title]
+        shares = (np.array(values) - chance) / np.maximum(best - chance, 1e-12)
+        cells = {"order": title}
+        for k, share in zip(KS, shares, strict=True):
+            cells[f"NDCG@{k}"] = mean_cell(runs, f"test/{prefix}ndcg@{k}")
+            cells[f"share @{k}"] = f"{share:.0%}"
+        table.append(cells)
+    return table
+
+
+def hidden_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
+    """GAUC by row and by the share of images that is hidden."""
+    last = f"test/hidden/image/{importance.SHARES[-1]:g}"
+    columns = {"none": "test/gauc"} | {
+        f"{share:.0%}": f"test/hidden/image/{share:g}" for share in importance.SHARES
+    }
+    return [
+        {"model": row.title}
+        | {title: mean_cell(results[row.name], m) for title, m in columns.items()}
+        for row in rows
+        if last in (results.get(row.name) or [{}])[0]
+    ]
 
 
 def result_row(row: Row, results: Results) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Metrics against slow ones, scikit-learn's AUC, and arithmetic."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -226,3 +228,15 @@ def test_snips_finds_the_value_of_another_policy():
     target = np.array([0.1, 0.1, 0.8])
     seen = metrics.snips(target[shown], rewards, logging[shown])
     assert seen.value == pytest.approx(target @ values, abs=0.02)
+
+
+def test_a_random_order_has_the_mean_of_all_orders():
+    gains = np.array([[3.0, 0.0, 1.0, 0.0], [1.0, 0.0, 2.0, 0.5], [0.0, 0.0, 0.0, 0.0]])
+    mask = np.array([[True, True, True, False], [True] * 4, [True] * 4])
+    for k in (1, 2, 10):
+        column = metrics.ndcg_of_chance(gains, mask, k)
+        for row, count in ((0, 3), (1, 4)):
+            orders = itertools.permutations(gains[row, :count])
+            every = [metrics.ndcg(np.array([order]), k).mean for order in orders]
+            assert column.values[row] == pytest.approx(np.mean(every))
+        assert np.isnan(column.values[2]) and column.weights[2] == 0

@@ -10,6 +10,8 @@ from common.config import configs
 from common.errors import UserError
 from common.training import workdirs
 from rerank import data, evaluation, main
+from rerank.generated import serp
+from rerank.run import prepare
 from rerank.verbs.predict import Model
 
 
@@ -150,3 +152,19 @@ def test_the_report_shows_both_orders(workdir):
     html = (workdir / "report.html").read_text()
     for words in ("searched (the answer)", "Exposure by brand", "Before and after"):
         assert words in html
+
+
+def test_snips_tells_the_worth_of_an_order_from_a_log_in_random_order(small_config):
+    config = configs.replace(small_config, {"serp.test_count": 20_000})
+    run = prepare(config, data.load(config))
+    logits = serp.draw(config.serp, "test", np.arange(20_000)).logits
+    truths = []
+    for sign in (-1, 1):  # the best order of single items, and the worst
+        order = np.argsort(sign * logits, axis=1)
+        found = evaluation.off_policy(run, "test", order)
+        assert found["snips_size"] == pytest.approx(20_000, rel=0.05)  # an eighth
+        assert found["snips_clipped"] == 0
+        truths.append(evaluation.true_utility(run, "test", order).mean() / 8)
+        error = np.sqrt(truths[-1] * (1 - truths[-1]) / found["snips_size"])
+        assert abs(found["snips"] - truths[-1]) < 3 * error
+    assert truths[0] - truths[1] > 6 * error

@@ -21,6 +21,7 @@ def config(small_config):
 
 
 GAUC = {"armmt": 0.7, "no_image": 0.6}
+NDCG = {"armmt": 0.9, "no_image": 0.8}  # of answers; 0.5 by chance, 0.6 as shown
 
 
 @pytest.fixture
@@ -34,6 +35,19 @@ def stand_in(monkeypatch):
         wobble = np.linspace(-0.05, 0.05, 24) + 0.001 * run.config.train.seed
         values = {"gauc": GAUC[row] + wobble, "pointwise/gauc": 0.5 + 3 * wobble}
         columns = {name: Column(v, np.ones(24)) for name, v in values.items()}
+        for k in (1, 3, 5, 10):
+            for name, value in {
+                "": NDCG[row],
+                "sort/": 0.7,
+                "logged/": 0.6,
+                "chance/": 0.5,
+            }.items():
+                columns[f"{name}ndcg@{k}"] = Column(np.full(24, value), np.ones(24))
+        if row == "armmt":
+            shares = zip((0.25, 0.5, 0.75, 1), (0.68, 0.66, 0.64, 0.62), strict=True)
+            for share, value in shares:
+                name = f"hidden/image/{share:g}"
+                columns[name] = Column(np.full(24, value), np.ones(24))
         reproduce.evaluation.write_requests(record.workdir, columns)
         counts = {"train/n": 96, "validation/n": 40, "test/n": 24}
         return {**counts, **{f"test/{n}": c.mean for n, c in columns.items()}}
@@ -44,7 +58,7 @@ def stand_in(monkeypatch):
 
 def test_rows_are_run_and_claims_paired_over_requests(config, stand_in, tmp_path):
     names = reproduce.reproduce(config, tmp_path, lambda text: None)
-    assert names == ["results", "claims"]
+    assert names == ["results", "orders", "hidden", "claims"]
     # The pointwise network is that of the same run.
     assert [(row, seed) for row, seed, _ in stand_in] == [
         (row, seed) for seed in range(2) for row in ("armmt", "no_image")
@@ -60,6 +74,23 @@ def test_rows_are_run_and_claims_paired_over_requests(config, stand_in, tmp_path
     (line,) = (x for x in text.splitlines() if "(vii)" in x)
     assert "+0.199" in line and "| held |" in line
     assert "CAFU" not in text
+    (line,) = (x for x in text.splitlines() if "order shown (NDCG@3)" in x)
+    assert "+0.300 | +0.300 to +0.300 | held" in line
+    orders = (tmp_path / "tables" / "orders.csv").read_text().splitlines()
+    shares = {line.split(",")[0]: line.split(",")[2] for line in orders}
+    assert shares == {
+        "order": "share @1",
+        "chance": "0%",
+        "as shown": "25%",
+        "ARMMT": "100%",
+        "(iv) without images": "75%",
+        "(vii) without attention over the list": "50%",
+    }
+    hidden = (tmp_path / "tables" / "hidden.csv").read_text().splitlines()
+    assert [cell[:5] for cell in hidden[1].split(",")] == [
+        *("ARMMT", "0.700", "0.680", "0.660", "0.640", "0.620")
+    ]
+    assert len(hidden) == 2
 
 
 def test_every_claim_names_rows_and_their_metrics():
