@@ -76,6 +76,8 @@ class DataConfig:
     item: str = knob("item", "column of the items' ids, in both tables")
     query: str = knob("query", "column of the query, a text; used where it is there")
     title: str = knob("title", "column of the items' titles; used where it is there")
+    photo: str = knob("photo", "column of the items' photos, which reports show")
+    images: str = knob("", "folder or tar archive of these photos")
     category: str = knob("category", "column of the items' category")
     labels: tuple[str, ...] = knob(
         ("brand",), "columns of the items that caps and exposure are told by"

@@ -20,11 +20,11 @@ from rerank.corpus.item_files import encode_items, read_items
 from rerank.corpus.items import Items
 from rerank.corpus.request_files import encode_requests, read_requests, split_requests
 from rerank.corpus.requests import Requests
-from rerank.generated import serp
+from rerank.generated import products, serp
 
 REJECTED = "rejected.csv"  # in a working directory
 # Columns that are used where they are there; those that the user names must be there.
-_OF_ITEMS = ("title", "category", "price")
+_OF_ITEMS = ("title", "category", "price", "photo")
 _OF_REQUESTS = ("query", "position", "time", "history")
 _OF_LABELS = ("click", "purchase", "propensity", "randomised")
 
@@ -48,6 +48,13 @@ def load(
     if config.data.requests:
         return _load_tables(config, say, rejected_file)
     return serp.make_corpus(config.serp)
+
+
+def photo_store(config: Config) -> pathlib.Path | None:
+    """Where the items' photos lie; None for nowhere."""
+    if not config.data.requests and config.serp.products:
+        return pathlib.Path(config.serp.products) / products.PHOTOS
+    return pathlib.Path(config.data.images) if config.data.images else None
 
 
 def _load_tables(

@@ -59,7 +59,7 @@ def read_items(faults: Faults, options: DataConfig, *, unique: bool = True) -> I
     categories: tuple[np.ndarray, tuple[str, ...]] = np.zeros(len(ids), np.int32), ()
     if options.category in frame:
         categories = _number(frame[options.category].iloc[kept])
-    titled = options.title in frame
+    titled, shown = options.title in frame, options.photo in frame
     return Items(
         ids=ids,
         categories=categories[0],
@@ -73,6 +73,7 @@ def read_items(faults: Faults, options: DataConfig, *, unique: bool = True) -> I
         },
         labels={n: _number(frame[n].iloc[kept]) for n in options.labels if n in frame},
         titles=texts(frame[options.title].iloc[kept]) if titled else None,
+        photos=texts(frame[options.photo].iloc[kept]) if shown else None,
     )
 
 

@@ -51,6 +51,7 @@ class Items:
       words: of the titles, where there are titles and no vectors of texts.
       labels: {column: (int32 [N], names)} that caps and exposure are told by.
       titles: [N] str, "" where there is none; None without a column of titles.
+      photos: [N] str, names of files, as titles; pictures alone show them.
     """
 
     ids: np.ndarray
@@ -66,6 +67,7 @@ class Items:
         default_factory=dict
     )
     titles: np.ndarray | None = None
+    photos: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -60,6 +60,12 @@ class SerpConfig:
         0.15, "fusion: items without an image", low=0.0, high=0.95
     )
 
+    products: str = knob(
+        "",
+        "folder of real products (products.csv.gz, images.tar.xz): items bear their names"
+        " and photos, which reports show and networks do not see",
+    )
+
     def __post_init__(self):
         check_bounds(self)
 

@@ -24,6 +24,7 @@ its number alone.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -34,6 +35,7 @@ from rerank.corpus.corpus import Corpus, Scaling
 from rerank.corpus.items import Items
 from rerank.corpus.requests import Requests
 from rerank.generated import parameters as p
+from rerank.generated import products
 from rerank.generated.parameters import SerpConfig
 
 _BLOCK = 1000  # lists drawn at a time, whether or not all are asked for
@@ -198,6 +200,8 @@ def make_corpus(config: SerpConfig) -> Corpus:
         splits[split] = _requests(config, split, lists, first)
         first += lists.price.size
     items = _items(config, _join(drawn.values()))
+    if config.products:
+        items = products.dress(items, pathlib.Path(config.products), config.seed)
     widths = {"fields": items.fields.shape[1], "pair_features": 0, "context": 1}
     scaling = Scaling(
         {kind: [0.0] * width for kind, width in widths.items()},

@@ -2,9 +2,11 @@ import dataclasses
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from rerank.generated import serp
+from common.errors import UserError
+from rerank.generated import products, serp
 from rerank.generated.parameters import LENGTH, SerpConfig
 
 SMALL = {"train_count": 1500, "validation_count": 300, "test_count": 400}
@@ -219,3 +221,34 @@ def test_presets_have_sizes_of_their_own():
     assert SerpConfig().count("train") == 60_000
     assert SerpConfig(preset="fusion").count("train") == 4_000
     assert SerpConfig(preset="fusion", train_count=70).count("train") == 70
+
+
+def test_real_products_lend_names_and_photos_and_nothing_else(tmp_path):
+    rows = [
+        (f"{k}.jpg" if k % 5 else "", kind, f"{kind} {k}")
+        for kind in (*products.CATEGORIES, "Belts")
+        for k in range(20)
+    ]
+    table = pd.DataFrame(rows, columns=["image", "sub_category", "name"])
+    table.to_csv(tmp_path / "products.csv.gz", index=False)
+    config = dataclasses.replace(FUSION, train_count=200)
+    with pytest.raises(UserError, match=r"no products.csv.gz and images.tar.xz there"):
+        serp.make_corpus(dataclasses.replace(config, products=str(tmp_path)))
+    (tmp_path / "images.tar.xz").touch()
+    dressed = serp.make_corpus(dataclasses.replace(config, products=str(tmp_path)))
+    plain = serp.make_corpus(config)
+    items = dressed.items
+    kinds = [title.split()[0] for title in items.titles]
+    assert kinds == [items.category_names[c] for c in items.categories]
+    for title, photo, there in zip(
+        items.titles, items.photos, items.present["image"], strict=True
+    ):
+        assert photo == (f"{title.split()[1]}.jpg" if there else "")
+    for name in ("text", "image"):
+        np.testing.assert_array_equal(items.vectors[name], plain.items.vectors[name])
+    np.testing.assert_array_equal(
+        dressed.splits["test"].purchases, plain.splits["test"].purchases
+    )
+    table[table["sub_category"] != "Bags"].to_csv(tmp_path / "products.csv.gz")
+    with pytest.raises(UserError, match="no product with a photo is of Bags"):
+        serp.make_corpus(dataclasses.replace(config, products=str(tmp_path)))
