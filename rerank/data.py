@@ -45,6 +45,8 @@ def load(
     Raises:
       UserError: whatever is wrong with the files or the split.
     """
+    if (store := photo_store(config)) is not None and not store.exists():
+        raise UserError(f"{store}: there are no photos there")
     if config.data.requests:
         return _load_tables(config, say, rejected_file)
     return serp.make_corpus(config.serp)

@@ -31,8 +31,8 @@ def dress(items: Items, folder: pathlib.Path, seed: int) -> Items:
       UserError: a file is missing, or lacks a column or the products of a category.
     """
     path = folder / TABLE
-    if not path.is_file() or not (folder / PHOTOS).is_file():
-        raise UserError(f"--serp.products={folder}: no {TABLE} and {PHOTOS} there")
+    if not path.is_file():
+        raise UserError(f"--serp.products={folder}: no {TABLE} there")
     try:
         columns = ["image", "sub_category", "name"]
         products = pd.read_csv(path, usecols=columns).dropna()

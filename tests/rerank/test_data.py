@@ -193,3 +193,17 @@ def test_describe(make):
     assert "(0 rows rejected); 3.0 candidates each, at most 3; 66.7% clicks" in lines[0]
     assert "33.3% purchases" in lines[0]
     assert lines[1].startswith("12 items, with text of ")
+
+
+def test_photos_are_named_and_a_missing_folder_is_told_at_once(make, tmp_path):
+    items = ITEMS.replace("price\n", "price,photo\n", 1).replace(
+        "b1,1\n", "b1,1,a.jpg\n"
+    )
+    lines = items.splitlines()
+    full = [line if line.count(",") == 5 else line + "," for line in lines]
+    config = make(items="\n".join(full) + "\n", data__images=str(tmp_path / "photos"))
+    with pytest.raises(UserError, match="there are no photos there"):
+        data.load(config)
+    (tmp_path / "photos").mkdir()
+    photos = data.load(config).items.photos
+    assert photos.tolist() == ["a.jpg"] + [""] * 11
