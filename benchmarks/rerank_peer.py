@@ -1,7 +1,10 @@
 """The network of `rerank.model.Armmt` in PyTorch, for comparisons of speed."""
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -9,16 +12,26 @@ from torch.nn import functional
 from rerank.config import ModelConfig, Sizes
 
 
+def tensor(array: Any) -> torch.Tensor:
+    """A copy of an array of JAX or NumPy."""
+    return torch.from_numpy(np.array(array))
+
+
+def layer_norm(width: int) -> nn.LayerNorm:
+    """With the epsilon of Flax."""
+    return nn.LayerNorm(width, eps=1e-6)
+
+
 class RmsNorm(nn.Module):
     """x / sqrt(mean(x^2) + 1e-3) times a learned scale."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(width))
+        self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps [..., D] to [..., D]."""
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-3) * self.scale
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-3) * self.weight
 
 
 class Block(nn.Module):
@@ -27,7 +40,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, expansion: int):
         super().__init__()
         self.heads = heads
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.norms = nn.ModuleList([layer_norm(width), layer_norm(width)])
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.hidden = nn.Linear(width, expansion * width)
         self.back = nn.Linear(expansion * width, width)
@@ -43,6 +56,15 @@ class Block(nn.Module):
         x = x + self.out(found.transpose(1, 2).reshape(x.shape))
         hidden = functional.gelu(self.hidden(self.norms[1](x)), approximate="tanh")
         return x + self.back(hidden)
+
+    def pairs(self, params: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+        """(A layer, what Flax calls the same)."""
+        yield self.norms[0], params["attention_norm"]
+        yield self.qkv, params["attention"]["qkv"]
+        yield self.out, params["attention"]["out"]
+        yield self.norms[1], params["dense_norm"]
+        yield self.hidden, params["hidden"]
+        yield self.back, params["out"]
 
 
 class Cafu(nn.Module):
@@ -89,7 +111,7 @@ class Armmt(nn.Module):
             nn.ModuleList(Block(width, model.heads, expansion) for _ in range(n))
             for n in blocks
         )
-        self.field_norm, self.list_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.field_norm, self.list_norm = layer_norm(width), layer_norm(width)
         self.field_dense = nn.Linear(4 * width, width)
         self.click_hidden = nn.Linear(3 * width, width)
         self.click_head, self.head = nn.Linear(width, 1), nn.Linear(width, 1)
@@ -129,6 +151,44 @@ class Armmt(nn.Module):
         hidden = self.click_hidden(torch.cat([f, own, spread], -1))
         clicks = self.click_head(functional.gelu(hidden, approximate="tanh"))
         return self.head(self.list_norm(x))[..., 0], clicks[..., 0]
+
+    def copy_params(self, params: Mapping[str, Any]) -> None:
+        """Takes over the parameters of a `rerank.model.Armmt` of these sizes."""
+        with torch.no_grad():
+            for module, tree in self._pairs(params):
+                weight = tree["kernel"].T if "kernel" in tree else tree["scale"]
+                module.weight.copy_(tensor(weight))
+                if "bias" in tree:
+                    module.bias.copy_(tensor(tree["bias"]))
+            self.kinds.copy_(tensor(params["kinds"]))
+            self.places.copy_(tensor(params["scorer"]["positions"]))
+            for m, row in enumerate(self.empty):
+                row.copy_(tensor(params[f"attention_{m}"]["empty"]))
+
+    def _pairs(self, params: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+        """(A layer, what Flax calls the same)."""
+        yield self.context, params["context"]["numbers"]
+        yield self.context_norm, params["context"]["norm"]
+        for m in range(len(self.names)):
+            yield self.encoders[m], params[f"encoders_{m}"]["vector"]
+            yield self.norms[m], params[f"encoders_{m}"]["norm"]
+            yield self.queries[m], params[f"attention_{m}"]["queries"]
+            yield self.history[m], params[f"attention_{m}"]["history"]
+        for fusion, name in zip(
+            self.fusions, ("fusion", "personal_fusion"), strict=True
+        ):
+            for part in ("squeezed", "context", "scores"):
+                yield getattr(fusion, part), params[name][part]
+        yield self.numbers, params["number_token"]
+        scorer = params["scorer"]
+        for n, block in enumerate(self.field_blocks):
+            yield from block.pairs(params[f"field_blocks_{n}"])
+        for n, block in enumerate(self.list_blocks):
+            yield from block.pairs(scorer[f"block_{n}"])
+        yield self.list_norm, scorer["norm"]
+        yield self.head, scorer["head"]
+        for name in ("field_norm", "field_dense", "click_hidden", "click_head"):
+            yield getattr(self, name), params[name]
 
     def _encode(self, m: int, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
         return torch.where(there[..., None], self.norms[m](self.encoders[m](x)), 0.0)
