@@ -19,6 +19,7 @@ from typing import Any
 from common.training.checkpointing import DAMAGED, Checkpoints
 
 POLL = 0.002  # seconds
+STAGE_SECONDS = 300  # that a program may take to reach a stage
 SAVING = "*.orbax-checkpoint-tmp"
 
 
@@ -88,6 +89,33 @@ def kill_often(
     if process.returncode != 0:
         raise AssertionError(f"the last run failed:\n{output}")
     return done
+
+
+def kill_when(
+    command: Sequence[str], folder: pathlib.Path, pattern: str, stage: str
+) -> None:
+    """Runs a program until a file is there, then kills it with all its threads.
+
+    Args:
+      command: of the program.
+      folder: where the file is looked for.
+      pattern: of its name, relative to the folder.
+      stage: what the program is at then, for errors.
+
+    Raises:
+      AssertionError: the program ended before, or took too long.
+    """
+    process = _start(command, None)
+    try:
+        end = time.monotonic() + STAGE_SECONDS
+        while not any(folder.glob(pattern)):
+            assert process.poll() is None, f"ended before the {stage}"
+            assert time.monotonic() < end, f"never reached the {stage}"
+            time.sleep(POLL)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def fingerprint(workdir: pathlib.Path) -> dict[str, Any]:

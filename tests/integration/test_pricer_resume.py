@@ -1,12 +1,8 @@
 """pricer, trained through its command line and killed once in each of its stages."""
 
-import contextlib
-import os
 import pathlib
-import signal
 import subprocess
 import sys
-import time
 
 from common.config import configs
 from tests.integration import killing
@@ -14,7 +10,6 @@ from tests.pricer.conftest import open_shop
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASKS = ("category", "attribute")  # one class of many, and members of a set
-TIMEOUT = 300  # seconds for a stage to be reached
 
 # What is there once a stage has begun.
 STAGES = {
@@ -46,7 +41,7 @@ def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
         ]
     subprocess.run(doors["whole"], check=True, capture_output=True)
     for stage, pattern in STAGES.items():
-        kill_when(doors["killed"], tmp_path, pattern, stage)
+        killing.kill_when(doors["killed"], tmp_path, pattern, stage)
     subprocess.run(doors["killed"], check=True, capture_output=True)
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -60,23 +55,3 @@ def test_a_kill_in_each_stage_leaves_no_trace(tmp_path, monkeypatch):
     for store in stores:
         again = tmp_path / "features" / store.relative_to(tmp_path / "elsewhere")
         assert again.read_bytes() == store.read_bytes()
-
-
-def kill_when(command, folder, pattern, stage):
-    """Runs a program until a file is there, then kills it with all its threads."""
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        end = time.monotonic() + TIMEOUT
-        while not any(folder.glob(pattern)):
-            assert process.poll() is None, f"ended before the {stage}"
-            assert time.monotonic() < end, f"never reached the {stage}"
-            time.sleep(0.002)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

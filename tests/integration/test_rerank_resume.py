@@ -9,7 +9,6 @@ from common.config import configs
 from rerank import report, train
 from rerank.config import LISTWISE, POINTER, POINTWISE, Config
 from tests.integration import killing
-from tests.integration.test_pricer_resume import kill_when
 
 ROOT = pathlib.Path(__file__).parents[2]
 PHASES = (POINTWISE, LISTWISE, POINTER)
@@ -58,7 +57,7 @@ def test_a_kill_in_each_phase_leaves_no_trace(tmp_path, monkeypatch):
     for number, phase in enumerate(PHASES):
         # While its second checkpoint is being written: it goes on from the first one.
         pattern = f"killed/checkpoints/{phase}/{2 * SAVED_EVERY}*"
-        kill_when(door, tmp_path, pattern, f"phase {phase}")
+        killing.kill_when(door, tmp_path, pattern, f"phase {phase}")
         begun = {path.name for path in (killed / "checkpoints").iterdir()}
         assert begun == set(PHASES[: number + 1])
         assert not (killed / "metrics.json").exists()
