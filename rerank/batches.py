@@ -95,16 +95,10 @@ def gather(
 def eval_batches(
     count: int, gather: array_batches.Gather, batch_size: int
 ) -> Iterator[Batch]:
-    """Iterates once over requests, in order; close it.
+    """Iterates once over the rows of this process, in order; close it.
 
-    Args:
-      count: requests.
-      gather: reads some of them.
-      batch_size: in the global batch.
-
-    Returns:
-      Iterator of this process' rows, in batches of one size. The last one is filled up
-      with requests without candidates: their "mask", "clicks" and "purchases" are all 0.
+    The last batch is filled up with requests without candidates: their "mask", "clicks"
+    and "purchases" are all 0. Arguments as of `array_batches.eval_batches`.
     """
 
     def read(rows: np.ndarray) -> Batch:

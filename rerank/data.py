@@ -38,10 +38,7 @@ def load(
 ) -> Corpus:
     """Reads or generates all that a run needs, and splits it.
 
-    Args:
-      config: of the run.
-      say: prints a line of progress.
-      rejected_file: where rejected rows of own tables are listed; None for nowhere.
+    Rejected rows of own tables are listed in a file where one is named.
 
     Raises:
       UserError: whatever is wrong with the files or the split.

@@ -27,12 +27,7 @@ from common.parallel.devices import SINGLE, Devices
 from rerank.config import Modality, ModelConfig, Sizes
 from rerank.layers.fusion import Cafu, Concatenation
 from rerank.layers.history import TargetAttention, keep_history
-from rerank.layers.modalities import (
-    NORM,
-    ModalityEncoder,
-    bag_of_words,
-    hide_modalities,
-)
+from rerank.layers.modalities import NORM, ModalityEncoder, bag_of_words
 
 Batch = Mapping[str, jax.Array]
 
@@ -64,13 +59,7 @@ class Encoded(NamedTuple):
 
 
 class RequestContext(nn.Module):
-    """c = norm(W context + words of the query), [B, D]; zeros where there is neither.
-
-    Attributes:
-      sizes: of the data.
-      width: D.
-      dtype: of the computation.
-    """
+    """c = norm(W context + words of the query), [B, D]; zeros where there is neither."""
 
     sizes: Sizes
     width: int
@@ -94,13 +83,9 @@ class ListScorer(nn.Module):
     """Logits of the places of an order, each given the whole order.
 
     Attributes:
-      layers: blocks.
-      heads: of their attention.
+      layers, heads, dropout: of the blocks.
       attention: whether places look at each other.
       positions: places that are told apart; 0 for none.
-      dropout: inside the blocks.
-      dtype: of the computation.
-      devices: what the batch is spread over.
     """
 
     layers: int
@@ -292,7 +277,7 @@ class Armmt(Reranker):
         rate = self.model.modality_dropout
         if train and rate:
             key = self.make_rng("dropout")
-            present = hide_modalities(present, rate, key, self.devices)
+            present &= self.devices.random_mask(key, 1.0 - rate, present.shape)
         encoded = [
             encode(batch, present[..., m]) for m, encode in enumerate(self.encoders)
         ]

@@ -37,12 +37,7 @@ _DRAWN = 3  # lists before and after
 
 
 def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
-    """The orders of a split by what made them, the answer marked.
-
-    Args:
-      values: contents of metrics.json.
-      split: prefix of the figures there.
-    """
+    """The orders of a split by what made them, the answer marked, of metrics.json."""
     answer = "search" if values["searches"] else "sort"
     return [
         {

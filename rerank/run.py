@@ -59,12 +59,12 @@ class Run:
 
     def train_batches(self, start_step: int) -> Iterator[Batch]:
         """This process' rows of the endless training batches; close it."""
-        requests = self.corpus.splits["train"]
+        requests, loop = self.corpus.splits["train"], self.config.train
         return array_batches.train_batches(
             len(requests),
             self._reader(requests),
-            batch_size=self.config.train.batch_size,
-            seed=self.config.train.seed,
+            batch_size=loop.batch_size,
+            seed=loop.seed,
             start_step=start_step,
         )
 

@@ -20,12 +20,7 @@ FILE = "check.html"
 
 
 def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
-    """Reads the data and writes check.html.
-
-    Args:
-      config: of the run to come.
-      workdir: gets the page, and rejected.csv.
-      say: prints a line of progress.
+    """Reads the data of a run to come, and writes check.html and rejected.csv.
 
     Returns:
       (path of the page, the summary as Markdown).
