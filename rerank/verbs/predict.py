@@ -310,7 +310,8 @@ def _join(parts: Sequence[Outputs], groups: Sequence[np.ndarray]) -> Outputs:
         shape = np.max([array.shape[1:] for array in arrays], axis=0).astype(int)
         joined = np.zeros((count, *shape), arrays[0].dtype)
         for rows, array in zip(groups, arrays, strict=True):
-            joined[(rows, *map(slice, array.shape[1:]))] = array
+            inside: Any = (rows, *map(slice, array.shape[1:]))
+            joined[inside] = array
         return joined
 
     return jax.tree.map(join, *parts)

@@ -59,9 +59,9 @@ def test_programs_take_whole_texts_and_histories():
     sizes = Sizes(1, 0, encoder.size, (Modality("text", 0, encoder.size),), 8, 4)
     trained = types.SimpleNamespace(sizes=sizes, encoder=encoder)
     shapes = {name: s.shape for name, s in export.inputs_of(trained, 8).items()}
-    assert encoder.length == 5
-    assert shapes["text_ids"] == (8, 5) and shapes["query_weights"] == (5,)
-    assert shapes["history_text_ids"] == (4, 5) and shapes["history_mask"] == (4,)
+    assert encoder.length == 3
+    assert shapes["text_ids"] == (8, 3) and shapes["query_weights"] == (3,)
+    assert shapes["history_text_ids"] == (4, 3) and shapes["history_mask"] == (4,)
 
 
 def test_chances_are_those_of_the_order_that_is_the_answer():
