@@ -5,7 +5,6 @@ Batch k of training is a function of the seed and k alone.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -31,9 +30,14 @@ def buckets_up_to(length: int) -> list[int]:
 
 
 def gather(
-    items: Items, requests: Requests, rows: np.ndarray, length: int, history: int
+    items: Items,
+    requests: Requests,
+    rows: np.ndarray,
+    length: int,
+    history: int,
+    cap_label: str = "",
 ) -> Batch:
-    """Reads some requests; what stands in padding is 0 or False.
+    """Reads some requests; what stands in padding is 0, False or `NONE`.
 
     Args:
       items: the store.
@@ -41,18 +45,20 @@ def gather(
       rows: int [B] numbers of requests.
       length: L, places of a list.
       history: H; of a longer history the newest are taken.
+      cap_label: label of the items that is capped; "" for none.
 
     Returns:
       mask: bool [B, L] of the candidates.
       fields: float32 [B, L, F + G] numbers of the item, then of its pair.
-      category: int32 [B, L], -1 where it is not known.
+      category: int32 [B, L], `NONE` where it is not known.
       prices: float32 [B, L], 0 where it is not known.
       present: bool [B, L, M]; and the modalities, see `Items.take_modalities`.
       context: float32 [B, C].
       query_ids, query_weights: [B, Lq], where there are queries.
       history_mask: bool [B, H], newest last, padding behind.
       history_category: int32 [B, H]; history_present and the modalities alike.
-      clicks, purchases: float32 [B, L]; randomised: bool [B]; where they are known.
+      pins, cap_labels: int32 [B, L], see `constraints`; where orders are bound.
+      clicks, purchases: float32 [B, L]; where they are known.
     """
     starts, ends = requests.starts[rows], requests.starts[rows + 1]
     places = _places(starts, ends, length)
@@ -60,13 +66,12 @@ def gather(
     starts, ends = requests.history_starts[rows], requests.history_starts[rows + 1]
     past = _places(np.maximum(starts, ends - history), ends, history)
     past_numbers = take(requests.history, past, NONE)  # [B, H]
-    prices = np.nan_to_num(take(items.prices, numbers), nan=0.0)
     pairs = take(requests.pair_features, places)
     batch = {
         "mask": places >= 0,
         "fields": np.concatenate([take(items.fields, numbers), pairs], axis=-1),
         "category": take(items.categories, numbers, NONE),
-        "prices": prices,
+        "prices": np.nan_to_num(take(items.prices, numbers), nan=0.0),
         "context": requests.context[rows],
         **items.take_modalities(numbers),
         "history_mask": past_numbers >= 0,
@@ -77,49 +82,30 @@ def gather(
     if requests.words is not None:
         words = requests.words.take(rows)
         batch["query_ids"], batch["query_weights"] = words.ids, words.weights
+    if requests.pins is not None:
+        batch["pins"] = take(requests.pins, places, NONE)
+    if cap_label:
+        batch["cap_labels"] = take(items.labels[cap_label][0], numbers, NONE)
     if requests.labelled:
         batch["clicks"] = take(requests.clicks, places)
         batch["purchases"] = take(requests.purchases, places)
-        batch["randomised"] = requests.randomised[rows]
     return batch
 
 
-def train_batches(
-    items: Items, requests: Requests, length: int, history: int, **options: Any
-) -> Iterator[Batch]:
-    """Iterates for ever over shuffled requests; close it.
-
-    Args:
-      items: the store.
-      requests: to train on.
-      length: L, as in `gather`.
-      history: H, as in `gather`.
-      options: of `array_batches.train_batches`.
-    """
-    return array_batches.train_batches(
-        len(requests),
-        lambda rows: gather(items, requests, rows, length, history),
-        **options,
-    )
-
-
 def eval_batches(
-    items: Items, requests: Requests, length: int, history: int, **options: Any
+    count: int, gather: array_batches.Gather, batch_size: int
 ) -> Iterator[Batch]:
-    """Iterates once over all requests, in order; close it.
+    """Iterates once over the rows of this process, in order; close it.
 
-    Args: as in `train_batches`; options of `array_batches.eval_batches`.
-
-    Returns:
-      Iterator of batches of one size. The last one is filled up with requests without
-      candidates: their "mask", "clicks" and "purchases" are all 0.
+    The last batch is filled up with requests without candidates: their "mask", "clicks"
+    and "purchases" are all 0. Arguments as of `array_batches.eval_batches`.
     """
 
     def read(rows: np.ndarray) -> Batch:
-        batch = gather(items, requests, rows, length, history)
+        batch = gather(rows)
         return {"candidates": batch.pop("mask"), **batch}  # "mask" is that of rows
 
-    batches = array_batches.eval_batches(len(requests), read, **options)
+    batches = array_batches.eval_batches(count, read, batch_size=batch_size)
     with contextlib.closing(batches):  # type: ignore[type-var]
         for batch in batches:
             real = batch.pop("mask")[:, None]  # [B, 1]

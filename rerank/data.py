@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,7 @@ def load(
 ) -> Corpus:
     """Reads or generates all that a run needs, and splits it.
 
-    Args:
-      config: of the run.
-      say: prints a line of progress.
-      rejected_file: where rejected rows of own tables are listed; None for nowhere.
+    Rejected rows of own tables are listed in a file where one is named.
 
     Raises:
       UserError: whatever is wrong with the files or the split.
@@ -48,8 +46,11 @@ def load(
     if (store := photo_store(config)) is not None and not store.exists():
         raise UserError(f"{store}: there are no photos there")
     if config.data.requests:
-        return _load_tables(config, say, rejected_file)
-    return serp.make_corpus(config.serp)
+        corpus = _load_tables(config, say, rejected_file)
+    else:
+        corpus = serp.make_corpus(config.serp)
+    _check_cap(config, corpus.items)
+    return corpus
 
 
 def photo_store(config: Config) -> pathlib.Path | None:
@@ -86,8 +87,7 @@ def _load_tables(
         limit = options.max_rejected_fraction
         check_rejected(each.rejections(), accepted, limit, rejected_file)
     _check_target(config, table, requests)
-    alone = int((requests.lengths == 1).sum())
-    if alone:
+    if alone := int((requests.lengths == 1).sum()):
         say(
             f"note: {alone:,} requests have one candidate, which leaves no order to find"
         )
@@ -113,41 +113,24 @@ def _load_tables(
     )
 
 
-def load_store(
-    config: Config,
-    scaling: Scaling,
-    encoder: TextEncoder | None,
-    pair_names: tuple[str, ...],
-    context_names: tuple[str, ...],
-) -> Corpus:
+def load_items(config: Config, scaling: Scaling, encoder: TextEncoder | None) -> Items:
     """The items that requests may name, with what was fitted in training.
-
-    Args:
-      config: of the run, or with other tables of items.
-      scaling: of training.
-      encoder: of training.
-      pair_names: of training.
-      context_names: of training.
-
-    Returns:
-      A corpus without splits.
 
     Raises:
       UserError: the table of items is missing or can't be read.
     """
     options = config.data
     if options.requests:
-        alone = not options.items
-        path = pathlib.Path(options.requests if alone else options.items)
-        table: Table | pathlib.Path = path
-        if libsvm.is_libsvm(path):
-            table, _ = libsvm.read_lines(path, options)
-        opened = _open(table, options, _OF_ITEMS)
-        store = read_items(Faults(opened), options, unique=not alone)
+        table: Any = pathlib.Path(options.items or options.requests)
+        if libsvm.is_libsvm(table):
+            table, _ = libsvm.read_lines(table, options)
+        faults = Faults(_open(table, options, _OF_ITEMS))
+        store = read_items(faults, options, unique=bool(options.items))
         items = encode_items(store, scaling, encoder)
     else:
         items = serp.make_corpus(config.serp).items
-    return Corpus(items, {}, scaling, pair_names, context_names, encoder)
+    _check_cap(config, items)
+    return items
 
 
 def read_unlabelled(
@@ -158,7 +141,7 @@ def read_unlabelled(
     Args:
       config: of the run; says what the columns are.
       corpus: whose scaling and words are used; its splits are not looked at.
-      table: as in training, without labels.
+      table: as in training, without labels; queries may be missing, as may histories.
 
     Returns:
       (requests, rows that are not among them).
@@ -172,6 +155,9 @@ def read_unlabelled(
     config = dataclasses.replace(config, data=options)
     faults = Faults(_open(table, options, _OF_REQUESTS))
     requests = read_requests(faults, config, corpus.items.ids, labels=False)
+    if requests.queries is None:
+        none = np.array([""] * len(requests), str)
+        requests = dataclasses.replace(requests, queries=none)
     encoded = encode_requests(requests, corpus.scaling, corpus.encoder)
     return encoded, faults.rejections()
 
@@ -193,9 +179,17 @@ def _open(
     return open_table(table, digits)
 
 
+def _check_cap(config: Config, items: Items) -> None:
+    cap = config.search.cap_label
+    if cap and cap not in items.labels:
+        raise UserError(
+            f"--search.cap_label={cap}: the items have no such label; there are"
+            f" {', '.join(items.labels) or 'none'}"
+        )
+
+
 def _check_target(config: Config, table: Table, requests: Requests) -> None:
-    purchases = requests.purchases
-    if config.loss.target == "purchase" and not np.any(purchases):
+    if config.loss.target == "purchase" and not requests.purchases.any():
         raise UserError(
             f"{table.path}: no row has a purchase: name their column as --data.purchase,"
             " or train on clicks by --loss.target=click"
@@ -204,11 +198,9 @@ def _check_target(config: Config, table: Table, requests: Requests) -> None:
 
 def _fit_encoder(store: Items, seen: np.ndarray, train: Requests) -> TextEncoder | None:
     """Of the titles of the items in training, and its queries; None without any."""
-    titles = (
-        () if store.titles is None or "text" in store.vectors else store.titles[seen]
-    )
-    queries = () if train.queries is None else np.unique(train.queries)
-    texts = [*titles, *queries]
+    texts = [] if train.queries is None else np.unique(train.queries).tolist()
+    if store.titles is not None and "text" not in store.vectors:
+        texts = [*store.titles[seen], *texts]
     return TextEncoder.fit(texts) if any(texts) else None
 
 
@@ -216,17 +208,18 @@ def describe(config: Config, corpus: Corpus) -> list[str]:
     """What a run prints of its data, one line each."""
     del config  # all systems have it
     parts, items = corpus.splits, corpus.items
-    every = list(parts.values())
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
-    shown = np.concatenate([part.items for part in every])
-    clicks = np.concatenate([part.clicks for part in every]).mean()
-    bought = np.concatenate([part.purchases for part in every]).mean()
-    length = len(shown) / sum(map(len, every))
+    clicks, bought = (
+        np.concatenate([getattr(part, name) for part in parts.values()])
+        for name in ("clicks", "purchases")
+    )
+    length = len(clicks) / sum(map(len, parts.values()))
     seen = np.isin(parts["test"].items, parts["train"].items).mean()
     shares = [f"{name} of {bits.mean():.0%}" for name, bits in items.present.items()]
     counts = (
         f"requests: {sizes} ({corpus.rejected:,} rows rejected); {length:.1f} candidates"
-        f" each, at most {corpus.sizes.length}; {clicks:.1%} clicks, {bought:.1%} purchases"
+        f" each, at most {corpus.sizes.length}; {clicks.mean():.1%} clicks,"
+        f" {bought.mean():.1%} purchases"
     )
     known = (
         f"{len(items):,} items, with {' and '.join(shares) or 'no text and no image'};"

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from rerank.model import Encoded, RequestContext, Reranker
+from rerank.model import Encoded, Reranker
 
 Batch = Mapping[str, jax.Array]
 
@@ -28,16 +28,10 @@ Batch = Mapping[str, jax.Array]
 class Prm(Reranker):
     """PRM; attributes as of `Reranker`."""
 
-    attends = True
-    knows_places = True
-
     def setup(self):
         """Makes the layers."""
-        width, dtype = self.model.width, self.dtype
-        self.context = RequestContext(self.sizes, width, dtype)
-        self.encoders = self.make_encoders()
-        self.joined = nn.Dense(width, dtype=dtype)
-        self.scorer = self.make_scorer(self.attends, self.knows_places)
+        super().setup()
+        self.joined = nn.Dense(self.model.width, dtype=self.dtype)
 
     def encode(self, batch: Batch, train: bool = False) -> Encoded:
         """One vector a candidate; see `Reranker.encode`."""
@@ -51,13 +45,6 @@ class Prm(Reranker):
         ]
         items = self.joined(jnp.concatenate(parts, axis=-1))  # [B, L, D]
         return Encoded(jnp.where(mask[..., None], items, 0))
-
-    def score(
-        self, items: jax.Array, mask: jax.Array, train: bool = False
-    ) -> jax.Array:
-        """Logits at each place of an order; see `Reranker.score`."""
-        logits: jax.Array = self.scorer(items, mask, train=train)
-        return logits
 
 
 class SetRank(Prm):

@@ -16,8 +16,8 @@ With y the labels in the new order, place k from 1, n places and P positives:
 
   ndcg@k     DCG / best DCG, DCG = sum_{i <= k} gain_i / log2(1 + i); gains are taken as
              they are (2^y - 1 where one wants that).
-  map@k      sum_{i <= k} y_i precision@i / P, rule "all" (rax), P also of those below
-             k; rule "hits" (LibRerank) divides by the positives within k, 0 for none.
+  map@k      sum_{i <= k} y_i precision@i / P, as rax has it: P counts the positives
+             below k too (LibRerank divides by those within k).
   mrr        1 / place of the first positive.
   click@k    clicks within the first k; revenue@k: purchases times prices there.
   auc, gauc  share of pairs (positive above negative), by the scores at the logged
@@ -28,8 +28,8 @@ numpy, float64, on the host.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -135,19 +135,11 @@ def _best(gains: np.ndarray, discounts: np.ndarray) -> np.ndarray:
     return best
 
 
-def average_precision(
-    labels: np.ndarray, k: int, rule: Literal["all", "hits"] = "all"
-) -> Column:
+def average_precision(labels: np.ndarray, k: int) -> Column:
     """MAP@k of labels [R, L] in the new order, 0 in padding; above 0 is positive."""
     hits = np.greater(labels, 0)  # [R, L]
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    total = (precision * hits)[:, :k].sum(1)
-    positives = hits.sum(1)
-    if rule == "all":
-        return _ratio(total, positives)
-    within = hits[:, :k].sum(1)
-    value = np.divide(total, within, out=np.zeros(len(total)), where=within > 0)
-    return _where(value, np.greater(positives, 0))
+    return _ratio((precision * hits)[:, :k].sum(1), hits.sum(1))
 
 
 def reciprocal_rank(labels: np.ndarray) -> Column:
@@ -272,10 +264,7 @@ def snips(
 
 
 def order_metrics(
-    order: np.ndarray,
-    mask: np.ndarray,
-    labels: Mapping[str, np.ndarray],
-    ks: Sequence[int] = KS,
+    order: np.ndarray, mask: np.ndarray, labels: Mapping[str, np.ndarray]
 ) -> dict[str, Column]:
     """All metrics of an order.
 
@@ -284,10 +273,9 @@ def order_metrics(
       mask: bool [R, L] of the shown places.
       labels: [R, L] at the shown places: "target" for MAP and MRR, "gains" for NDCG,
         "clicks", and "revenue" where prices are known.
-      ks: lengths k.
 
     Returns:
-      {"ndcg@1", .., "map@10", "mrr", "click@1", .., "revenue@1", ..: column}.
+      {"ndcg@1", .., "map@10", "mrr", "click@1", .., "revenue@1", ..: column}, k of `KS`.
     """
     placed = in_order(mask, order) > 0
     ranked = {
@@ -295,7 +283,7 @@ def order_metrics(
         for name, values in labels.items()
     }
     columns = {"mrr": reciprocal_rank(ranked["target"])}
-    for k in ks:
+    for k in KS:
         columns[f"ndcg@{k}"] = ndcg(ranked["gains"], k)
         columns[f"map@{k}"] = average_precision(ranked["target"], k)
         columns[f"click@{k}"] = total_at(ranked["clicks"], placed, k)

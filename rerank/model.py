@@ -27,12 +27,7 @@ from common.parallel.devices import SINGLE, Devices
 from rerank.config import Modality, ModelConfig, Sizes
 from rerank.layers.fusion import Cafu, Concatenation
 from rerank.layers.history import TargetAttention, keep_history
-from rerank.layers.modalities import (
-    NORM,
-    ModalityEncoder,
-    bag_of_words,
-    hide_modalities,
-)
+from rerank.layers.modalities import NORM, ModalityEncoder, bag_of_words
 
 Batch = Mapping[str, jax.Array]
 
@@ -64,13 +59,7 @@ class Encoded(NamedTuple):
 
 
 class RequestContext(nn.Module):
-    """c = norm(W context + words of the query), [B, D]; zeros where there is neither.
-
-    Attributes:
-      sizes: of the data.
-      width: D.
-      dtype: of the computation.
-    """
+    """c = norm(W context + words of the query), [B, D]; zeros where there is neither."""
 
     sizes: Sizes
     width: int
@@ -94,13 +83,9 @@ class ListScorer(nn.Module):
     """Logits of the places of an order, each given the whole order.
 
     Attributes:
-      layers: blocks.
-      heads: of their attention.
+      layers, heads, dropout: of the blocks.
       attention: whether places look at each other.
       positions: places that are told apart; 0 for none.
-      dropout: inside the blocks.
-      dtype: of the computation.
-      devices: what the batch is spread over.
     """
 
     layers: int
@@ -143,6 +128,9 @@ class ListScorer(nn.Module):
 class Reranker(nn.Module):
     """What all networks have: a list scorer over encoded items.
 
+    Networks differ in `encode`, and in whether places look at each other (`attends`) and
+    are told apart (`knows_places`).
+
     Attributes:
       model: knobs.
       sizes: of the data.
@@ -157,6 +145,24 @@ class Reranker(nn.Module):
     dtype: Any = None
     devices: Devices = SINGLE
 
+    attends = True
+    knows_places = True
+
+    def setup(self):
+        """Makes the layers that all have."""
+        model, width, dtype = self.model, self.model.width, self.dtype
+        self.context = RequestContext(self.sizes, width, dtype)
+        self.encoders = [ModalityEncoder(m, width, dtype) for m in self.modalities]
+        self.scorer = ListScorer(
+            model.list_layers,
+            model.heads,
+            self.attends and self.list_attention,
+            self.sizes.length if self.knows_places else 0,
+            model.dropout,
+            dtype,
+            self.devices,
+        )
+
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Those in use, in order."""
@@ -165,7 +171,12 @@ class Reranker(nn.Module):
         )
 
     def encode(self, batch: Batch, train: bool = False) -> Encoded:
-        """Encodes the candidates of requests; reads no labels."""
+        """Encodes the candidates of requests, the same in any order; reads no labels.
+
+        Args:
+          batch: as `rerank.batches` makes it.
+          train: whether modalities and activations drop out.
+        """
         raise NotImplementedError
 
     def score(
@@ -181,30 +192,13 @@ class Reranker(nn.Module):
         Returns:
           float32 [B, L], 0 in padding.
         """
-        raise NotImplementedError
+        logits: jax.Array = self.scorer(items, mask, train=train)
+        return logits
 
     def __call__(self, batch: Batch, train: bool = False) -> tuple[jax.Array, Encoded]:
         """(Logits [B, L] at the shown order, what was encoded)."""
         encoded = self.encode(batch, train)
         return self.score(encoded.items, batch["mask"], train), encoded
-
-    def make_scorer(self, attention: bool, positions: bool) -> ListScorer:
-        """The list scorer of `list_layers` blocks."""
-        model = self.model
-        return ListScorer(
-            model.list_layers,
-            model.heads,
-            attention and self.list_attention,
-            self.sizes.length if positions else 0,
-            model.dropout,
-            self.dtype,
-            self.devices,
-        )
-
-    def make_encoders(self) -> list[ModalityEncoder]:
-        """One for each modality in use."""
-        width = self.model.width
-        return [ModalityEncoder(m, width, self.dtype) for m in self.modalities]
 
     def presence(self, batch: Batch, prefix: str = "") -> jax.Array:
         """Bits of the modalities in use, False in padding: bool [B, L, M]."""
@@ -223,9 +217,8 @@ class Armmt(Reranker):
 
     def setup(self):
         """Makes the layers."""
+        super().setup()
         model, dtype = self.model, self.dtype
-        self.context = RequestContext(self.sizes, model.width, dtype)
-        self.encoders = self.make_encoders()
         self.personal = model.history and bool(self.modalities)
         if self.modalities:
             self.fusion = FUSIONS[model.fusion](model, dtype)
@@ -243,15 +236,9 @@ class Armmt(Reranker):
         self.field_dense = nn.Dense(model.width, dtype=dtype)
         self.click_hidden = nn.Dense(model.width, dtype=dtype)
         self.click_head = nn.Dense(1)
-        self.scorer = self.make_scorer(attention=True, positions=True)
 
     def encode(self, batch: Batch, train: bool = False) -> Encoded:
-        """Encodes the candidates of requests; the same whatever the order.
-
-        Args:
-          batch: as `rerank.batches` makes it; no labels are read.
-          train: whether modalities and activations drop out.
-        """
+        """Encodes the candidates of requests; see `Reranker.encode`."""
         mask = batch["mask"]
         context = self.context(batch)  # [B, D]
         spread = jnp.broadcast_to(context[:, None], (*mask.shape, self.model.width))
@@ -275,13 +262,6 @@ class Armmt(Reranker):
             seen,
         )
 
-    def score(
-        self, items: jax.Array, mask: jax.Array, train: bool = False
-    ) -> jax.Array:
-        """Logits of the main task at each place of an order; see `Reranker.score`."""
-        logits: jax.Array = self.scorer(items, mask, train=train)
-        return logits
-
     def _fuse(
         self, batch: Batch, context: jax.Array, train: bool
     ) -> tuple[list[jax.Array], jax.Array, jax.Array | None]:
@@ -297,7 +277,7 @@ class Armmt(Reranker):
         rate = self.model.modality_dropout
         if train and rate:
             key = self.make_rng("dropout")
-            present = hide_modalities(present, rate, key, self.devices)
+            present &= self.devices.random_mask(key, 1.0 - rate, present.shape)
         encoded = [
             encode(batch, present[..., m]) for m, encode in enumerate(self.encoders)
         ]

@@ -8,8 +8,9 @@ import numpy as np
 
 from common.reports import figures, page
 from common.training import activity, metric_writer
-from rerank import data, evaluation
-from rerank.config import LISTWISE, POINTWISE
+from rerank import data
+from rerank.config import LISTWISE
+from rerank.corpus.items import NONE, take
 from rerank.evaluation import NETWORKS, Evaluated
 from rerank.figures import draw_lists
 from rerank.run import Run
@@ -28,26 +29,27 @@ _ORDER_METRICS = {
     "snips": "SNIPS, a place",
 }
 _NETWORK_METRICS = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE"}
+_CURVES = {
+    "loss, training": "train/loss",
+    "log-loss, validation": "validation/log_loss",
+}
 _DRAWN = 3  # lists before and after
 
 
 def short_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
-    """The orders of a split by what made them, the answer marked.
-
-    Args:
-      values: contents of metrics.json.
-      split: prefix of the figures there.
-    """
+    """The orders of a split by what made them, the answer marked, of metrics.json."""
     answer = "search" if values["searches"] else "sort"
-    rows = []
-    for policy, title in TITLES.items():
-        cells = {
-            word: values[f"{split}/{policy}/{name}"]
-            for name, word in _ORDER_METRICS.items()
-            if values.get(f"{split}/{policy}/{name}") is not None
+    return [
+        {
+            "order": title + " (the answer)" * (policy == answer),
+            **{
+                word: value
+                for name, word in _ORDER_METRICS.items()
+                if (value := values.get(f"{split}/{policy}/{name}")) is not None
+            },
         }
-        rows.append({"order": title + " (the answer)" * (policy == answer), **cells})
-    return rows
+        for policy, title in TITLES.items()
+    ]
 
 
 def network_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
@@ -66,16 +68,7 @@ def network_table(values: Mapping[str, Any], split: str) -> list[dict[str, Any]]
 
 @activity.doing("writing the report")
 def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path:
-    """Writes report.html and its figures.
-
-    Args:
-      run: the run.
-      workdir: of the run.
-      evaluated: what it did.
-
-    Returns:
-      Path of the page.
-    """
+    """Writes report.html and its figures; returns the path of the page."""
     values, folder = evaluated.values, workdir / "figures"
     orders = page.Table(short_table(values, "test"), caption=_NOTE)
     curves = page.save_picture(
@@ -136,12 +129,9 @@ def _telling_lists(evaluated: Evaluated) -> np.ndarray:
 
 def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
     panels: dict[str, dict[str, Any]] = {}
-    for phase in (POINTWISE, LISTWISE):
+    for phase in NETWORKS:
         curves = metric_writer.read_curves(workdir, phase)
-        for title, name in (
-            ("loss, training", "train/loss"),
-            ("log-loss, validation", "validation/log_loss"),
-        ):
+        for title, name in _CURVES.items():
             if name in curves:
                 panels.setdefault(title, {})[phase] = curves[name]
     return panels
@@ -153,10 +143,11 @@ def _weights(run: Run, evaluated: Evaluated) -> list[dict[str, Any]]:
     names = [m.name for m in run.learners[LISTWISE].network.modalities]
     if weights is None or not names:
         return [{"modality": "none", "item": "–", "history": "–"}]
-    there = evaluation.labels_of(run, "test")["mask"]
-    means = weights[there].mean(0)  # [2, M]
+    requests = run.corpus.splits["test"]
+    there = np.arange(run.length) < requests.lengths[:, None]
+    of_items, of_history = weights[there].mean(0)  # [M] each
     return [
-        {"modality": name, "item": means[0, m], "history": means[1, m]}
+        {"modality": name, "item": of_items[m], "history": of_history[m]}
         for m, name in enumerate(names)
     ]
 
@@ -172,19 +163,17 @@ def _lost(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _exposure(run: Run, evaluated: Evaluated) -> Sequence[page.Section]:
     """Share of the exposure, 1 / log2(1 + place), that each label gets."""
     requests = run.corpus.splits["test"]
-    shown = requests.pad(requests.items, run.length, none=-1)
+    shown = requests.pad(requests.items, run.length, NONE)
     answer = evaluated.answers
     discounts = np.broadcast_to(1 / np.log2(2 + np.arange(shown.shape[1])), shown.shape)
     sections = []
+    orders = {"as shown": shown, "answer": np.take_along_axis(shown, answer, 1)}
     for label, (codes, names) in run.corpus.items.labels.items():
         rows: dict[str, np.ndarray] = {}
-        orders = {"as shown": shown, "answer": np.take_along_axis(shown, answer, 1)}
         for title, items in orders.items():
-            of_items = np.where(items >= 0, codes[np.maximum(items, 0)], -1)
-            known = of_items >= 0
-            total = np.bincount(
-                of_items[known], weights=discounts[known], minlength=len(names)
-            )
+            labels = take(codes, items, NONE)
+            known = labels >= 0
+            total = np.bincount(labels[known], discounts[known], len(names))
             rows[title] = total / max(total.sum(), 1e-12)
         most = np.argsort(-rows["as shown"], kind="stable")[:10]
         table = [

@@ -1,10 +1,12 @@
 """What stands before the first step of a run: data, networks, devices."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from common.data.array_batches import Batch
+from common.data import array_batches
+from common.data.array_batches import Batch, Gather
 from common.parallel.execution import Execution, make_execution
 from rerank import batches
 from rerank.config import LISTWISE, POINTER, POINTWISE, Config
@@ -57,32 +59,34 @@ class Run:
 
     def train_batches(self, start_step: int) -> Iterator[Batch]:
         """This process' rows of the endless training batches; close it."""
-        return batches.train_batches(
-            self.corpus.items,
-            self.corpus.splits["train"],
-            **self._shape,
-            batch_size=self.config.train.batch_size,
-            seed=self.config.train.seed,
+        requests, loop = self.corpus.splits["train"], self.config.train
+        return array_batches.train_batches(
+            len(requests),
+            self._reader(requests),
+            batch_size=loop.batch_size,
+            seed=loop.seed,
             start_step=start_step,
         )
 
     def eval_batches(self, requests: Requests) -> Iterator[Batch]:
         """This process' rows of requests, in order, the last batch padded; close it."""
-        return batches.eval_batches(
-            self.corpus.items,
-            requests,
-            **self._shape,
-            batch_size=self.config.train.batch_size,
-        )
+        size = self.config.train.batch_size
+        return batches.eval_batches(len(requests), self._reader(requests), size)
 
     @property
     def length(self) -> int:
         """Places of a list in batches."""
         return batches.bucket(self.corpus.sizes.length)
 
-    @property
-    def _shape(self) -> dict[str, int]:
-        return {"length": self.length, "history": self.corpus.sizes.history}
+    def _reader(self, requests: Requests) -> Gather:
+        return functools.partial(
+            batches.gather,
+            self.corpus.items,
+            requests,
+            length=self.length,
+            history=self.corpus.sizes.history,
+            cap_label=self.config.search.cap_label,
+        )
 
 
 def prepare(config: Config, corpus: Corpus) -> Run:

@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.parallel.devices import SINGLE
 from common.text.encoder import TextEncoder
 from common.training import tree_paths, workdirs
-from rerank.config import LISTWISE, POINTER, POINTWISE, Config, Modality, Sizes
+from rerank.config import LISTWISE, POINTWISE, Config, Modality, Sizes
 from rerank.corpus.corpus import Corpus, Scaling
 from rerank.ordering.ranker import Calibration
 from rerank.step import Learner
@@ -63,19 +63,12 @@ def save(
     params: Mapping[str, Any],
     calibration: Calibration,
 ) -> None:
-    """Writes all that stands beside the checkpoints.
-
-    Args:
-      workdir: of the run.
-      corpus: it was trained on.
-      params: {phase: parameters}, on the host.
-      calibration: of both networks.
-    """
+    """Writes all that stands beside the checkpoints; see `SavedModel`."""
     with open(workdir / PARAMS, "wb") as file:
         np.savez(file, **tree_paths.flatten(params))  # type: ignore[arg-type]
     contents = {
         "sizes": dataclasses.asdict(corpus.sizes),
-        "scaling": corpus.scaling.to_json(),
+        "scaling": dataclasses.asdict(corpus.scaling),
         "encoder": corpus.encoder and corpus.encoder.to_json(),
         "pair_names": corpus.pair_names,
         "context_names": corpus.context_names,
@@ -98,41 +91,29 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     path = workdir / FILE
     with workdirs.reading(path):
         contents = workdirs.read_signed(path)
-        sizes = dict(contents["sizes"])
-        known = tuple(Modality(**each) for each in sizes.pop("modalities"))
-        scaling, encoder = contents["scaling"], contents["encoder"]
-        arrays = workdirs.read_arrays(workdir / PARAMS)
-        phases = (POINTWISE, LISTWISE, POINTER)
-        params = {name: tree_paths.nest(arrays, name) for name in phases}
-        params = {name: tree for name, tree in params.items() if tree}
+        sizes, encoder = contents["sizes"], contents["encoder"]
+        sizes["modalities"] = tuple(Modality(**each) for each in sizes["modalities"])
         saved = SavedModel(
             config,
-            params,
-            Sizes(**sizes, modalities=known),
-            Scaling(**scaling),
+            tree_paths.nest(workdirs.read_arrays(workdir / PARAMS)),
+            Sizes(**sizes),
+            Scaling(**contents["scaling"]),
             encoder and TextEncoder.from_json(encoder),
             tuple(contents["pair_names"]),
             tuple(contents["context_names"]),
             Calibration(**contents["calibration"]),
         )
-    check_shapes(saved, workdir / PARAMS)
+    wanted = {
+        phase: jax.eval_shape(learner.init).params
+        for phase, learner in saved.learners(SINGLE).items()
+    }
+    if _shapes(wanted) != _shapes({phase: saved.params.get(phase) for phase in wanted}):
+        raise UserError(
+            f"{workdir / PARAMS} does not hold the parameters of this model: it is"
+            " damaged, or an earlier version wrote it; train again"
+        )
     return saved
 
 
-def check_shapes(saved: SavedModel, path: pathlib.Path) -> None:
-    """Refuses parameters that are not those of the networks.
-
-    Raises:
-      UserError: naming the file.
-    """
-    for phase, learner in saved.learners(SINGLE).items():
-        wanted = jax.eval_shape(learner.init).params
-        shapes, found = (
-            {name: np.shape(leaf) for name, leaf in tree_paths.flatten(tree).items()}
-            for tree in (wanted, saved.params[phase])
-        )
-        if shapes != found:
-            raise UserError(
-                f"{path} does not hold the parameters of this model: it is damaged, or an"
-                " earlier version wrote it; train again"
-            )
+def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
+    return {name: np.shape(leaf) for name, leaf in tree_paths.flatten(params).items()}

@@ -52,30 +52,43 @@ class Outputs(NamedTuple):
     encoded: Encoded
 
 
-def example_batch(sizes: Sizes, places: int = 1) -> dict[str, jax.Array]:
-    """Zeros in the shape of one request of so many places, without labels."""
-    count = len(sizes.modalities)
-    batch: dict[str, jax.Array] = {
-        "mask": jnp.zeros((1, places), bool),
-        "fields": jnp.zeros((1, places, sizes.fields)),
-        "category": jnp.zeros((1, places), jnp.int32),
-        "context": jnp.zeros((1, sizes.context)),
-        "history_mask": jnp.zeros((1, 1), bool),
-        "history_category": jnp.zeros((1, 1), jnp.int32),
-        "present": jnp.zeros((1, places, count), bool),
-        "history_present": jnp.zeros((1, 1, count), bool),
+def example_batch(
+    sizes: Sizes, places: int = 1, history: int = 1, words: int = 1
+) -> dict[str, jax.Array]:
+    """Zeros in the shape of one request, without labels.
+
+    Args:
+      sizes: of the data.
+      places: L.
+      history: H.
+      words: of a text.
+    """
+
+    def zeros(*shape: int, dtype: Any = jnp.float32) -> jax.Array:
+        return jnp.zeros((1, *shape), dtype)
+
+    batch = {
+        "mask": zeros(places, dtype=bool),
+        "fields": zeros(places, sizes.fields),
+        "category": zeros(places, dtype=jnp.int32),
+        "prices": zeros(places),
+        "context": zeros(sizes.context),
+        "history_mask": zeros(history, dtype=bool),
+        "history_category": zeros(history, dtype=jnp.int32),
     }
     if sizes.query_words:
-        batch["query_ids"] = jnp.zeros((1, 1), jnp.int32)
-        batch["query_weights"] = jnp.zeros((1, 1))
-    for modality in sizes.modalities:
-        for prefix, length in (("", places), ("history_", 1)):
+        batch["query_ids"] = zeros(words, dtype=jnp.int32)
+        batch["query_weights"] = zeros(words)
+    for prefix, length in (("", places), ("history_", history)):
+        bits = zeros(length, len(sizes.modalities), dtype=bool)
+        batch[f"{prefix}present"] = bits
+        for modality in sizes.modalities:
             name = prefix + modality.name
             if modality.words:
-                batch[f"{name}_ids"] = jnp.zeros((1, length, 1), jnp.int32)
-                batch[f"{name}_weights"] = jnp.zeros((1, length, 1))
+                batch[f"{name}_ids"] = zeros(length, words, dtype=jnp.int32)
+                batch[f"{name}_weights"] = zeros(length, words)
             else:
-                batch[name] = jnp.zeros((1, length, modality.width))
+                batch[name] = zeros(length, modality.width)
     return batch
 
 
@@ -121,13 +134,7 @@ class Learner:
     def step(
         self, state: State, batch: Batch, key: jax.Array
     ) -> tuple[State, dict[str, metrics.Pair]]:
-        """One update.
-
-        Args:
-          state: before it.
-          batch: with labels "clicks" and "purchases" [B, L].
-          key: of dropout, and of the ties of ListMLE.
-        """
+        """One update on a batch with labels; the key is of dropout and ListMLE's ties."""
 
         def loss_of(params):
             outputs = self._apply(params, batch, rng.stream(key, "dropout"))

@@ -1,6 +1,7 @@
 """Training and evaluation: the pointwise network, the list-wise evaluator, the pointer."""
 
 import contextlib
+import functools
 import pathlib
 from typing import Any
 
@@ -52,11 +53,6 @@ def train_and_evaluate(
 def train_prepared(run: Run, record: RunRecord, say: Say) -> dict[str, Any]:
     """Trains and evaluates a run; saves its model, single requests and report.
 
-    Args:
-      run: before its first step.
-      record: of its workdir.
-      say: prints a line of progress.
-
     Returns:
       The contents of metrics.json.
     """
@@ -84,12 +80,8 @@ def train(run: Run, workdir: pathlib.Path) -> dict[str, Any]:
       {phase: the best parameters on validation}, in device form.
     """
     names = list(run.phases)
-    phases = [
-        _phase(run, name, before)
-        for name, before in zip(names, [None, *names], strict=False)
-    ]
     result = train_loop.run(
-        phases,
+        [*map(functools.partial(_phase, run), names, [None, *names])],
         run.config.train,
         workdir,
         run.execution,
@@ -112,7 +104,7 @@ def _phase(run: Run, name: str, before: str | None) -> Phase:
 
     def step(state: PhaseState, batch: Any, key: Any) -> tuple[PhaseState, Any]:
         current, measured = learner.step(state.current, batch, key)
-        return PhaseState(current, state.done), measured
+        return state._replace(current=current), measured
 
     measure = run.execution.compile_eval(
         lambda state, batch: learner.evaluate(state.current, batch)
@@ -124,17 +116,9 @@ def _phase(run: Run, name: str, before: str | None) -> Phase:
             return metrics.sum_over(measure, state, host).means()
 
     def batches(first_step: int) -> Any:
-        return pipeline.device_prefetch(
-            run.train_batches(first_step), run.execution.put
-        )
+        host = run.train_batches(first_step)
+        return pipeline.device_prefetch(host, run.execution.put)
 
     config = run.config
-    return Phase(
-        name,
-        config.pointer_steps if name == POINTER else config.train.steps,
-        init,
-        step,
-        batches,
-        validate,
-        lambda state: state.params,
-    )
+    steps = config.pointer_steps if name == POINTER else config.train.steps
+    return Phase(name, steps, init, step, batches, validate)

@@ -78,7 +78,7 @@ def assign(
     Raises:
       UserError: a split stays empty, a time is missing, or the fractions are wrong.
     """
-    _check_fractions(fractions)
+    check_fractions(fractions)
     if schema.split:
         split = frame[schema.split].to_numpy(dtype=object)
     elif by_time:
@@ -230,7 +230,8 @@ def _describe_token(token: str, schema: Schema) -> str:
     return f"{schema.id or 'content'} {rest[:60]!r}"
 
 
-def _check_fractions(fractions: tuple[float, float, float]) -> None:
+def check_fractions(fractions: tuple[float, float, float]) -> None:
+    """Refuses shares of splits that are not three above 0 with the sum 1."""
     valid = len(fractions) == 3 and all(0 < f < 1 for f in fractions)
     if not valid or abs(sum(fractions) - 1) > 1e-6:
         raise UserError(
@@ -252,7 +253,7 @@ def _assign_by_time(
         )
     # A row's place is that of the first row of its moment.
     share = np.searchsorted(np.sort(times), times) / max(len(times), 1)  # [N]
-    return _cut(share, fractions)
+    return cut(share, fractions)
 
 
 def name_groups(
@@ -286,14 +287,18 @@ def _assign_by_group(
     seed: int,
 ) -> np.ndarray:
     groups = name_groups(frame, schema, photo_hashes)
-    names, codes = np.unique(groups, return_inverse=True)
-    digests = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names]
-    share = np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])
-    return _cut(share[codes], fractions)
+    return cut(hash_shares(groups, seed), fractions)
 
 
-def _cut(share: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
-    """Names the split of places in [0, 1)."""
+def hash_shares(names: np.ndarray, seed: int) -> np.ndarray:
+    """Hashes of names [N], the same for equal ones: float64 [N] in [0, 1)."""
+    distinct, codes = np.unique(names, return_inverse=True)
+    digests = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in distinct]
+    return np.array([int.from_bytes(digest[:8]) / 2**64 for digest in digests])[codes]
+
+
+def cut(share: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+    """Names the splits [N] of places in [0, 1)."""
     edges = np.cumsum(fractions[:2])
     return np.array(SPLITS, object)[np.searchsorted(edges, share, side="right")]
 

@@ -52,10 +52,6 @@ class Scaling:
         scaled = np.clip(np.nan_to_num(scaled, nan=0.0), -_LIMIT, _LIMIT)
         return scaled.astype(np.float32)
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value; `Scaling(**value)` is an equal scaling."""
-        return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from common.errors import UserError
+from common.tables import splits
 from common.tables.cells import parse_column, parse_time, quoted
 from common.tables.faults import Faults
-from common.tables.splits import SPLITS
 from common.tables.whole_numbers import whole_number_text
 from common.text.encoder import TextEncoder
 from rerank.config import Config, DataConfig
@@ -51,7 +50,7 @@ def read_requests(
       the store does not have are left out.
 
     Raises:
-      UserError: neither clicks nor purchases.
+      UserError: neither clicks nor purchases; pins that no order can keep.
     """
     options, frame = config.data, faults.table.frame
     faults.note_ids(options.request)
@@ -63,10 +62,9 @@ def read_requests(
     reasons = [f"unknown item {quoted(str(text))}" for text in cells.iloc[unknown]]
     faults.note(options.item, unknown, reasons)
     of_rows = _read_rows(faults, config, labels)
-    of_rows["items"] = numbers.astype(np.int32)
     if features is None:
         features = read_columns(faults, options.features)
-    of_rows["pair_features"] = features
+    of_rows |= {"items": numbers.astype(np.int32), "pair_features": features}
     of_requests = _read_shared(faults, options)
     codes, _ = frame[options.request].factorize()
     order = np.lexsort((of_rows.pop("places"), codes))
@@ -77,13 +75,15 @@ def read_requests(
     history, history_starts = _read_history(frame, options, first, store)
     columns: dict[str, Any] = {name: values[order] for name, values in of_rows.items()}
     columns |= {name: values[first] for name, values in of_requests.items()}
-    return Requests(
+    requests = Requests(
         ids=frame[options.request].iloc[first].to_numpy(object).astype(str),
         starts=starts,
         history=history,
         history_starts=history_starts,
         **columns,
     )
+    requests.check_pins()
+    return requests
 
 
 def encode_requests(
@@ -108,9 +108,7 @@ def split_requests(requests: Requests, options: DataConfig) -> dict[str, np.ndar
     Raises:
       UserError: a split stays empty, a time is missing, or the shares are wrong.
     """
-    fractions = options.split_fractions
-    if abs(sum(fractions) - 1) > 1e-6:
-        raise UserError(f"--data.split_fractions={fractions}: they must sum to 1")
+    splits.check_fractions(options.split_fractions)
     if options.split == "time":
         times = requests.times
         if times is None or np.isnan(times).any():
@@ -121,20 +119,14 @@ def split_requests(requests: Requests, options: DataConfig) -> dict[str, np.ndar
         # That of the first request of its moment.
         shares = np.searchsorted(np.sort(times), times) / len(times)
     else:
-        queries = (
-            requests.queries if requests.queries is not None else [""] * len(requests)
-        )
         # Numbers count, as in "2x4" and "2x6"; case and blanks do not.
         names = [
-            f"query {words}" if (words := " ".join(query.casefold().split())) else name
-            for query, name in zip(queries, requests.ids, strict=True)
+            f"query {query}" if query else name
+            for query, name in zip(requests.folded_queries, requests.ids, strict=True)
         ]
-        keys, which = np.unique(names, return_inverse=True)
-        seed = options.split_seed
-        digests = [hashlib.sha256(f"{seed}\n{key}".encode()).digest() for key in keys]
-        shares = np.array([int.from_bytes(d[:8]) / 2**64 for d in digests])[which]
-    sides = np.searchsorted(np.cumsum(fractions[:2]), shares, side="right")
-    rows = {name: np.flatnonzero(sides == n) for n, name in enumerate(SPLITS)}
+        shares = splits.hash_shares(np.array(names), options.split_seed)
+    sides = splits.cut(shares, options.split_fractions)
+    rows = {name: np.flatnonzero(sides == name) for name in splits.SPLITS}
     for name, chosen in rows.items():
         if not len(chosen):
             raise UserError(

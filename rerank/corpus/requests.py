@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 
+from common.errors import UserError
 from rerank.config import Target
 from rerank.corpus.items import WordTable
 
@@ -61,6 +62,11 @@ class Requests:
         return np.diff(self.starts)
 
     @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Place of each item in its list, from 0: int64 [T]."""
+        return np.arange(len(self.items)) - np.repeat(self.starts[:-1], self.lengths)
+
+    @functools.cached_property
     def labelled(self) -> bool:
         """Whether clicks and purchases are known."""
         return not np.isnan(self.clicks).any()
@@ -74,12 +80,36 @@ class Requests:
         """Labels of the main task, float32 [T]."""
         return self.purchases if target == "purchase" else self.clicks
 
-    def select(self, rows: np.ndarray) -> Requests:
-        """Some requests, in the order given.
+    @property
+    def folded_queries(self) -> list[str]:
+        """The queries without case and superfluous blanks; all "" without queries."""
+        queries = [""] * len(self) if self.queries is None else self.queries
+        return [" ".join(query.casefold().split()) for query in queries]
 
-        Args:
-          rows: int [r] numbers of requests.
+    def check_pins(self) -> None:
+        """Refuses pins that no order can keep.
+
+        Raises:
+          UserError: a place beyond the list, or two items at one place.
         """
+        if self.pins is None:
+            return
+        for row, name in enumerate(self.ids):
+            pins = self.pins[slice(*self.starts[row : row + 2])]
+            places, counts = np.unique(pins[pins >= 0], return_counts=True)
+            if (places >= len(pins)).any():
+                raise UserError(
+                    f"request {str(name)!r}: an item is pinned to place {places[-1] + 1} of"
+                    f" {len(pins)}; pin it to one of these"
+                )
+            if (counts > 1).any():
+                raise UserError(
+                    f"request {str(name)!r}: {counts.max()} items are pinned to place"
+                    f" {places[counts.argmax()] + 1}; pin one at most"
+                )
+
+    def select(self, rows: np.ndarray) -> Requests:
+        """Some requests by their numbers int [r], in the order given."""
         places, starts = spread(self.starts, rows)
         past, history_starts = spread(self.history_starts, rows)
         of_lists = ("items", "pair_features", "clicks", "purchases", "propensities")

@@ -58,11 +58,7 @@ class Cafu(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """f = W [e_1 ; .. ; e_M], which sees no context; ablation (ii).
-
-    Attributes:
-      dtype: of the computation; None for that of inputs and parameters.
-    """
+    """f = W [e_1 ; .. ; e_M], which sees no context; ablation (ii)."""
 
     dtype: Any = None
 

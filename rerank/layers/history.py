@@ -37,11 +37,7 @@ def keep_history(
 
 
 class TargetAttention(nn.Module):
-    """Personalised vectors of candidates in one modality.
-
-    Attributes:
-      dtype: of the computation; None for that of inputs and parameters.
-    """
+    """Personalised vectors of candidates in one modality."""
 
     dtype: Any = None
 

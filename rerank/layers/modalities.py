@@ -1,4 +1,4 @@
-"""Modalities of items as vectors of one width, and hiding them in training."""
+"""Modalities of items as vectors of one width."""
 
 import functools
 from collections.abc import Mapping
@@ -9,30 +9,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from common.layers.words import WordBag
-from common.parallel.devices import Devices
 from rerank.config import Modality
 
 Batch = Mapping[str, jax.Array]
 
 # The gradient of a norm at a vector of zeros is 1 / sqrt(epsilon).
 NORM = functools.partial(nn.RMSNorm, epsilon=1e-3)
-
-
-def hide_modalities(
-    present: jax.Array, rate: float, key: jax.Array, devices: Devices
-) -> jax.Array:
-    """Modality dropout: each modality of each candidate goes missing at a rate.
-
-    Args:
-      present: bool [B, L, M].
-      rate: in [0, 1).
-      key: one key, the same on all devices.
-      devices: what the batch is spread over; the draw does not depend on it.
-
-    Returns:
-      bool [B, L, M].
-    """
-    return present & devices.random_mask(key, 1.0 - rate, present.shape)
 
 
 class ModalityEncoder(nn.Module):

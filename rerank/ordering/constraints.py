@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from common.errors import UserError
 from rerank.ordering.generators import in_order
 
 
@@ -31,31 +29,6 @@ class Constraints(NamedTuple):
     labels: jax.Array | None = None
     most: int = 1
     places: int = 0
-
-
-def check_pins(pins: np.ndarray, mask: np.ndarray) -> None:
-    """Refuses pins that no order can keep.
-
-    Args:
-      pins: int [B, L] place from 0, -1 for none.
-      mask: bool [B, L].
-
-    Raises:
-      UserError: a place beyond the list, or two items at one place.
-    """
-    for row, (places, there) in enumerate(zip(pins, mask, strict=True)):
-        wanted = places[there & (places >= 0)]
-        if len(wanted) and wanted.max() >= there.sum():
-            raise UserError(
-                f"request {row}: an item is pinned to place {wanted.max() + 1} of"
-                f" {there.sum()}; pin it to one of these"
-            )
-        numbers, counts = np.unique(wanted, return_counts=True)
-        if (counts > 1).any():
-            raise UserError(
-                f"request {row}: {counts.max()} items are pinned to place"
-                f" {numbers[counts.argmax()] + 1}; pin one at most"
-            )
 
 
 def project(orders: jax.Array, mask: jax.Array, constraints: Constraints) -> jax.Array:

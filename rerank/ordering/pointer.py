@@ -184,4 +184,4 @@ class PointerLearner:
         proposals = jnp.concatenate([shown, drawn], axis=1)
         # One round of swaps of neighbours betters what it learns from.
         budget = mask.shape[1] - 1
-        return search.best_order(values, proposals, mask, budget=budget).order
+        return search.best_order(values, proposals, mask, budget).order

@@ -76,10 +76,10 @@ class Calibration:
         return found
 
     def searches(self, config: Config) -> bool:
-        """Whether answers are searched for, see `search.search_pays`."""
-        losses = self.log_losses
-        use = config.search.use
-        return search.search_pays(use, losses[LISTWISE], losses[POINTWISE])
+        """Whether answers are searched for, see `SearchConfig.use`."""
+        use, losses = config.search.use, self.log_losses
+        better = use == "auto" and losses[LISTWISE] < losses[POINTWISE]
+        return use == "always" or better
 
 
 UNFITTED = Calibration(
@@ -90,7 +90,7 @@ UNFITTED = Calibration(
 def fit_calibration(
     logits: Mapping[str, np.ndarray], labels: np.ndarray
 ) -> Calibration:
-    """Logistic regression of the labels on the logits of each network (Platt scaling).
+    """Logistic regression of labels on the logits of each network (Platt scaling).
 
     Args:
       logits: {phase: [N]} of validation places.
@@ -128,8 +128,7 @@ def answer(
       learners: by phase.
       params: by phase.
       calibration: of both networks.
-      batch: of `rerank.batches`; with "pins" and "cap_labels" int32 [B, L] where orders
-        are bound.
+      batch: of `batches.gather`; no labels are read.
     """
     mask = batch["mask"]
     pointwise, listwise = learners[POINTWISE], learners[LISTWISE]
@@ -147,20 +146,19 @@ def answer(
     if POINTER in params:
         policy = pointer_policy(params[POINTER], encoded.items, mask)
     proposals = search.propose(first, mask, policy, keys, config.search)
+    if project is not None:
+        proposals = project(proposals)
     worth = batch["prices"] if config.search.value == "revenue" else None
     values = search.order_values(score, encoded.items, mask, worth)
-    choice = search.best_order(
-        values, proposals, mask, budget=config.search.budget, project=project
-    )
+    choice = search.best_order(values, proposals, mask, config.search.budget, project)
     rows = jnp.arange(mask.shape[0])[:, None]
     ordered, placed = encoded.items[rows, choice.order], mask[rows, choice.order]
     shown_value, sorted_value = choice.values[:, 1], choice.values[:, 0]
-    sort = proposals[:, :1] if project is None else project(proposals[:, :1])
     return Outputs(
         pointwise.score(params[POINTWISE], alone, mask),
         listwise.score(params[LISTWISE], encoded.items, mask),
         encoded.click_logits,
-        sort[:, 0],
+        proposals[:, 0],
         choice.order,
         jnp.stack([shown_value, sorted_value, choice.value], axis=1),
         choice.source,
@@ -205,14 +203,13 @@ class Ranker:
     def __init__(
         self, config: Config, learners: Mapping[str, Learner], execution: Execution
     ):
-        def compiled(state, batch):
+        def predict(state, batch):
             params, slopes, offsets = state
-            return answer(
-                config, learners, params, Calibration(slopes, offsets, {}), batch
-            )
+            fitted = Calibration(slopes, offsets, {})
+            return answer(config, learners, params, fitted, batch)
 
         self._execution = execution
-        self._predict = execution.predict_all(compiled)
+        self._predict = execution.predict_all(predict)
 
     def predict(
         self,
@@ -229,9 +226,8 @@ class Ranker:
           batches: of one shape.
           rows: real ones among them.
         """
-        fitted = self._execution.replicate(
-            (dict(calibration.slopes), dict(calibration.offsets))
-        )
+        line = dict(calibration.slopes), dict(calibration.offsets)
+        fitted = self._execution.replicate(line)
         outputs: Outputs = self._predict((params, *fitted), batches, rows)
         return outputs
 
@@ -240,9 +236,3 @@ def without_search(config: Config) -> Config:
     """The same where the answer is the sort: no other order is proposed or valued."""
     none = {"search.beams": 0, "search.samples": 0, "search.budget": 0}
     return configs.replace(config, none)
-
-
-def source_names(config: Config) -> list[str]:
-    """What each proposal is, by its number."""
-    beams = ["beam"] * config.search.beams
-    return [*SOURCES, *beams, *["sample"] * config.search.samples]

@@ -7,8 +7,7 @@ The value of an order is what is expected of it,
 with the logits of all places given the whole order. The answer is the best of all
 proposals, the shown order and the sorted one among them, and of what swaps make of it:
 never worse than these two under the evaluator. It may be worse in truth, where search
-finds the evaluator's errors; so `search_pays` asks first whether the list-wise evaluator
-beats the pointwise network on validation, and else the sorted order is the answer.
+finds the evaluator's errors; so `ranker.Calibration` tells whether orders are searched for.
 
 Orders are int32 [B, K, L] as in `generators`.
 """
@@ -46,11 +45,6 @@ class Choice(NamedTuple):
     value: jax.Array
     source: jax.Array
     values: jax.Array
-
-
-def search_pays(use: str, listwise_log_loss: float, pointwise_log_loss: float) -> bool:
-    """Whether orders are searched for: `SearchConfig.use`, and validation log-losses."""
-    return use == "always" or (use == "auto" and listwise_log_loss < pointwise_log_loss)
 
 
 def order_values(
@@ -118,7 +112,6 @@ def best_order(
     values: Values,
     proposals: jax.Array,
     mask: jax.Array,
-    *,
     budget: int = 0,
     project: Project | None = None,
 ) -> Choice:
@@ -126,19 +119,17 @@ def best_order(
 
     Args:
       values: of orders.
-      proposals: int32 [B, K, L].
+      proposals: int32 [B, K, L], feasible.
       mask: bool [B, L].
       budget: orders that swaps may try for each list; 0 for no swaps.
-      project: makes orders feasible before they are valued (`constraints.project`).
+      project: makes orders feasible (`constraints.project`); None where all are.
     """
-    if project is not None:
-        proposals = project(proposals)
     found = values(proposals)  # [B, K]
     source = found.argmax(axis=1).astype(jnp.int32)
     order = proposals[jnp.arange(proposals.shape[0]), source]  # [B, L]
     value = found.max(axis=1)
     if budget > 1:
-        order, value = swap_search(values, order, value, mask, budget, project=project)
+        order, value = swap_search(values, order, value, mask, budget, project)
     return Choice(order, value, source, found)
 
 
@@ -148,8 +139,6 @@ def swap_search(
     value: jax.Array,
     mask: jax.Array,
     budget: int,
-    *,
-    window: int | None = None,
     project: Project | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Takes the best swap of two places, as long as one betters the order.
@@ -163,13 +152,12 @@ def swap_search(
       value: [B] of it.
       mask: bool [B, L].
       budget: orders to try for each list.
-      window: largest distance of the places swapped: 1 for neighbours, None for any.
-      project: makes orders feasible before they are valued.
+      project: as of `best_order`.
 
     Returns:
       (order [B, L], value [B]).
     """
-    swaps = jnp.asarray(swap_orders(order.shape[1], window)[:budget])  # [P, L]
+    swaps = jnp.asarray(swap_orders(order.shape[1])[:budget])  # [P, L]
     rounds = budget // max(len(swaps), 1)
     if not len(swaps):
         return order, value
@@ -200,15 +188,12 @@ def swap_search(
     return order, value
 
 
-def swap_orders(length: int, window: int | None = None) -> np.ndarray:
+def swap_orders(length: int) -> np.ndarray:
     """Orders int32 [P, L] with two places swapped, near pairs first."""
-    pairs = sorted(
-        (pair for pair in itertools.combinations(range(length), 2)),
-        key=lambda pair: (pair[1] - pair[0], pair),
-    )
-    kept = [p for p in pairs if window is None or p[1] - p[0] <= window]
-    orders = np.tile(np.arange(length, dtype=np.int32), (len(kept), 1))
-    for row, (i, j) in enumerate(kept):
+    pairs = itertools.combinations(range(length), 2)
+    near_first = sorted(pairs, key=lambda pair: (pair[1] - pair[0], pair))
+    orders = np.tile(np.arange(length, dtype=np.int32), (len(near_first), 1))
+    for row, (i, j) in enumerate(near_first):
         orders[row, [i, j]] = j, i
     return orders
 

@@ -20,12 +20,7 @@ FILE = "check.html"
 
 
 def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
-    """Reads the data and writes check.html.
-
-    Args:
-      config: of the run to come.
-      workdir: gets the page, and rejected.csv.
-      say: prints a line of progress.
+    """Reads the data of a run to come, and writes check.html and rejected.csv.
 
     Returns:
       (path of the page, the summary as Markdown).
@@ -37,15 +32,12 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     workdirs.make_folder(workdir)
     rejected_file = workdir / data.REJECTED
     corpus = data.load(config, say, rejected_file)
-    facts = {
-        **count_requests(corpus),
-        **count_missing(corpus),
-        **count_shared(corpus),
-    }
+    facts = {**count_requests(corpus), **count_missing(corpus), **count_shared(corpus)}
     summary = [{"": name, "found": value} for name, value in facts.items()]
     train = corpus.splits["train"]
     lengths = figures.histogram(train.lengths.tolist(), xlabel="candidates of a list")
     text = "Lengths of the lists in training"
+    rejected = data_checks.count_reasons(rejected_file, corpus.rejected, "rows")
     path = page.write_page(
         workdir / FILE,
         "rerank: before training",
@@ -54,10 +46,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
         [
             Section("Clicks and purchases by place", [page.Table(count_places(train))]),
             Section("Lists", [Picture(lengths, text, text)]),
-            Section(
-                "Rejected rows",
-                data_checks.count_reasons(rejected_file, corpus.rejected, "rows"),
-            ),
+            Section("Rejected rows", rejected),
         ],
     )
     return path, result_tables.to_markdown(summary).rstrip()
@@ -65,26 +54,20 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
 
 def count_requests(corpus: Corpus) -> dict[str, Any]:
     """How many lists there are, and how much they tell."""
-    parts = corpus.splits
-    every = [*parts.values()]
+    every = [*corpus.splits.values()]
     lengths = np.concatenate([part.lengths for part in every])
-    lists = len(lengths)
+    clicks = [np.add.reduceat(part.clicks, part.starts[:-1]) for part in every]
+    randomised = np.concatenate([part.randomised for part in every])
     return {
-        **{f"requests, {name}": len(part) for name, part in parts.items()},
+        **{f"requests, {name}": len(part) for name, part in corpus.splits.items()},
         "rejected rows": corpus.rejected,
         "items": len(corpus.items),
         "candidates of a list, median": float(np.median(lengths)),
         "candidates of a list, most": int(lengths.max()),
         "lists of one candidate": int((lengths == 1).sum()),
-        "lists without a click": _share(sum(map(_clickless, every)), lists),
-        "lists in random order": _share(
-            sum(int(p.randomised.sum()) for p in every), lists
-        ),
+        "lists without a click": _share(np.concatenate(clicks) == 0),
+        "lists in random order": _share(randomised),
     }
-
-
-def _clickless(part: Requests) -> int:
-    return int((np.add.reduceat(part.clicks, part.starts[:-1]) == 0).sum())
 
 
 def count_missing(corpus: Corpus) -> dict[str, str]:
@@ -93,53 +76,47 @@ def count_missing(corpus: Corpus) -> dict[str, str]:
     shown = np.concatenate([part.items for part in parts])
     past = np.concatenate([np.diff(part.history_starts) for part in parts])
     lacking: dict[str, np.ndarray] = {
-        name: ~bits[shown] for name, bits in items.present.items()
+        **{name: ~bits[shown] for name, bits in items.present.items()},
+        "category": items.categories[shown] < 0,
+        "price": np.isnan(items.prices[shown]),
     }
-    lacking["category"] = items.categories[shown] < 0
-    lacking["price"] = np.isnan(items.prices[shown])
-    missing = {f"candidates without {name}": _mean(b) for name, b in lacking.items()}
-    return {**missing, "requests without a history": _mean(past == 0)}
+    missing = {f"candidates without {name}": _share(b) for name, b in lacking.items()}
+    return {**missing, "requests without a history": _share(past == 0)}
 
 
-def count_shared(corpus: Corpus) -> dict[str, Any]:
+def count_shared(corpus: Corpus) -> dict[str, str]:
     """What the test has in common with training."""
     train, test = corpus.splits["train"], corpus.splits["test"]
-    shared = {
-        "test candidates that training shows": _mean(np.isin(test.items, train.items))
-    }
-    if train.queries is not None and test.queries is not None:
-        queries = np.isin(_folded(test.queries), _folded(train.queries))
-        shared["test requests with a query of training"] = _mean(queries)
+    shared = {"test candidates that training shows": np.isin(test.items, train.items)}
+    if train.queries is not None:
+        queries = np.isin(test.folded_queries, train.folded_queries)
+        shared["test requests with a query of training"] = queries
     if train.times is not None and test.times is not None:
-        before = _mean(test.times < np.nanmax(train.times))
+        before = test.times < np.nanmax(train.times)
         shared["test requests before the last of training"] = before
-    return shared
+    return {name: _share(bits) for name, bits in shared.items()}
 
 
 def count_places(part: Requests) -> list[dict[str, Any]]:
     """Clicks and purchases at each place of the lists."""
-    places = np.arange(len(part.items)) - np.repeat(part.starts[:-1], part.lengths)
-    counts = np.bincount(places)
-    sums = {
-        name: np.bincount(places, getattr(part, name))
-        for name in ("clicks", "purchases")
-    }
+    counts = np.bincount(part.places)
+    clicks, purchases = (
+        np.bincount(part.places, values) / counts
+        for values in (part.clicks, part.purchases)
+    )
     return [
-        {"place": k + 1, "lists": int(n), **{m: s[k] / n for m, s in sums.items()}}
+        {
+            "place": k + 1,
+            "lists": int(n),
+            "clicks": clicks[k],
+            "purchases": purchases[k],
+        }
         for k, n in enumerate(counts)
     ]
 
 
-def _folded(queries: np.ndarray) -> list[str]:
-    return [" ".join(query.casefold().split()) for query in queries]
-
-
-def _mean(bits: np.ndarray) -> str:
-    return _share(int(bits.sum()), len(bits))
-
-
-def _share(count: int, total: int) -> str:
-    return f"{count / max(total, 1):.1%}"
+def _share(bits: np.ndarray) -> str:
+    return f"{bits.mean():.1%}"
 
 
 run = verbs.check(write)

@@ -42,13 +42,7 @@ def run(config: Config, command: Command) -> None:
 
 
 def write(model: Model, requests: Requests, folder: pathlib.Path) -> None:
-    """Draws requests, a file each.
-
-    Args:
-      model: trained.
-      requests: of its items.
-      folder: made where absent.
-    """
+    """Draws requests, a file each; the folder is made where absent."""
     outputs = model.answer(requests)
     if outputs.weights is None:
         raise UserError(
@@ -60,18 +54,9 @@ def write(model: Model, requests: Requests, folder: pathlib.Path) -> None:
 
 
 def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure:
-    """Weights of modalities by candidate, and of past items by candidate.
-
-    Args:
-      model: trained.
-      requests: R requests.
-      outputs: of them.
-      row: which one.
-    """
-    order, _, chosen = model.choose(outputs, row)
-    count = int(requests.lengths[row])
-    order = order[:count]
-    items = model.corpus.items
+    """Weights of modalities and of past items by candidate, of one of the requests."""
+    order, _, _, chosen = model.choose(requests, outputs, row)
+    count, items = len(order), model.corpus.items
     names = items.names(requests.items[requests.starts[row] + order])
     past = requests.history[slice(*requests.history_starts[row : row + 2])]
     seen = outputs.history
@@ -83,9 +68,7 @@ def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure
         share = outputs.weights[row, order, 0, m]
         axes.barh(range(count), share, left=left, color=_COLOURS[m], label=name)
         left = left + share
-    axes.set_yticks(
-        range(count), [figures.plain(name[:32]) for name in names], fontsize=7
-    )
+    axes.set_yticks(range(count), _labels(names), fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.legend(fontsize=7, loc="lower right")
@@ -93,13 +76,8 @@ def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure
     if with_history:
         shares = seen[row, order, : len(past)].mean(-1)  # [L, H]
         columns[1].imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-        columns[1].set_xticks(
-            range(len(past)),
-            [figures.plain(name[:32]) for name in items.names(past)],
-            rotation=60,
-            ha="right",
-            fontsize=7,
-        )
+        ticks = range(len(past)), _labels(items.names(past))
+        columns[1].set_xticks(*ticks, rotation=60, ha="right", fontsize=7)
         columns[1].set_yticks([])
         columns[1].set_title("past items attended to", fontsize=9, loc="left")
     title = str(requests.ids[row])
@@ -107,3 +85,7 @@ def draw(model: Model, requests: Requests, outputs: Outputs, row: int) -> Figure
         title = str(requests.queries[row])
     figure.suptitle(figures.plain(title[:90]), fontsize=10, x=0.01, ha="left")
     return figure
+
+
+def _labels(names: list[str]) -> list[str]:
+    return [figures.plain(name[:32]) for name in names]

@@ -17,8 +17,8 @@ from common.cli.app import Command
 from common.parallel.devices import SINGLE
 from common.serving import export
 from rerank import batches, saved_model
-from rerank.config import Config, Sizes
-from rerank.ordering.ranker import answer, without_search
+from rerank.config import POINTWISE, Config
+from rerank.ordering.ranker import Calibration, Outputs, answer, without_search
 from rerank.saved_model import SavedModel
 from rerank.step import example_batch
 
@@ -31,23 +31,23 @@ _HELP = {
 }
 
 
-def inputs_of(sizes: Sizes, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+def inputs_of(trained: SavedModel, length: int) -> dict[str, jax.ShapeDtypeStruct]:
     """What a program takes of one request with so many places."""
-    batch = example_batch(sizes, length)
-    shapes = {name: (array.shape[1:], array.dtype) for name, array in batch.items()}
-    for name, (shape, dtype) in shapes.items():
-        if name.startswith("history_"):
-            shapes[name] = ((sizes.history, *shape[1:]), dtype)
-    shapes["prices"] = ((length,), jnp.dtype(jnp.float32))
-    return {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
+    sizes, encoder = trained.sizes, trained.encoder
+    words = 1 if encoder is None else encoder.length
+    batch = example_batch(sizes, length, sizes.history, words)
+    return {
+        name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype)
+        for name, array in batch.items()
+    }
 
 
 def write(trained: SavedModel, directory: pathlib.Path) -> list[int]:
     """Writes a program for each bucket up to the longest list; returns their lengths.
 
     A program returns "order" int32 [B, L], the places of the candidates in the answer,
-    "chance" [B, L] of the target at its places where orders are searched for, and
-    "value" [B].
+    "chance" [B, L] of the target at its places, and "value" [B]. It knows no pins and no
+    caps.
 
     Args:
       trained: the model.
@@ -61,24 +61,30 @@ def write(trained: SavedModel, directory: pathlib.Path) -> list[int]:
 
     def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
         outputs = answer(config, learners, weights, fitted, arrays)
-        number = 2 if searches else 1
-        return {
-            "order": outputs.search if searches else outputs.sort,
-            "chance": outputs.found,
-            "value": outputs.values[:, number],
-        }
+        return choose(outputs, searches, fitted)
 
     lengths = batches.buckets_up_to(trained.sizes.length)
     for length in lengths:
         export.export_program(
             predict,
             dict(trained.params),
-            inputs_of(trained.sizes, length),
+            inputs_of(trained, length),
             directory / f"length_{length}",
             help=_HELP,
             about={"searches": searches, "target": config.loss.target},
         )
     return lengths
+
+
+def choose(outputs: Outputs, searches: bool, fitted: Calibration) -> dict[str, Any]:
+    """What a program returns, see `write`; `searches` says which order is the answer."""
+    if searches:
+        order, chance, value = outputs.search, outputs.found, outputs.values[:, 2]
+    else:
+        order, value = outputs.sort, outputs.values[:, 1]
+        said = jnp.take_along_axis(outputs.pointwise, order, axis=1)
+        chance = jax.nn.sigmoid(fitted.apply(POINTWISE, said))
+    return {"order": order, "chance": chance, "value": value}
 
 
 def write_trained(config: Config, command: Command, directory: pathlib.Path) -> None:

@@ -7,9 +7,10 @@ table = model.predict("requests.csv")
 
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -22,17 +23,32 @@ from common.tables import table as tables
 from common.tables.faults import Rejection
 from common.training import workdirs
 from rerank import batches, data, saved_model
-from rerank.config import POINTWISE, Config
+from rerank.config import LISTWISE, POINTWISE, Config
+from rerank.corpus.corpus import Corpus
 from rerank.corpus.items import NONE
 from rerank.corpus.request_files import encode_requests
 from rerank.corpus.requests import Requests
-from rerank.ordering import constraints
-from rerank.ordering.ranker import Outputs, Ranker, source_names, without_search
+from rerank.ordering.ranker import SOURCES, Outputs, Ranker, without_search
 
-COLUMNS = ("request", "place", "item", "score", "shown_place", "chosen", "error")
 _AT_ONCE = 64  # requests of a batch
 
 Request = Mapping[str, Any]
+
+
+class Answer(NamedTuple):
+    """The order to show of a list of n candidates.
+
+    Attributes:
+      order: int [n], the places at which they would have been shown.
+      scores: [n] chance of the target at each place of the answer.
+      value: expected of the whole order.
+      chosen: "search", "sort" or "shown", where the order comes from.
+    """
+
+    order: np.ndarray
+    scores: np.ndarray
+    value: float
+    chosen: str
 
 
 class Model:
@@ -46,6 +62,7 @@ class Model:
       config: of the run.
       trained: parameters and what was fitted.
       corpus: the item store, with what was fitted; it has no splits.
+      modalities: names of those in use, in order.
       searches: whether answers are searched for.
     """
 
@@ -53,25 +70,26 @@ class Model:
         workdir = pathlib.Path(workdir)
         self.config = config or workdirs.load_config(workdir, Config, "rerank")
         processes.start(self.config.parallel)
-        self.trained = saved_model.load(workdir, self.config)
-        self.searches = self.trained.calibration.searches(self.config)
-        trained = self.trained
-        self.corpus = data.load_store(
-            self.config,
+        self.trained = trained = saved_model.load(workdir, self.config)
+        self.searches = trained.calibration.searches(self.config)
+        self.corpus = Corpus(
+            data.load_items(self.config, trained.scaling, trained.encoder),
+            {},
             trained.scaling,
-            trained.encoder,
             trained.pair_names,
             trained.context_names,
+            trained.encoder,
         )
         self._execution = make_execution(self.config.parallel)
-        self._learners = trained.learners(self._execution.devices)
+        learners = trained.learners(self._execution.devices)
+        self.modalities = [m.name for m in learners[LISTWISE].network.modalities]
         self._params = self._execution.replicate(dict(trained.params))
         ranked = self.config if self.searches else without_search(self.config)
-        self._ranker = Ranker(ranked, self._learners, self._execution)
+        self._ranker = Ranker(ranked, learners, self._execution)
         self._numbers = pd.Index(self.corpus.items.ids.astype(object))
 
-    def rerank(self, request: Request) -> dict[str, Any]:
-        """Answers one request.
+    def rerank(self, request: Request | pd.DataFrame) -> Any:
+        """Answers one request, or a table of them as `predict` does.
 
         Args:
           request: "candidates", in the order in which they would be shown: ids, or
@@ -80,17 +98,30 @@ class Model:
             last), "pinned" ({id: place from 1}), "k" (places wanted).
 
         Returns:
-          order: ids, the best first; scores: chance of the target at each place;
-          weights: {modality: of each item}; chosen: "search", "sort" or "shown", where
-          the order comes from; value: expected of the whole order.
+          order: ids, the best first; weights: {modality: of each item}; scores, value,
+          chosen: see `Answer`.
 
         Raises:
           UserError: an item that is not in the store or stands there twice, a pin that
             can't be kept.
         """
+        if isinstance(request, pd.DataFrame):
+            return self.predict(request)
         requests = self.read_request(request)
         outputs = self.answer(requests)
-        return self._describe(requests, outputs, int(request.get("k", 0)))
+        answer = self.choose(requests, outputs, 0)
+        order = answer.order[: request.get("k") or None]
+        weights: dict[str, list[float]] = {}
+        if outputs.weights is not None:
+            of_items = outputs.weights[0, order, 0]  # [k, M]
+            weights = dict(zip(self.modalities, of_items.T.tolist(), strict=True))
+        return {
+            "order": self.corpus.items.ids[requests.items[order]].tolist(),
+            "scores": answer.scores[: len(order)].tolist(),
+            "weights": weights,
+            "chosen": answer.chosen,
+            "value": answer.value,
+        }
 
     def predict(self, rows: str | pathlib.Path | pd.DataFrame) -> pd.DataFrame:
         """Answers a table of requests, a row a (request, item).
@@ -117,12 +148,13 @@ class Model:
         if not len(requests):
             raise UserError("there is no request that can be read")
         buckets = np.array([batches.bucket(int(n)) for n in requests.lengths])
-        parts, rows = [], []
-        for length in np.unique(buckets):
-            chosen = np.flatnonzero(buckets == length)
-            parts.append(self._answer(requests.select(chosen), int(length)))
-            rows.append(chosen)
-        return _join(parts, np.argsort(np.concatenate(rows), kind="stable"))
+        lengths = np.unique(buckets).tolist()
+        groups = [np.flatnonzero(buckets == length) for length in lengths]
+        parts = [
+            self._answer(requests.select(rows), length)
+            for rows, length in zip(groups, lengths, strict=True)
+        ]
+        return _join(parts, groups)
 
     def warm_up(self) -> None:
         """Compiles the program of each length of lists up to `data.max_length`."""
@@ -134,163 +166,117 @@ class Model:
 
     def read_request(self, request: Request) -> Requests:
         """One request of `rerank`, as networks read it."""
-        ids, features = [], []
-        for candidate in request["candidates"]:
-            known = candidate if isinstance(candidate, Mapping) else {"item": candidate}
-            ids.append(str(known["item"]))
-            features.append(
-                _numbers(known.get("features", {}), self.corpus.pair_names, "features")
-            )
-        most = self.config.data.max_length
+        corpus, most = self.corpus, self.config.data.max_length
+        given = [
+            one if isinstance(one, Mapping) else {"item": one}
+            for one in request["candidates"]
+        ]
+        ids = [str(candidate["item"]) for candidate in given]
         if not 1 <= len(ids) <= most:
             raise UserError(
                 f"candidates: {len(ids)} are given; a request needs 1 to {most}, see"
                 " --data.max_length"
             )
-        items = self._find(ids)
-        past = self._numbers.get_indexer(
-            np.array([*map(str, request.get("history", ()))], object)
-        )
+        features = [
+            _numbers(candidate.get("features", {}), corpus.pair_names, "features")
+            for candidate in given
+        ]
+        context = _numbers(request.get("context", {}), corpus.context_names, "context")
+        past = self._find(map(str, request.get("history", ())))
         past = past[past >= 0][-self.config.data.max_history :]
-        context = _numbers(
-            request.get("context", {}), self.corpus.context_names, "context"
-        )
         pins = np.full(len(ids), NONE, np.int32)
         for item, place in request.get("pinned", {}).items():
             if str(item) not in ids:
                 raise UserError(f"pinned: {item!r} is not among the candidates")
             pins[ids.index(str(item))] = int(place) - 1
-        width = len(self.corpus.pair_names)
         unknown = np.full(len(ids), np.nan, np.float32)
         raw = Requests(
             ids=np.array([str(request.get("request", ""))]),
             starts=np.array([0, len(ids)]),
-            items=items.astype(np.int32),
-            pair_features=np.array(features, np.float64).reshape(len(ids), width),
-            context=np.array([context], np.float64).reshape(1, -1),
+            items=self._find_candidates(ids),
+            pair_features=np.array(features, np.float64),
+            context=np.array([context], np.float64),
             clicks=unknown,
             purchases=unknown,
             randomised=np.zeros(1, bool),
-            history=past.astype(np.int32),
+            history=past,
             history_starts=np.array([0, len(past)]),
             queries=np.array([str(request.get("query", ""))]),
             pins=pins if (pins >= 0).any() else None,
         )
-        return encode_requests(raw, self.trained.scaling, self.trained.encoder)
+        raw.check_pins()
+        return encode_requests(raw, corpus.scaling, corpus.encoder)
 
-    def _find(self, ids: Sequence[str]) -> np.ndarray:
-        """Numbers of candidates in the store."""
+    def _find(self, ids: Iterable[str]) -> np.ndarray:
+        """Numbers of items in the store, int32; `NONE` for those of others."""
+        found = self._numbers.get_indexer(np.array([*ids], object))
+        return found.astype(np.int32)
+
+    def _find_candidates(self, ids: Sequence[str]) -> np.ndarray:
         if len(set(ids)) < len(ids):
             twice = next(name for name in ids if ids.count(name) > 1)
             raise UserError(f"candidates: {twice!r} stands there twice")
-        numbers = self._numbers.get_indexer(np.array(ids, object))
+        numbers = self._find(ids)
         if (numbers < 0).any():
-            unknown = ids[int(np.argmin(numbers >= 0))]
+            unknown = ids[int(numbers.argmin())]
             raise UserError(f"candidates: {unknown!r} is not in the item store")
         return numbers
 
     def _answer(self, requests: Requests, length: int) -> Outputs:
-        config, items = self.config, self.corpus.items
-        history = self.trained.sizes.history
         # Several devices share a batch evenly.
-        parts = self._execution.data_size
-        size = parts if len(requests) == 1 else -(-_AT_ONCE // parts) * parts
-        cap = items.labels.get(config.search.cap_label)
-        if config.search.cap_label and cap is None:
-            raise UserError(
-                f"--search.cap_label={config.search.cap_label}: the items have no such"
-                f" label; there are {', '.join(items.labels) or 'none'}"
-            )
+        parts, count = self._execution.data_size, len(requests)
+        size = parts if count == 1 else -(-_AT_ONCE // parts) * parts
+        gather = functools.partial(
+            batches.gather,
+            self.corpus.items,
+            requests,
+            length=length,
+            history=self.trained.sizes.history,
+            cap_label=self.config.search.cap_label,
+        )
+        found = batches.eval_batches(count, gather, size)
+        return self._ranker.predict(
+            self._params, self.trained.calibration, found, count
+        )
 
-        def bind(rows: np.ndarray, batch: dict[str, Any]) -> dict[str, Any]:
-            if requests.pins is not None:
-                pins = requests.pad(requests.pins, length, NONE)[rows]
-                constraints.check_pins(pins, batch["mask"])
-                batch["pins"] = pins
-            if cap is not None:
-                numbers = requests.pad(requests.items, length, NONE)[rows]
-                batch["cap_labels"] = np.where(numbers >= 0, cap[0][numbers], NONE)
-            return batch
-
-        def padded():
-            for first in range(0, len(requests), size):
-                rows = np.arange(first, first + size)
-                real = rows < len(requests)
-                rows = np.where(real, rows, 0)
-                batch = batches.gather(items, requests, rows, length, history)
-                yield bind(rows, batch)
-
-        fitted = self.trained.calibration
-        return self._ranker.predict(self._params, fitted, padded(), len(requests))
-
-    @functools.cached_property
-    def modalities(self) -> list[str]:
-        """Names of those in use, in order."""
-        network = next(iter(self._learners.values())).network
-        return [modality.name for modality in network.modalities]
-
-    def choose(self, outputs: Outputs, row: int) -> tuple[np.ndarray, float, str]:
-        """(Order [L], value, where it comes from) of a request."""
-        if not self.searches:
-            return outputs.sort[row], float(outputs.values[row, 1]), "sort"
-        name = source_names(self.config)[int(outputs.source[row])]
-        chosen = name if name in ("sort", "shown") else "search"
-        return outputs.search[row], float(outputs.values[row, 2]), chosen
-
-    def _scores(self, outputs: Outputs, row: int, order: np.ndarray) -> np.ndarray:
-        """Chance of the target at each place of the answer."""
+    def choose(self, requests: Requests, outputs: Outputs, row: int) -> Answer:
+        """The answer to one of some requests, of their outputs."""
+        count = int(requests.lengths[row])
         if self.searches:
-            scores: np.ndarray = outputs.found[row]
-            return scores
+            source = int(outputs.source[row])
+            return Answer(
+                outputs.search[row, :count],
+                outputs.found[row, :count],
+                float(outputs.values[row, 2]),
+                SOURCES[source] if source < len(SOURCES) else "search",
+            )
+        order = outputs.sort[row, :count]
         said = outputs.pointwise[row, order]
-        return self.trained.calibration.chances(POINTWISE, said)
-
-    def _describe(self, requests: Requests, outputs: Outputs, k: int) -> dict[str, Any]:
-        order, value, chosen = self.choose(outputs, 0)
-        count = int(requests.lengths[0])
-        order = order[: min(k or count, count)]
-        weights: dict[str, list[float]] = {}
-        if outputs.weights is not None:
-            of_items = outputs.weights[0, order, 0]  # [k, M]
-            weights = {
-                name: of_items[:, m].tolist() for m, name in enumerate(self.modalities)
-            }
-        ids = self.corpus.items.ids[requests.items[order]]
-        scores = self._scores(outputs, 0, order)[: len(order)]
-        return {
-            "order": ids.tolist(),
-            "scores": scores.tolist(),
-            "weights": weights,
-            "chosen": chosen,
-            "value": value,
-        }
+        scores = self.trained.calibration.chances(POINTWISE, said)
+        return Answer(order, scores, float(outputs.values[row, 1]), "sort")
 
     def _table(
         self, requests: Requests, outputs: Outputs, rejected: Sequence[Rejection]
     ) -> pd.DataFrame:
-        parts = []
-        for row, start in enumerate(requests.starts[:-1]):
-            count = int(requests.lengths[row])
-            order, _, chosen = self.choose(outputs, row)
-            order = order[:count]
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "request": requests.ids[row],
-                        "place": np.arange(1, count + 1),
-                        "item": self.corpus.items.ids[requests.items[start + order]],
-                        "score": self._scores(outputs, row, order)[:count],
-                        "shown_place": order + 1,
-                        "chosen": chosen,
-                        "error": "",
-                    }
-                )
-            )
-        failed = pd.DataFrame(
-            {"error": [f"line {fault.line}: {fault.reason}" for fault in rejected]},
-            columns=list(COLUMNS),
+        answers = [self.choose(requests, outputs, r) for r in range(len(requests))]
+        order = np.concatenate([answer.order for answer in answers])
+        starts = np.repeat(requests.starts[:-1], requests.lengths)
+        table = pd.DataFrame(
+            {
+                "request": np.repeat(requests.ids, requests.lengths),
+                "place": requests.places + 1,
+                "item": self.corpus.items.ids[requests.items[starts + order]],
+                "score": np.concatenate([answer.scores for answer in answers]),
+                "shown_place": order + 1,
+                "chosen": np.repeat([a.chosen for a in answers], requests.lengths),
+                "error": "",
+            }
         )
-        return pd.concat([*parts, failed] if len(failed) else parts, ignore_index=True)
+        if not rejected:
+            return table
+        failed = [f"line {fault.line}: {fault.reason}" for fault in rejected]
+        errors = pd.DataFrame({"error": failed}, columns=table.columns)
+        return pd.concat([table, errors], ignore_index=True)
 
 
 def _numbers(
@@ -311,26 +297,24 @@ def _numbers(
     return [float(given.get(name, np.nan)) for name in names]
 
 
-def _join(parts: Sequence[Outputs], order: np.ndarray) -> Outputs:
-    """Outputs of several lengths as one, the shorter ones padded, in an order of rows."""
-    joined: list[Any] = []
-    for arrays in zip(*parts, strict=True):
-        if arrays[0] is None:
-            joined.append(None)
-            continue
+def _join(parts: Sequence[Outputs], groups: Sequence[np.ndarray]) -> Outputs:
+    """Outputs of several lengths as one, the shorter ones padded.
+
+    Args:
+      parts: one a length.
+      groups: numbers of the requests that each part is of.
+    """
+    count = sum(map(len, groups))
+
+    def join(*arrays: np.ndarray) -> np.ndarray:
         shape = np.max([array.shape[1:] for array in arrays], axis=0).astype(int)
-        padded = [
-            np.pad(
-                array,
-                [
-                    (0, 0),
-                    *((0, w - n) for w, n in zip(shape, array.shape[1:], strict=True)),
-                ],
-            )
-            for array in arrays
-        ]
-        joined.append(np.concatenate(padded)[order])
-    return Outputs(*joined)
+        joined = np.zeros((count, *shape), arrays[0].dtype)
+        for rows, array in zip(groups, arrays, strict=True):
+            inside: Any = (rows, *map(slice, array.shape[1:]))
+            joined[inside] = array
+        return joined
+
+    return jax.tree.map(join, *parts)
 
 
 def run(config: Config, command: Command) -> None:

@@ -70,7 +70,6 @@ def make_batch(lengths=LENGTHS, places=6, past=5, seed=0, sizes=SIZES):
         "history_category": rng.integers(-1, 2, (count, past)).astype(np.int32),
         "clicks": ((rng.random(mask.shape) < 0.5) & mask).astype(np.float32),
         "purchases": ((rng.random(mask.shape) < 0.3) & mask).astype(np.float32),
-        "randomised": np.zeros(count, bool),
     }
     if sizes.query_words:
         for key, array in words(sizes.query_words, count, 3).items():

@@ -1,5 +1,4 @@
-import contextlib
-import itertools
+import functools
 
 import numpy as np
 import pytest
@@ -40,14 +39,13 @@ def test_a_batch_by_hand():
     np.testing.assert_array_equal(batch["history_present"][1], [[0, 1], [0, 0]])
     np.testing.assert_array_equal(batch["clicks"][0], [1, 0, 0, 0])
     np.testing.assert_array_equal(batch["purchases"][0], [1, 0, 0, 0])
-    np.testing.assert_array_equal(batch["randomised"], [True, False, False])
 
 
 def test_padding_is_zero_everywhere():
     batch = batches.gather(make_items(words=True), make_requests(), np.arange(4), 8, 3)
     behind, behind_history = ~batch["mask"], ~batch["history_mask"]
     for name, values in batch.items():
-        if name in ("context", "randomised"):
+        if name == "context":
             continue
         where = behind_history if name.startswith("history") else behind
         none = NONE if name.endswith("category") else 0
@@ -67,32 +65,22 @@ def test_words_of_items_and_queries():
 def test_requests_to_predict_have_no_labels():
     requests = make_requests(labels=False)
     batch = batches.gather(make_items(), requests, np.arange(2), 3, 1)
-    assert not {"clicks", "purchases", "randomised"} & set(batch)
+    assert not {"clicks", "purchases", "pins", "cap_labels"} & set(batch)
 
 
-def test_training_batches_depend_on_seed_and_step_and_not_on_processes():
-    items, requests = make_items(), make_requests()
-
-    def read(steps, **options):
-        made = batches.train_batches(
-            items, requests, length=3, history=2, batch_size=2, seed=5, **options
-        )
-        with contextlib.closing(made):
-            return [b["context"][:, 0] for b in itertools.islice(made, steps)]
-
-    whole = read(4)
-    assert sorted(np.concatenate(whole[:2])) == [0, 1, 2, 3]
-    np.testing.assert_array_equal(np.stack(read(2, start_step=2)), np.stack(whole[2:]))
-    parts = [read(4, process_index=i, process_count=2) for i in range(2)]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(whole))
+def test_what_binds_orders_is_read():
+    pins = np.array([-1, 0, -1, -1, 1, -1], np.int32)
+    requests = make_requests(pins=pins)
+    batch = batches.gather(make_items(), requests, np.array([3, 0]), 4, 1, "brand")
+    np.testing.assert_array_equal(batch["pins"], [[1, -1, -1, -1], [-1, 0, -1, -1]])
+    np.testing.assert_array_equal(batch["cap_labels"], [[0, 0, -1, -1], [0, 0, 0, -1]])
 
 
 def test_evaluation_pads_with_requests_that_have_no_candidates():
-    made = list(
-        batches.eval_batches(
-            make_items(), make_requests(), length=3, history=1, batch_size=3
-        )
+    gather = functools.partial(
+        batches.gather, make_items(), make_requests(), length=3, history=1
     )
+    made = list(batches.eval_batches(4, gather, batch_size=3))
     assert [len(batch["mask"]) for batch in made] == [3, 3]
     mask = np.concatenate([batch["mask"] for batch in made])
     np.testing.assert_array_equal(mask.sum(axis=1), [3, 1, 0, 2, 0, 0])

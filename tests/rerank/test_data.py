@@ -169,6 +169,9 @@ def test_new_requests_are_read_as_those_of_training(make):
     np.testing.assert_array_equal(requests.words.ids, known.words.ids)
     assert requests.items.tolist() == known.items[:2].tolist()
     assert [row.line for row in rejected] == [3]
+    plain = table.frame.drop(columns=["query"]).to_dict("records")
+    without, _ = data.read_unlabelled(config, corpus, from_rows(plain))
+    assert without.queries.tolist() == [""] and not without.words.weights.any()
 
 
 def test_the_built_in_set():

@@ -1,5 +1,6 @@
 """A small run, and what its model answers."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -130,6 +131,8 @@ def test_a_table_gets_the_answers_of_single_requests(
     output = tmp_path / "answers.csv"
     words = [f"--workdir={workdir}", f"--input={tmp_path / 'asked.csv'}"]
     code, said = call(capsys, "--mode=predict", *words, f"--output={output}")
+    frame = pd.DataFrame(rows)
+    pd.testing.assert_frame_equal(model.rerank(frame), model.predict(frame))
     assert (
         code == 0 and "3 requests answered by search, 1 rows with an error" in said.out
     )
@@ -146,6 +149,19 @@ def test_a_table_gets_the_answers_of_single_requests(
         assert part["shown_place"].astype(int).tolist() == shown
     (error,) = found.loc[found["error"] != "", "error"]
     assert error == "line 23: unknown item 'no such'"
+
+
+def test_evaluation_keeps_to_caps(small_config):
+    config = configs.replace(small_config, {"search.cap_label": "brand"})
+    prepared = prepare(config, data.load(config))
+    items, requests = prepared.corpus.items, prepared.corpus.splits["test"]
+    with contextlib.closing(prepared.eval_batches(requests)) as made:
+        batch = next(made)
+    shown = requests.pad(requests.items)[: len(batch["mask"])]
+    np.testing.assert_array_equal(batch["cap_labels"], items.labels["brand"][0][shown])
+    wrong = configs.replace(small_config, {"search.cap_label": "size"})
+    with pytest.raises(UserError, match="no such label; there are brand"):
+        data.load(wrong)
 
 
 def test_the_report_shows_both_orders(workdir):

@@ -32,7 +32,7 @@ def test_scaling_by_hand():
 
 def test_scaling_survives_json():
     scaling = Scaling.fit(COLUMNS)
-    assert Scaling(**json.loads(json.dumps(scaling.to_json()))) == scaling
+    assert Scaling(**json.loads(json.dumps(dataclasses.asdict(scaling)))) == scaling
 
 
 def test_sizes():

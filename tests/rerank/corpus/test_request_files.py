@@ -126,13 +126,20 @@ def test_a_faulty_row_is_rejected_and_its_list_closes_up(change, column, words):
         "randomised": 0,
     }
     rows = [{"request": "q", "item": item, **good} for item in "abc"]
+    rows[2]["pin"] = None
     rows[1] |= change
     requests, (fault,) = read(
         rows, {"search.pinned": "pin"}, features=("m",), context=("age",)
     )
     assert fault[:2] == (2, column) and words in fault[2]
     assert requests.items.tolist() == [0, 2]
-    assert requests.pins.tolist() == [1, 1]
+    assert requests.pins.tolist() == [1, -1]
+
+
+def test_pins_that_no_order_can_keep_are_refused():
+    rows = [row("q", item, pin=pin) for item, pin in (("a", 3), ("b", None))]
+    with pytest.raises(UserError, match="request 'q': .* place 3 of 2"):
+        read(rows, {"search.pinned": "pin"})
 
 
 def test_a_list_that_is_too_long_is_rejected_whole():
@@ -205,8 +212,8 @@ def test_requests_are_split_by_a_hash_of_their_ids():
 
 def test_an_empty_split_is_refused():
     with pytest.raises(UserError, match="the train split of 2 requests is empty"):
-        split_requests(many(2), DataConfig(split_fractions=(0.0, 1.0, 0.0)))
-    with pytest.raises(UserError, match="must sum to 1"):
+        split_requests(many(2), DataConfig(split_fractions=(0.001, 0.998, 0.001)))
+    with pytest.raises(UserError, match="three shares above 0 that sum to 1"):
         split_requests(many(2), DataConfig(split_fractions=(0.8, 0.1, 0.2)))
 
 

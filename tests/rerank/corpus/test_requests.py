@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from rerank.corpus.requests import spread
 from tests.rerank.stores import make_requests, words_of
 
@@ -41,6 +43,22 @@ def test_pad_fills_up_lists():
         [3, 0, -1],
     ]
     assert requests.pad(requests.pair_features, 4).shape == (4, 4, 1)
+
+
+def test_places_are_counted_in_each_list():
+    assert make_requests().places.tolist() == [0, 1, 2, 0, 0, 1]
+
+
+def test_pins_that_no_order_can_keep_are_refused():
+    def check(*pins):
+        make_requests(pins=np.array([-1, -1, -1, -1, *pins], np.int32)).check_pins()
+
+    check(1, 0)
+    with pytest.raises(UserError, match="request 'r3': .* pinned to place 3 of 2"):
+        check(2, -1)
+    with pytest.raises(UserError, match="2 items are pinned to place 1"):
+        check(0, 0)
+    make_requests().check_pins()
 
 
 def test_gains_are_purchases_or_clicks():

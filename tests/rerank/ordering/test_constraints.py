@@ -2,12 +2,10 @@
 
 import jax
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
-from rerank.ordering.constraints import Constraints, check_pins, project
+from rerank.ordering.constraints import Constraints, project
 
 PLACES, COUNT = 6, 3
 
@@ -90,12 +88,3 @@ def test_by_hand():
     # Nothing but one brand: the cap gives way. No label: not capped.
     assert one([2, 0, 1, 3], [-1] * 4, [7] * 4, 1, 2) == [2, 0, 1, 3]
     assert one([2, 0, 1, 3], [-1] * 4, [-1] * 4, 1, 2) == [2, 0, 1, 3]
-
-
-def test_pins_that_no_order_can_keep_are_refused():
-    mask = np.array([[1, 1, 0]], bool)
-    check_pins(np.array([[1, 0, 5]]), mask)
-    with pytest.raises(UserError, match="pinned to place 3 of 2"):
-        check_pins(np.array([[2, -1, -1]]), mask)
-    with pytest.raises(UserError, match="2 items are pinned to place 1"):
-        check_pins(np.array([[0, 0, -1]]), mask)

@@ -34,6 +34,7 @@ def test_a_network_that_is_wrong_does_not_turn_the_order_round():
     [
         ("auto", 0.2, True),
         ("auto", 0.3, False),
+        ("auto", float("nan"), False),
         ("always", 0.4, True),
         ("never", 0.1, False),
     ],
@@ -45,8 +46,3 @@ def test_search_is_on_where_the_evaluator_is_the_better_network(
     fitted = ranker.Calibration({}, {}, losses)
     config = Config(search=SearchConfig(use=use))
     assert fitted.searches(config) is searches
-
-
-def test_every_proposal_has_a_name():
-    names = ranker.source_names(Config(search=SearchConfig(samples=2, beams=1)))
-    assert names == ["sort", "shown", "beam", "sample", "sample"]
