@@ -83,7 +83,7 @@ def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
     labels = [part.labels(run.config.loss.target) for part in parts.values()]
     target = np.concatenate(labels)
     ranks = OBJECTIVES[name] == "lambdarank"
-    places = np.concatenate([places_of(part) for part in parts.values()])
+    places = np.concatenate([part.places for part in parts.values()])
     return boosting.fit(
         np.concatenate([features(run, part) for part in parts.values()]),
         np.round(target * _grades(target)) if ranks else target,
@@ -98,13 +98,6 @@ def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
 def _grades(target: np.ndarray) -> int:
     """What labels in [0, 1] are taken times: whole numbers are left as they are."""
     return 1 if np.isin(target, (0, 1)).all() else _GRADES
-
-
-def places_of(requests: Requests) -> np.ndarray:
-    """Places [T] from 0 at which candidates were shown."""
-    starts = np.repeat(requests.starts[:-1], requests.lengths)
-    places: np.ndarray = np.arange(len(requests.items)) - starts
-    return places
 
 
 def features(run: Run, requests: Requests) -> np.ndarray:
