@@ -23,7 +23,7 @@ from common.reports import result_tables
 from rerank import metrics
 
 CAMPAIGNS, POLICIES = ("men", "women"), ("random", "bts")
-RESAMPLES = 1000  # of the bootstrap
+RESAMPLES = 300  # of the bootstrap
 
 
 def chances(log: pd.DataFrame, target: pd.DataFrame) -> np.ndarray:
