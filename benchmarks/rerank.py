@@ -68,12 +68,13 @@ def compile_answers(sizes: Any) -> Callable[..., Any]:
     import jax
 
     from benchmarks import weights
-    from rerank.config import LISTWISE, POINTWISE, Config
+    from common.parallel.devices import SINGLE
+    from rerank.config import Config
     from rerank.ordering.ranker import UNFITTED, answer
-    from rerank.step import Learner
+    from rerank.step import make_learners
 
     config = Config()
-    learners = {p: Learner(config, sizes, p) for p in (POINTWISE, LISTWISE)}
+    learners = make_learners(config, sizes, SINGLE)
     shapes = {p: jax.eval_shape(each.init).params for p, each in learners.items()}
     params = jax.device_put(weights.draw(shapes))
 

@@ -126,13 +126,13 @@ def labels_of(run: Run, split: str) -> dict[str, np.ndarray]:
     requests: Requests = run.corpus.splits[split]
     prices = np.nan_to_num(run.corpus.items.prices[requests.items], nan=0.0)
     columns = {
-        "mask": np.ones(len(requests.items), bool),
         "target": requests.labels(run.config.loss.target),
         "gains": requests.gains,
         "clicks": requests.clicks,
         "revenue": requests.purchases * prices,
     }
-    return {name: requests.pad(array, run.length) for name, array in columns.items()}
+    padded = {name: requests.pad(each, run.length) for name, each in columns.items()}
+    return {"mask": requests.mask(run.length), **padded}
 
 
 def measure(
@@ -196,7 +196,7 @@ def off_policy(run: Run, split: str, order: np.ndarray) -> dict[str, float]:
     requests: Requests = run.corpus.splits[split]
     if requests.propensities is None:
         return {}
-    there = requests.pad(np.ones(len(requests.items), bool), run.length)
+    there = requests.mask(run.length)
     agrees = (order == np.arange(order.shape[1]))[there]
     rewards = requests.labels(run.config.loss.target)
     estimate = metrics.snips(agrees, rewards, requests.propensities)

@@ -49,8 +49,7 @@ def measure(run: Run, params: Any) -> dict[str, float]:
         with contextlib.closing(changed.eval_batches(requests)) as batches:  # type: ignore[type-var]
             logits = predict(params, batches, len(requests))
         target = requests.pad(requests.labels(run.config.loss.target), run.length)
-        mask = requests.pad(np.ones(len(requests.items), bool), run.length)
-        return metrics.list_auc(logits, target, mask).mean
+        return metrics.list_auc(logits, target, requests.mask(run.length)).mean
 
     whole = gauc(run.corpus.items, test)
     values = {}

@@ -9,11 +9,11 @@ from common.data import array_batches
 from common.data.array_batches import Batch, Gather
 from common.parallel.execution import Execution, make_execution
 from rerank import batches
-from rerank.config import LISTWISE, POINTER, POINTWISE, Config
+from rerank.config import LISTWISE, POINTER, Config
 from rerank.corpus.corpus import Corpus
 from rerank.corpus.requests import Requests
 from rerank.ordering.pointer import PointerLearner
-from rerank.step import Learner
+from rerank.step import Learner, make_learners
 
 
 class PhaseState(NamedTuple):
@@ -97,8 +97,5 @@ def prepare(config: Config, corpus: Corpus) -> Run:
     """
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
-    learners = {
-        phase: Learner(config, corpus.sizes, phase, execution.devices)
-        for phase in (POINTWISE, LISTWISE)
-    }
+    learners = make_learners(config, corpus.sizes, execution.devices)
     return Run(config, corpus, execution, learners)

@@ -16,10 +16,10 @@ from common.errors import UserError
 from common.parallel.devices import SINGLE
 from common.text.encoder import TextEncoder
 from common.training import tree_paths, workdirs
-from rerank.config import LISTWISE, POINTWISE, Config, Modality, Sizes
+from rerank.config import Config, Modality, Sizes
 from rerank.corpus.corpus import Corpus, Scaling
 from rerank.ordering.ranker import Calibration
-from rerank.step import Learner
+from rerank.step import Learner, make_learners
 
 FILE = "model.json"
 PARAMS = "params.npz"
@@ -51,10 +51,7 @@ class SavedModel:
 
     def learners(self, devices: Any) -> dict[str, Learner]:
         """The networks by phase."""
-        return {
-            phase: Learner(self.config, self.sizes, phase, devices)
-            for phase in (POINTWISE, LISTWISE)
-        }
+        return make_learners(self.config, self.sizes, devices)
 
 
 def save(

@@ -209,3 +209,9 @@ class Learner:
             pairs["click_loss"] = pair
         lists = devices.sum(mask.any(axis=1).sum().astype(jnp.float32))
         return {"loss": (loss * lists, lists), **pairs}
+
+
+def make_learners(config: Config, sizes: Sizes, devices: Devices) -> dict[str, Learner]:
+    """Both networks by phase, in the order of training."""
+    phases = (POINTWISE, LISTWISE)
+    return {phase: Learner(config, sizes, phase, devices) for phase in phases}

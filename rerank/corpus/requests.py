@@ -125,6 +125,10 @@ class Requests:
             **chosen,
         )
 
+    def mask(self, length: int = 0) -> np.ndarray:
+        """Where there is a candidate: bool [R, L], see `pad`."""
+        return self.pad(np.ones(len(self.items), bool), length)
+
     def pad(self, values: np.ndarray, length: int = 0, none: float = 0) -> np.ndarray:
         """Ragged values [T, ...] as [R, L, ...], `none` behind the end of a list.
 

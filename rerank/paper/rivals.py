@@ -5,6 +5,7 @@ vectors (NaN where a modality is missing), and the mean vectors of the past item
 category. LambdaMART with positions known is LightGBM's unbiased variant.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,29 @@ OBJECTIVES = {
     "lambdamart": "lambdarank",
     "unbiased": "lambdarank",
 }
-TRIALS = 10  # settings, of which the best GAUC on validation counts
+TRIALS = 10  # settings, of which the best one on validation counts
 _GRADES = 30  # LambdaMART takes whole numbers
+
+Seen = Mapping[str, np.ndarray]  # {split: features [T, F]}
 
 
 def search(run: Run, name: str) -> boosting.Settings:
-    """The settings with the best GAUC of the target on validation.
+    """The settings that are best on validation.
+
+    By GAUC, or by NDCG@10 where the labels are grades: what the claims are about.
 
     Args:
       run: its data.
       name: of `OBJECTIVES`.
     """
-    shown = labels_of(run, "validation")
+    shown, seen = labels_of(run, "validation"), see(run, "train", "validation")
+    graded = _grades(shown["target"]) > 1
 
     def loss_of(settings: boosting.Settings) -> float:
-        scores = score(run, fit(run, name, settings, seed=0), "validation")
+        scores = score(run, fit(run, seen, name, settings, seed=0), seen, "validation")
+        if graded:
+            order = metrics.sort_places(scores, shown["mask"])
+            return -metrics.ndcg(metrics.in_order(shown["gains"], order), 10).mean
         return -metrics.list_auc(scores, shown["target"], shown["mask"]).mean
 
     return boosting.search(loss_of, TRIALS, seed=0)
@@ -59,7 +68,8 @@ def evaluate(
     Raises:
       UserError: LightGBM is not installed.
     """
-    scores = score(run, fit(run, name, settings, seed), "test")
+    seen = see(run, *run.corpus.splits)
+    scores = score(run, fit(run, seen, name, settings, seed), seen, "test")
     shown = labels_of(run, "test")
     order = metrics.sort_places(scores, shown["mask"])
     columns = metrics.order_metrics(order, shown["mask"], shown)
@@ -69,13 +79,17 @@ def evaluate(
     return columns
 
 
-def score(run: Run, booster: Any, split: str) -> np.ndarray:
+def see(run: Run, *splits: str) -> Seen:
+    """What trees see of the candidates of splits."""
+    return {split: features(run, run.corpus.splits[split]) for split in splits}
+
+
+def score(run: Run, booster: Any, seen: Seen, split: str) -> np.ndarray:
     """Scores [R, L] of the candidates of a split."""
-    requests = run.corpus.splits[split]
-    return requests.pad(booster.predict(features(run, requests)), run.length)
+    return run.corpus.splits[split].pad(booster.predict(seen[split]), run.length)
 
 
-def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
+def fit(run: Run, seen: Seen, name: str, settings: boosting.Settings, seed: int) -> Any:
     """A booster on the training requests, stopped early on validation."""
     parts = {split: run.corpus.splits[split] for split in ("train", "validation")}
     counts = [len(part.items) for part in parts.values()]
@@ -85,7 +99,7 @@ def fit(run: Run, name: str, settings: boosting.Settings, seed: int) -> Any:
     ranks = OBJECTIVES[name] == "lambdarank"
     places = np.concatenate([part.places for part in parts.values()])
     return boosting.fit(
-        np.concatenate([features(run, part) for part in parts.values()]),
+        np.concatenate([seen[split] for split in parts]),
         np.round(target * _grades(target)) if ranks else target,
         dict(zip(parts, rows, strict=True)),
         {**settings, "objective": OBJECTIVES[name], "eval_at": 10},

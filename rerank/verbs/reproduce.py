@@ -75,10 +75,12 @@ def write_tables(
       results: metrics of each seed by the row's name.
     """
     folder, notes = workdir / "tables", describe(config, results)
-    write, names = result_tables.write_table, ["results", "orders"]
+    write, names = result_tables.write_table, ["results"]
     table = [cells for row in rows if (cells := result_row(row, results))]
     write(table, folder / "results", title="Rows", notes=notes)
-    write(order_rows(rows, results), folder / "orders", title="Orders", notes=_ORDERS)
+    if orders := order_rows(rows, results):
+        write(orders, folder / "orders", title="Orders", notes=_ORDERS)
+        names.append("orders")
     if hidden := hidden_rows(rows, results):
         write(hidden, folder / "hidden", title="Hidden images", notes=_HIDDEN)
         names.append("hidden")
@@ -106,7 +108,10 @@ _HIDDEN = (
 
 def order_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
     """NDCG@k by row, beneath chance and the order shown."""
-    runs = next(runs for runs in results.values() if "test/chance/ndcg@1" in runs[0])
+    of_networks = [runs for runs in results.values() if "test/chance/ndcg@1" in runs[0]]
+    if not of_networks:  # all are of an earlier version
+        return []
+    runs = of_networks[0]
     means: dict[str, Any] = {"chance": (runs, "chance/"), "as shown": (runs, "logged/")}
     for row in rows:
         name, network = tables.SHARED.get(row.name, (row.name, ""))

@@ -59,7 +59,7 @@ SETTINGS = {
     "train.batch_size": 8,  # over 8 devices a list each
     "train.steps": STEPS,
 }
-LAYOUTS = [("jit", 8), ("pmap", 8)]
+LAYOUTS = [("pmap", 1), ("jit", 8), ("pmap", 8)]
 
 
 class Outcome(NamedTuple):

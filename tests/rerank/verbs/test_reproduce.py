@@ -1,7 +1,10 @@
 """Rows, rivals and claims, on runs of a few steps."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from common.config import configs
 from rerank import train
@@ -132,3 +135,46 @@ def test_past_vectors_are_means_of_the_same_category(small_config):
         same = past[(items.categories[past] == items.categories[item]) & there[past]]
         wanted = vectors[same].mean(0) if len(same) else np.full(width, np.nan)
         np.testing.assert_allclose(found[5 * 8 + place, -width:], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_rivals_are_chosen_by_what_the_claims_are_about(
+    graded, small_config, monkeypatch
+):
+    config = configs.replace(small_config, {"loss.target": "purchase"})
+    corpus = reproduce.data.load(config)
+    if graded:
+        splits = {
+            name: dataclasses.replace(
+                part, purchases=np.maximum(part.purchases, part.clicks / 2)
+            )
+            for name, part in corpus.splits.items()
+        }
+        corpus = dataclasses.replace(corpus, splits=splits)
+    run = prepare(config, corpus)
+    # A booster that says the first number of a candidate, its price.
+    monkeypatch.setattr(rivals, "fit", lambda *_, **__: FirstNumber())
+    found = []
+    monkeypatch.setattr(
+        rivals.boosting, "search", lambda loss_of, *_, **__: found.append(loss_of({}))
+    )
+    rivals.search(run, "trees")
+    part = corpus.splits["validation"]
+    prices, gains = (
+        np.split(values, part.starts[1:-1])
+        for values in (corpus.items.fields[part.items, 0], part.purchases)
+    )
+    values = []
+    for price, gain in zip(prices, gains, strict=True):
+        if graded and gain.any():
+            values.append(ndcg_score([gain], [price], k=10))
+        elif not graded and 0 < gain.sum() < len(gain):
+            values.append(roc_auc_score(gain, price))
+    assert found == [pytest.approx(-np.mean(values))]
+
+
+class FirstNumber:
+    """Stands in for a booster."""
+
+    def predict(self, values):
+        return values[:, 0]
