@@ -100,6 +100,7 @@ class Server(uvicorn.Server):
         self._asked, self._say, self._said = asked, say, False
         paths = f"POST /v1/{app.title}/predict, GET /openapi.json, /health, /metrics"
         self._ready = f"ready: http://{address} ({paths})"
+        say(f"warming up: http://{address}/health is 503 until all is compiled")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
