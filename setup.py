@@ -25,6 +25,8 @@ setuptools.setup(
             "recsys.*",
             "rerank",
             "rerank.*",
+            "forecast",
+            "forecast.*",
             "experiments",
         ]
     ),

@@ -1,0 +1,1 @@
+"""forecast: probabilistic forecasts of many series at once, with normalizing flows."""
