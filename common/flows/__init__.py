@@ -1,0 +1,1 @@
+"""Normalizing flows: invertible maps whose log-determinant is known."""
