@@ -175,7 +175,7 @@ class SearchConfig:
     use: Literal["auto", "always", "never"] = knob(
         "auto",
         "auto: only where the list-wise evaluator beats the pointwise network on"
-        " validation, else the answer is the pointwise sort",
+        " validation by 1.96 standard errors, else the answer is the pointwise sort",
     )
     value: Value = knob("count", "of an order: expected target, or target times price")
     samples: int = knob(8, "orders that the pointer samples", low=0, high=1024)

@@ -96,7 +96,8 @@ def describe_guard(run: Run, fitted: Calibration, searches: bool) -> str:
     """What the guard decided, in a line."""
     losses = (
         f"log-loss on validation {fitted.log_losses[LISTWISE]:.4f} list-wise,"
-        f" {fitted.log_losses[POINTWISE]:.4f} pointwise"
+        f" {fitted.log_losses[POINTWISE]:.4f} pointwise, a lead of {fitted.lead:+.4f}"
+        f" ± {fitted.lead_error:.4f}"
     )
     if run.config.search.use != "auto":
         return f"--search.use={run.config.search.use}; {losses}"
@@ -118,7 +119,8 @@ def calibrate(run: Run, outputs: Outputs) -> Calibration:
     shown = labels_of(run, "validation")
     there = shown["mask"]
     logits = {phase: getattr(outputs, phase)[there] for phase in NETWORKS}
-    return ranker.fit_calibration(logits, shown["target"][there])
+    requests = np.nonzero(there)[0]
+    return ranker.fit_calibration(logits, shown["target"][there], requests)
 
 
 def labels_of(run: Run, split: str) -> dict[str, np.ndarray]:

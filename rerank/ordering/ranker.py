@@ -22,6 +22,9 @@ Batch = Mapping[str, Any]
 Params = Mapping[str, Any]  # {phase: parameters}
 
 SOURCES = ("sort", "shown")  # of the first proposals; beams and samples follow
+# Standard errors by which the list-wise network must lead: two networks that know the
+# same differ by chance, and a search then only finds the errors of one of them.
+SURE = 1.96
 
 
 class Outputs(NamedTuple):
@@ -60,11 +63,15 @@ class Calibration:
       slopes: {phase: slope}.
       offsets: {phase: offset}.
       log_losses: {phase: on validation, calibrated}.
+      lead: how much lower the list-wise network's log-loss is.
+      lead_error: standard error of that over requests of validation.
     """
 
     slopes: Mapping[str, float]
     offsets: Mapping[str, float]
     log_losses: Mapping[str, float]
+    lead: float = 0.0
+    lead_error: float = 0.0
 
     def apply(self, phase: str, logits: Any) -> Any:
         """Calibrated logits."""
@@ -77,9 +84,9 @@ class Calibration:
 
     def searches(self, config: Config) -> bool:
         """Whether answers are searched for, see `SearchConfig.use`."""
-        use, losses = config.search.use, self.log_losses
-        better = use == "auto" and losses[LISTWISE] < losses[POINTWISE]
-        return use == "always" or better
+        use = config.search.use
+        better = self.lead > SURE * self.lead_error
+        return use == "always" or (use == "auto" and better)
 
 
 UNFITTED = Calibration(
@@ -88,30 +95,47 @@ UNFITTED = Calibration(
 
 
 def fit_calibration(
-    logits: Mapping[str, np.ndarray], labels: np.ndarray
+    logits: Mapping[str, np.ndarray], labels: np.ndarray, requests: np.ndarray
 ) -> Calibration:
     """Logistic regression of labels on the logits of each network (Platt scaling).
 
     Args:
       logits: {phase: [N]} of validation places.
       labels: [N] in [0, 1].
+      requests: int [N], the request that a place is of.
     """
     slopes, offsets, losses = {}, {}, {}
     for phase, said in logits.items():
         said = np.asarray(said, np.float64)
 
-        def loss(line, said=said):
+        def losses_of(line, said=said):
             z = line[0] * said + line[1]
-            error = special.expit(z) - labels
-            value = np.mean(np.logaddexp(0, z) - labels * z)
-            return value, np.array([np.mean(error * said), np.mean(error)])
+            return np.logaddexp(0, z) - labels * z  # [N]
+
+        def loss(line, said=said):
+            error = special.expit(line[0] * said + line[1]) - labels
+            slope = np.array([np.mean(error * said), np.mean(error)])
+            return np.mean(losses_of(line)), slope
 
         # A line that falls would turn the order round.
         bounds = [(1e-3, None), (None, None)]
         fitted = optimize.minimize(loss, (1.0, 0.0), jac=True, bounds=bounds)
         slopes[phase], offsets[phase] = map(float, fitted.x)
-        losses[phase] = float(fitted.fun)
-    return Calibration(slopes, offsets, losses)
+        losses[phase] = losses_of(fitted.x)
+    means = {phase: float(each.mean()) for phase, each in losses.items()}
+    lead = losses[POINTWISE] - losses[LISTWISE]  # [N]
+    error = _standard_error(lead, requests)
+    return Calibration(slopes, offsets, means, float(lead.mean()), error)
+
+
+def _standard_error(values: np.ndarray, requests: np.ndarray) -> float:
+    """Of the mean over places [N], which are alike within a request."""
+    mean, count = values.mean(), len(np.unique(requests))
+    if count < 2:
+        return abs(float(mean))  # a single request tells nothing
+    beyond = np.bincount(requests, values - mean)  # sums by request
+    variance = np.square(beyond).sum() * count / (count - 1)
+    return float(np.sqrt(variance) / len(values))
 
 
 def answer(
