@@ -48,18 +48,18 @@ class AffineCoupling(Bijector):
         """See `Bijector`."""
         del train
         if not len(self.moved):
-            return x, jnp.zeros(x.shape[:-1], x.dtype)
+            return x, jnp.zeros(x.shape[:-1])
         log_scale, shift = self._move(x[..., self.kept], condition)
         moved = (x[..., self.moved] - shift) * jnp.exp(-log_scale)
-        return x.at[..., self.moved].set(moved), -log_scale.sum(-1)
+        return jnp.asarray(x).at[..., self.moved].set(moved), -log_scale.sum(-1)
 
     def inverse_and_log_det(self, u, condition):
         """See `Bijector`."""
         if not len(self.moved):
-            return u, jnp.zeros(u.shape[:-1], u.dtype)
+            return u, jnp.zeros(u.shape[:-1])
         log_scale, shift = self._move(u[..., self.kept], condition)
         moved = u[..., self.moved] * jnp.exp(log_scale) + shift
-        return u.at[..., self.moved].set(moved), log_scale.sum(-1)
+        return jnp.asarray(u).at[..., self.moved].set(moved), log_scale.sum(-1)
 
     def _move(
         self, kept: jax.Array, condition: jax.Array

@@ -23,7 +23,7 @@ class Chain(Bijector):
 
     def forward_and_log_det(self, x, condition, *, train=False):
         """See `Bijector`."""
-        total = jnp.zeros(x.shape[:-1], x.dtype)
+        total = jnp.zeros(x.shape[:-1])
         for bijector in self.bijectors:
             x, log_det = bijector.forward_and_log_det(x, condition, train=train)
             total += log_det
@@ -31,7 +31,7 @@ class Chain(Bijector):
 
     def inverse_and_log_det(self, u, condition):
         """See `Bijector`."""
-        total = jnp.zeros(u.shape[:-1], u.dtype)
+        total = jnp.zeros(u.shape[:-1])
         for bijector in reversed(self.bijectors):
             u, log_det = bijector.inverse_and_log_det(u, condition)
             total += log_det

@@ -11,8 +11,9 @@ Source: Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimati
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ class Blocks:
     """Which outputs can be computed together, once the inputs before are known.
 
     Hidden units of one degree are a group. After group g the outputs up to the degree of
-    group g + 1 are determined: they are block g. Block 0 depends on no unit.
+    group g + 1 are determined: they are block g. BlockWeights 0 depends on no unit.
 
     Attributes:
       starts: int [G], the first unit of a group, or as many before as the width allows.
@@ -75,8 +76,28 @@ def blocks_of(masks: Masks, size: int, hidden: int) -> Blocks:
     return Blocks(
         np.minimum(firsts, hidden - width),
         width,
-        tuple(range(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)),
+        tuple(range(a, b) for a, b in itertools.pairwise(bounds)),
     )
+
+
+class BlockWeights(NamedTuple):
+    """What a step of `Made.solve` reads, or several stacked.
+
+    Attributes:
+      start: the first unit of the group.
+      layers: (kernel [hidden, width], bias [width]) of its units in the later layers.
+      kernel_in: [b, hidden] from the block's x.
+      kernel_out: [hidden, 2, b].
+      bias_out: [2, b].
+      noise: [N, b].
+    """
+
+    start: Any
+    layers: Any
+    kernel_in: Any
+    kernel_out: Any
+    bias_out: Any
+    noise: Any
 
 
 class Made(nn.Module):
@@ -139,59 +160,37 @@ class Made(nn.Module):
         blocks = blocks_of(self.masks, self.size, self.hidden)
         head, *between, tail = blocks.outputs
         first, kernels, last = self._masked()
-        columns = [
-            (kernel, bias)
-            for kernel, bias in zip(kernels, self.biases[1:], strict=True)
-        ]
+        layers = list(zip(kernels, self.biases[1:], strict=True))
 
-        def step(carry, inputs):
-            sums, hidden = carry
-            start, units, kernel_in, kernel_out, bias_out, noise = inputs
-            h, done = nn.relu(sums), []
-            for before, (kernel, bias) in zip(hidden, units, strict=True):
-                new = nn.relu(h @ kernel + bias[None])  # [N, width]
-                h = lax.dynamic_update_slice(before, new, (0, start))
-                done.append(h)
-            x, s = update(_outputs(h, kernel_out, bias_out), noise)
-            return (sums + x @ kernel_in, done), (x, s)
-
-        def inputs_of(groups: slice, outputs: np.ndarray):
-            """What steps read; outputs int [G, b] holds D where a block is shorter."""
+        def read(groups: slice, outputs: np.ndarray) -> BlockWeights:
+            """Blocks that follow these groups; outputs int [G, b], D where there is none."""
             units = blocks.starts[groups, None] + np.arange(blocks.width)  # [G, width]
-            return (
+            return BlockWeights(
                 blocks.starts[groups],
-                [(jnp.moveaxis(k[:, units], 1, 0), b[units]) for k, b in columns],
+                [(jnp.moveaxis(k[:, units], 1, 0), bias[units]) for k, bias in layers],
                 _take(first, outputs, 0),
                 jnp.moveaxis(_take(last, outputs, 2), 2, 0),
                 jnp.moveaxis(_take(self.bias_out, outputs, 1), 1, 0),
                 jnp.moveaxis(_take(u, outputs, 1), 1, 0),
             )
 
-        sums = self._start(condition)
+        noise, sums = u[:, : len(head)], self._start(condition)
         bias = self.bias_out[:, None, : len(head)]
-        known = update(
-            jnp.broadcast_to(bias, (2, *u[:, : len(head)].shape)), u[:, : len(head)]
-        )
-        carry = (
-            sums + known[0] @ first[: len(head)],
-            [jnp.zeros_like(sums)] * len(columns),
-        )
-        parts = [known]
+        parts: list[Any] = [update(jnp.broadcast_to(bias, (2, *noise.shape)), noise)]
+        sums = sums + parts[0][0] @ first[: len(head)]
+        known = sums, [jnp.zeros_like(sums)] * len(layers)
+        step = functools.partial(_advance, update)
         if between:
-            longest = max(map(len, between))
-            outputs = np.full((len(between), longest), self.size)
+            outputs = np.full((len(between), max(map(len, between))), self.size)
             for row, block in zip(outputs, between, strict=True):
                 row[: len(block)] = block
-            carry, found = lax.scan(step, carry, inputs_of(slice(-1), outputs))
-            where = np.flatnonzero(outputs.ravel() < self.size)
-            parts.append(
-                [jnp.moveaxis(f, 0, 1).reshape(len(u), -1)[:, where] for f in found]
-            )
-        only = jax.tree.map(
-            lambda leaf: leaf[0], inputs_of(slice(-1, None), np.array([tail]))
-        )
-        parts.append(step(carry, only)[1])
-        x, s = (jnp.concatenate(part, 1) for part in zip(*parts, strict=True))
+            known, found = lax.scan(step, known, read(slice(-1), outputs))
+            there = np.flatnonzero(outputs.ravel() < self.size)
+            flat = (jnp.moveaxis(f, 0, 1).reshape(len(u), -1) for f in found)
+            parts.append(tuple(f[:, there] for f in flat))
+        final = read(slice(-1, None), np.array([tail]))
+        _, found = step(known, jax.tree.map(lambda leaf: leaf[0], final))
+        x, s = (jnp.concatenate(part, 1) for part in zip(*parts, found, strict=True))
         return x, s
 
     def _start(self, condition: jax.Array) -> jax.Array:
@@ -208,6 +207,27 @@ class Made(nn.Module):
             [kernel * (hidden[:, None] <= hidden[None]) for kernel in self.kernels],
             last * (hidden[:, None, None] < seen[None, None]),
         )
+
+
+def _advance(update: Update, known: Any, block: BlockWeights) -> tuple[Any, Any]:
+    """Computes the next group of hidden units, then the outputs that see no later one.
+
+    Args:
+      update: see `Made.solve`.
+      known: (sums of the first layer [N, hidden], units of the later ones, so far).
+      block: the weights that are used.
+
+    Returns:
+      (known, (x, s) of the outputs [N, b]).
+    """
+    sums, before = known
+    h, layers = nn.relu(sums), []
+    for units, (kernel, bias) in zip(before, block.layers, strict=True):
+        new = nn.relu(h @ kernel + bias[None])  # [N, width]
+        h = lax.dynamic_update_slice(units, new, (0, block.start))
+        layers.append(h)
+    x, s = update(_outputs(h, block.kernel_out, block.bias_out), block.noise)
+    return (sums + x @ block.kernel_in, layers), (x, s)
 
 
 def _outputs(h: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:

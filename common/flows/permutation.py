@@ -38,4 +38,4 @@ def reverse(size: int) -> Permutation:
 
 
 def _reorder(x: jax.Array, order: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    return x[..., order], jnp.zeros(x.shape[:-1], x.dtype)
+    return x[..., order], jnp.zeros(x.shape[:-1])
