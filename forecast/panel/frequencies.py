@@ -29,9 +29,9 @@ _ALIASES = {"S": "s", "T": "min", "H": "h", "d": "D", "b": "B", "w": "W", "BMS":
 _ALIASES |= {"BME": "ME", "BM": "ME", "M": "ME", "Q": "QE", "BQ": "QE", "BQE": "QE"}
 _ALIASES |= {"BQS": "QS", "A": "YE", "Y": "YE", "BY": "YE", "BA": "YE", "BYE": "YE"}
 _ALIASES |= {"AS": "YS", "BAS": "YS", "BYS": "YS"}
-_ALIASES |= {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "M"}
-_ALIASES |= {"quarterly": "Q", "yearly": "Y"}
-_OPEN = ("W", "M", "Q", "A", "Y")  # do not say which day; the stamps do
+_WORDS = {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "M"}
+_WORDS |= {"quarterly": "Q", "yearly": "Y"}
+_OPEN = ("W", "w", "M", "Q", "A", "Y")  # do not say which day; the stamps do
 
 _MONTHS = (
     "JAN",
@@ -68,14 +68,14 @@ def parse_frequency(text: str) -> str:
     match = _FORM.fullmatch(text)
     if match and int(match[1] or 1):
         count, name, anchor = match.groups()
-        for _ in range(2):  # a word gives an old name
-            name = _ALIASES.get(name, name)
-        name = f"{name}-{anchor.upper()}" if anchor else name
+        name = _WORDS.get(name, name)
+        name = _ALIASES.get(name, name)
+        anchored = f"{name}-{anchor.upper()}" if anchor else name
         try:
-            offset = pd.tseries.frequencies.to_offset(f"{int(count or 1)}{name}")
+            offset = pd.tseries.frequencies.to_offset(f"{int(count or 1)}{anchored}")
         except ValueError:
             offset = None
-        if offset is not None and _base(offset.freqstr)[1] in _UNITS:
+        if offset is not None and name in _UNITS:
             return offset.freqstr
     raise UserError(
         f"frequency {quoted(text)}: give one of s, min, h, D, B, W-MON to W-SUN, MS, ME,"
@@ -119,7 +119,7 @@ def settle_frequency(text: str, times: pd.DatetimeIndex) -> str:
     frequency = parse_frequency(text)
     match = _FORM.fullmatch(text)
     name = match[2] if match and not match[3] else ""
-    if _ALIASES.get(name, name) in _OPEN and len(times):
+    if _WORDS.get(name, name) in _OPEN and len(times):
         return _anchored(*split_frequency(frequency), times)
     return frequency
 
@@ -157,8 +157,8 @@ def infer_frequency(times: pd.DatetimeIndex) -> str:
         unit = {3: "quarter", 12: "year"}.get(months, "month")
         return _anchored(months if unit == "month" else 1, unit, times)
     if days == 1:
-        weekend = pd.date_range(times[0], times[-1]).dayofweek > 4
-        return "B" if weekend.any() and (times.dayofweek < 5).all() else "D"
+        weekend = pd.date_range(times[0], times[-1]).day_of_week > 4
+        return "B" if weekend.any() and (times.day_of_week < 5).all() else "D"
     if days % 7 == 0:
         return _anchored(int(days) // 7, "week", times)
     if days % 1 == 0:
@@ -196,22 +196,28 @@ def extend_times(
     return make_times(times[-1], count + 1, frequency)[1:]
 
 
-def find_grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
-    """The grid from the first to the last of some times.
+def check_span(times: pd.DatetimeIndex, frequency: str) -> None:
+    """Refuses times so far apart that hardly any step of their grid has one.
 
     Raises:
-      UserError: the times are so far apart that hardly any step of it has one.
+      UserError: naming the first and the last.
     """
+    count, unit = split_frequency(frequency)
+    low, high, distinct = times.min(), times.max(), times.nunique()
+    steps = (high - low).total_seconds() / _SECONDS[unit] / count
+    if steps > max(1000, min(10 * distinct, _LARGEST)):
+        raise UserError(
+            f"times run from {low} to {high}, {steps:,.0f} steps of {frequency} for"
+            f" {distinct:,} moments: mend the times that are wrong, or name the step as"
+            " --data.frequency"
+        )
+
+
+def find_grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """The grid from the first to the last of some times."""
     offset = pd.tseries.frequencies.to_offset(frequency)
     count, unit = split_frequency(frequency)
     low, high = times.min(), times.max()
-    steps = (high - low).total_seconds() / _SECONDS[unit] / count
-    if steps > max(1000, min(100 * times.nunique(), _LARGEST)):
-        raise UserError(
-            f"times run from {low} to {high}, {steps:,.0f} steps of {frequency} for"
-            f" {times.nunique():,} moments: mend the times that are wrong, or name the"
-            " step as --data.frequency"
-        )
     if unit in ("second", "minute", "hour"):
         # One odd stamp at the start must not shift the grid of all others.
         step = count * _SECONDS[unit]
@@ -288,7 +294,7 @@ def _anchored(count: int, unit: str, times: pd.DatetimeIndex) -> str:
     if unit != "week" and np.mean(times.is_month_end) > 0.5:
         name = "E"
     if unit == "week":
-        name = f"W-{_DAYS[int(_mode(times.dayofweek))]}"
+        name = f"W-{_DAYS[int(_mode(times.day_of_week))]}"
     elif unit == "month":
         name = f"M{name}"
     else:

@@ -27,6 +27,7 @@ from forecast.panel.columns import find_columns, open_series, value_columns
 from forecast.panel.configs import DataConfig
 from forecast.panel.frequencies import (
     check_one_frequency,
+    check_span,
     find_grid,
     locate,
     make_times,
@@ -198,7 +199,7 @@ def _place_steps(
         steps = moments.steps
     places = np.where(good, steps - steps[good].min(), -1)
     count = int(places.max()) + 1
-    if count > max(1000, min(100 * good.sum(), _MOST_STEPS)):
+    if count > max(1000, min(10 * good.sum(), _MOST_STEPS)):
         raise UserError(
             f"{table.path}: column {quoted(options.time)} counts {count:,} steps for"
             f" {good.sum():,} rows: mend the numbers that are wrong"
@@ -217,6 +218,7 @@ def _place_times(
         frequency = settle_frequency(options.frequency, shown)
         coarse = split_frequency(frequency)[1] not in _FINE
         times = moments.choose(coarse)[good]
+        check_span(times, frequency)
         grid = find_grid(times, frequency)
     except UserError as error:
         raise UserError(f"{faults.table.path}: {error}") from None

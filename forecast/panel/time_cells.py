@@ -16,6 +16,7 @@ _YEAR = re.compile(r"(1[89]|2[01])[0-9]{2}")
 _MONTH = re.compile(r"((?:19|20)[0-9]{2})(0[1-9]|1[0-2])")
 _DATE = re.compile(r"(19|20)[0-9]{6}")
 _ZONED = re.compile(r"(.{8,}[Tt ][0-9]{2}.*?)\s*([Zz]|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)")
+_LEAST = 1e7  # seconds since 1970; smaller numbers are something else
 _FIRST_MILLISECONDS = 1e11  # as seconds this is the year 5138
 
 
@@ -97,6 +98,6 @@ def _parse(texts: list[str]) -> pd.DatetimeIndex:
         if _NUMBER.fullmatch(text) and not (_DATE.fullmatch(text) or len(text) <= 6):
             number = float(text)
             seconds = number / 1000 if abs(number) >= _FIRST_MILLISECONDS else number
-            if abs(seconds) < 9e9:  # the year 2255
+            if _LEAST <= abs(seconds) < 9e9:  # the year 2255
                 index[place] = np.datetime64(round(seconds * 1e6), "us")
     return pd.DatetimeIndex(index)
