@@ -53,7 +53,12 @@ setuptools.setup(
     ],
     extras_require={
         # The rivals of the result tables.
-        "rivals": ["implicit>=0.7.2", "lightgbm>=4.5", "scikit-learn>=1.6"],
+        "rivals": [
+            "implicit>=0.7.2",
+            "lightgbm>=4.5",
+            "scikit-learn>=1.6",
+            "statsmodels>=0.14.6",
+        ],
         # Approximate search over exported vectors.
         "indexes": ["faiss-cpu>=1.9", "usearch>=2.16"],
         "bench": [
