@@ -25,8 +25,8 @@ class Cache(NamedTuple):
     """What the decoder remembers, of each layer in turn.
 
     Attributes:
-      context: keys and values [2, B, heads, C, E] of the context.
-      places: keys and values [2, B, heads, H, E] of the horizon, zeros where not read.
+      context: keys and values [B, 2, heads, C, E] of the context.
+      places: keys and values [B, 2, heads, H, E] of the horizon, zeros where not read.
       read: int32 [B], places that were read; the same for all rows.
     """
 
@@ -79,7 +79,7 @@ class EncoderDecoder(nn.Module):
             memory = block(memory, train=train)
         memory = self.encoder_norm(memory)
         size = self.width // self.heads
-        empty = jnp.zeros((2, rows, self.heads, self.horizon, size), memory.dtype)
+        empty = jnp.zeros((rows, 2, self.heads, self.horizon, size), memory.dtype)
         return None, Cache(
             [block.read_context(memory) for block in self.decoder],
             [empty for _ in self.decoder],
@@ -145,8 +145,8 @@ class DecoderBlock(nn.Module):
 
         Args:
           x: [B, T, D].
-          context: keys and values [2, B, heads, C, E].
-          places: keys and values [2, B, heads, H, E] of those before.
+          context: keys and values [B, 2, heads, C, E].
+          places: keys and values [B, 2, heads, H, E] of those before.
           first: int32 [], the number of the first new one.
           train: whether dropout is on.
 
@@ -158,15 +158,17 @@ class DecoderBlock(nn.Module):
         normed = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
         joined = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(normed)
         queries, *new = (self._split(part) for part in jnp.split(joined, 3, -1))
-        places = lax.dynamic_update_slice(places, jnp.stack(new), (0, 0, 0, first, 0))
+        places = lax.dynamic_update_slice(
+            places, jnp.stack(new, 1), (0, 0, 0, first, 0)
+        )
         reached = first + jnp.arange(length)  # [T]
         seen = jnp.arange(places.shape[-2])[None] <= reached[:, None]  # [T, H]
-        means, _ = attend(queries, places[0], places[1], seen[None, None])
+        means, _ = attend(queries, places[:, 0], places[:, 1], seen[None, None])
         dense = nn.Dense(width, dtype=self.dtype, name="out")
         x = x + drop(dense(_merge(means)), train=train)
         normed = nn.LayerNorm(dtype=self.dtype, name="context_norm")(x)
         queries = nn.Dense(width, dtype=self.dtype, name="context_query")(normed)
-        means, _ = attend(self._split(queries), context[0], context[1], None)
+        means, _ = attend(self._split(queries), context[:, 0], context[:, 1], None)
         dense = nn.Dense(width, dtype=self.dtype, name="context_out")
         x = x + drop(dense(_merge(means)), train=train)
         normed = nn.LayerNorm(dtype=self.dtype, name="dense_norm")(x)
@@ -176,7 +178,7 @@ class DecoderBlock(nn.Module):
 
     @nn.compact
     def read_context(self, memory: jax.Array) -> jax.Array:
-        """Keys and values [2, B, heads, C, E] of the encoded context [B, C, D]."""
+        """Keys and values [B, 2, heads, C, E] of the encoded context [B, C, D]."""
         dense = nn.Dense(2 * memory.shape[-1], dtype=self.dtype, name="context_kv")
         return jnp.stack(
             [self._split(part) for part in jnp.split(dense(memory), 2, -1)]

@@ -1,0 +1,146 @@
+"""Every knob of forecast: one tree of frozen dataclasses, each knob a flag."""
+
+import dataclasses
+from typing import Literal
+
+from common.config.configs import check_bounds, knob
+from common.errors import UserError
+from common.flows.made import Masks
+from common.parallel.precision import precision_knob
+from common.parallel.processes import ParallelConfig
+from common.training.loop_config import LoopConfig
+from common.training.optimizer_config import OptimizerConfig
+from common.training.sections import CheckConfig, ReproduceConfig
+from forecast.generated.parameters import DemandConfig
+from forecast.panel.configs import DataConfig
+
+# What modules take as words; they import them from here.
+ModelName = Literal[
+    "deepar",
+    "vec_lstm",
+    "vec_lstm_copula",
+    "gp",
+    "gp_copula",
+    "gru_real_nvp",
+    "gru_maf",
+    "transformer_maf",
+]
+Output = Literal["real", "nonnegative", "count"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What networks must know of the data.
+
+    Attributes:
+      series: D.
+      calendar: numbers of a step.
+      known: covariates of a series at a step that are known ahead.
+      recent: those that are known until the present.
+      levels: of each static category.
+      lags: steps back that are read.
+      context: C, steps that are read one by one before the horizon.
+      horizon: H.
+      missing: whether values are missing, so that networks are told which.
+    """
+
+    series: int
+    calendar: int
+    known: int
+    recent: int
+    levels: tuple[int, ...]
+    lags: tuple[int, ...]
+    context: int
+    horizon: int
+    missing: bool
+
+    @property
+    def past(self) -> int:
+        """Steps before the horizon that a window holds."""
+        return self.context + max(self.lags)
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowConfig:
+    """What a forecast reads, and how far it goes."""
+
+    horizon: int = knob(28, "steps to forecast", low=1, high=10_000)
+    context: int = knob(
+        0, "steps read one by one before the horizon; 0: as many as it has", low=0
+    )
+    lags: tuple[int, ...] = knob((), "steps back that are read; empty: by frequency")
+    holidays: tuple[str, ...] = knob((), "dates that are told to the network")
+    output: Output = knob("real", "what forecasts may be; counts are whole numbers")
+    dequantise: bool = knob(False, "add uniform noise to counts in training")
+
+    def __post_init__(self):
+        check_bounds(self)
+        if any(lag < 1 for lag in self.lags):
+            raise UserError("--window.lags: steps back are 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The networks."""
+
+    name: ModelName = knob("gru_maf", "network")
+    cells: int = knob(40, "width of a recurrent layer", low=1, high=4096)
+    layers: int = knob(2, "recurrent layers, or of encoder and decoder", low=1, high=16)
+    dropout: float = knob(0.1, "between layers", low=0.0, high=0.9)
+    width: int = knob(32, "of the transformer", low=1, high=4096)
+    heads: int = knob(4, "of its attention; must divide the width", low=1, high=64)
+    positions: bool = knob(True, "the transformer is told places")
+    condition: int = knob(200, "width of what a flow is conditioned on", low=1)
+    blocks: int = knob(3, "of a flow", low=1, high=64)
+    flow_hidden: int = knob(100, "units of a hidden layer of a flow", low=1)
+    flow_layers: int = knob(3, "hidden layers of a flow", low=1, high=16)
+    masks: Masks = knob("spread", "of maf; narrow: as PyTorchTS has them")
+    bound: float = knob(3.0, "of maf's log-scales, softly; inf: none", low=0.0)
+    rank: int = knob(10, "of a covariance beside its diagonal", low=1, high=1000)
+    marginal: int = knob(100, "past values that tell a copula's marginals", low=2)
+    flat_tails: bool = knob(
+        False, "a copula's forecasts stay within the past values, as published"
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+        if self.width % self.heads:
+            raise UserError(
+                f"--model.heads={self.heads} does not divide --model.width={self.width}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class BacktestConfig:
+    """How forecasts are judged."""
+
+    windows: int = knob(5, "at the end of the panel, which are the test", low=1)
+    validation: int = knob(0, "rows before these that choose; 0: 5 horizons", low=0)
+    paths: int = knob(100, "sampled of each window", low=1, high=100_000)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run of forecast."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    demand: DemandConfig = dataclasses.field(default_factory=DemandConfig)
+    window: WindowConfig = dataclasses.field(default_factory=WindowConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    backtest: BacktestConfig = dataclasses.field(default_factory=BacktestConfig)
+    optimizer: OptimizerConfig = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(
+            name="adam", learning_rate=0.001, clip_norm=10.0
+        )
+    )
+    train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
+    reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
+    precision: str = precision_knob("products of the bodies; flows have float32")
+
+    def __post_init__(self):
+        check_bounds(self)
