@@ -130,11 +130,10 @@ def read_panel(
     rows = _Rows(codes, np.asarray(ids, object), places, numbers)
     _note_duplicates(faults, options.time, rows)
     _check(faults, limit, rejected_file)
-    if options.id:
-        good = faults.good
-        check_one_frequency(codes[good], places[good], rows.ids, frequency)
     panel = _build(table, options, faults.good, rows, grid, frequency, len(targets))
     panel = _leave_out(faults, options, rows, panel)
+    observed, series = np.nonzero(np.isfinite(panel.values))
+    check_one_frequency(series, observed, np.array(panel.ids), frequency)
     _check(faults, limit, rejected_file)
     unread = _find_unread(faults, rows) if options.id else {}
     return Reading(panel, faults.rejections(), unread)

@@ -105,6 +105,7 @@ def test_steps_that_are_counted():
         ("2,2.5e0,4\n1,2,3\n3,4,5\n", ("1", "2", "3")),
         ("2,3,4\n1,2,3\n3,4,5\n", ("1", "2", "3")),  # within what is below
         ("773869,767541\n1,2\n3,4\n", ("773869", "767541")),
+        ("2,767541\n1,2\n3,4\n", ("2", "767541")),
     ],
 )
 def test_a_matrix_without_times(tmp_path, text, ids):
@@ -295,6 +296,12 @@ def test_mixed_frequencies_are_named():
         rows.append({"unique_id": "b", "ds": str(day.date()), "y": 1})
     with pytest.raises(UserError, match="mixed frequencies: series 'b'"):
         read(rows)
+    wide = [
+        {"date": f"2020-03-{d:02}", "a": 1, "b": 1 if d % 3 == 0 else None}
+        for d in range(1, 31)
+    ]
+    with pytest.raises(UserError, match="series 'b' has values every 3 steps of D"):
+        read(wide)
 
 
 def test_decimal_commas(tmp_path):
@@ -364,6 +371,12 @@ REAL = "../shared/data/time_series/"
             {"hierarchy": ("State", "Industry"), "min_observed": 1.0},
             (441, 133),
             12,
+        ),
+        (
+            "metr_la_speed_one_week.csv.gz",
+            {"frequency": "5min", "start": "2012-03-01"},
+            (2016, 207),
+            288,
         ),
     ],
 )
