@@ -113,21 +113,16 @@ def read_panel(
         _note_differing(faults, (*options.static, *options.hierarchy), codes)
     else:
         codes, ids = np.zeros(len(table.frame), np.int64), np.array(targets, object)
-    numbers = np.stack(
-        [_read_numbers(faults, c) for c in (*targets, *options.known, *options.past)],
-        axis=1,
-    )
+    columns = (*targets, *options.known, *options.past)
+    numbers = np.stack([_read_numbers(faults, name) for name in columns], axis=1)
     moments = None
     if options.time:
         moments = read_moments(table.frame[options.time])
         faults.note(options.time, list(moments.wrong), moments.wrong.values())
     limit = options.max_rejected_fraction if check else 1.0
     _check(faults, limit, rejected_file)
-    if moments is None or moments.steps is not None:
-        frequency, grid, places = _place_steps(faults, options, moments)
-    else:
-        frequency, grid, places = _place_times(faults, options, moments)
-    rows = _Rows(codes, np.asarray(ids, object), places, numbers)
+    frequency, grid, places = _place(faults, options, moments)
+    rows = _Rows(codes, np.array(ids, object), places, numbers)
     _note_duplicates(faults, options.time, rows)
     _check(faults, limit, rejected_file)
     panel = _build(table, options, faults.good, rows, grid, frequency, len(targets))
@@ -135,8 +130,7 @@ def read_panel(
     observed, series = np.nonzero(np.isfinite(panel.values))
     check_one_frequency(series, observed, np.array(panel.ids), frequency)
     _check(faults, limit, rejected_file)
-    unread = _find_unread(faults, rows) if options.id else {}
-    return Reading(panel, faults.rejections(), unread)
+    return Reading(panel, faults.rejections(), _find_unread(faults, rows))
 
 
 def _check(faults: Faults, limit: float, rejected_file: pathlib.Path | None) -> None:
@@ -207,10 +201,12 @@ def _place_steps(
     return frequency, make_times(options.start, count, frequency), places
 
 
-def _place_times(
-    faults: Faults, options: DataConfig, moments: Moments
+def _place(
+    faults: Faults, options: DataConfig, moments: Moments | None
 ) -> tuple[str, pd.DatetimeIndex, np.ndarray]:
-    """The places of rows with times; those off the grid are noted."""
+    """The frequency, the grid and the places of rows; those off it are noted."""
+    if moments is None or moments.steps is not None:
+        return _place_steps(faults, options, moments)
     good = faults.good.copy()
     shown = moments.choose(moments.coarse)[good].unique().sort_values()
     try:
