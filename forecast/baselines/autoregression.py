@@ -21,9 +21,11 @@ def vector_autoregression(
         r_t = sum_k r_(t-k) A_k + e_t,  A = (X'X + l I)^-1 X'Y
 
     of standardised returns without their mean: there is no drift, and A = 0 is the
-    bootstrap walk. The penalty l is the one of `_PENALTIES` (times the rows) or of
-    A = 0 that generalised cross-validation likes best. No expected return counts as
-    larger than the largest of its series in the window, so that paths stay finite.
+    bootstrap walk. The penalty l is the one of `_PENALTIES` (times the rows), or A = 0,
+    that generalised cross-validation likes best. The residual of a row is that by
+    weights of the others: with more series than rows those of the fit itself say
+    nothing. No expected return counts as larger than the largest of its series in the
+    window, so that paths stay finite.
 
     Source: Golub, Heath, Wahba, "Generalized Cross-Validation as a Method for Choosing
     a Good Ridge Parameter", Technometrics 21 (1979).
@@ -48,9 +50,8 @@ def vector_autoregression(
     scale = np.where(scale > 0, scale, 1.0)
     rows = rows / scale
     past = lagged(rows, lags)  # [n, p * D]
-    weights = ridge(past, rows[lags:])
-    residuals = rows[lags:] - past @ weights
-    residuals -= residuals.mean(0)
+    weights, residuals = ridge(past, rows[lags:])
+    residuals = residuals - residuals.mean(0)
     largest = np.abs(rows).max(0)
     state = np.repeat(rows[None, : -lags - 1 : -1], paths, axis=0)  # [S, p, D]
     drawn = residuals[rng.integers(len(residuals), size=(horizon, paths))]
@@ -70,27 +71,34 @@ def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
     )
 
 
-def ridge(inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def ridge(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ridge regression whose penalty generalised cross-validation chooses.
 
-    For X = U diag(s) V' with shares f = s^2 / (s^2 + l), GCV = n RSS / (n - sum f)^2.
+    With the singular vectors U of X, the shares f = s^2 / (s^2 + l) and the leverage
+    h_i = sum_k f_k U_ik^2, GCV = n sum e^2 / (n - sum f)^2, and the residual of row i
+    by weights of the others is e_i / (1 - h_i).
 
     Args:
       inputs: X [n, P].
       outputs: Y [n, D].
 
     Returns:
-      Weights [P, D]; 0 where no penalty does better than that.
+      Weights [P, D], 0 where no penalty does better than that; and residuals [n, D] of
+      each row by the others.
     """
     count = len(inputs)
     left, values, right = np.linalg.svd(inputs, full_matrices=False)
     turned = left.T @ outputs  # [min(n, P), D]
     power, total = (turned**2).sum(1), (outputs**2).sum()
-    best, chosen = total / count, np.zeros_like(values)
+    best, chosen = total / count, np.inf
     for penalty in count * _PENALTIES:
         shares = values**2 / (values**2 + penalty)
-        residual = total - (power * shares * (2 - shares)).sum()
-        criterion = count * residual / max(count - shares.sum(), 1e-9) ** 2
+        squares = max(total - (power * shares * (2 - shares)).sum(), 0.0)
+        criterion = count * squares / (count - shares.sum()) ** 2
         if criterion < best:
-            best, chosen = criterion, values / (values**2 + penalty)
-    return right.T @ (chosen[:, None] * turned)
+            best, chosen = criterion, penalty
+    divisor = values / (values**2 + chosen)
+    fitted = left @ ((values * divisor)[:, None] * turned)
+    leverage = (left**2) @ (values * divisor)
+    residuals = (outputs - fitted) / (1 - leverage[:, None])
+    return right.T @ (divisor[:, None] * turned), residuals

@@ -6,7 +6,6 @@ from forecast.scores.tables import Column
 
 PAIRS = 1000  # of the variogram score
 POWER = 0.5
-_ROUNDING = 1e-13  # of squared distances, as a share of the squares they come from
 
 
 def draw_pairs(series: int, seed: int) -> np.ndarray:
@@ -40,12 +39,10 @@ def energy(paths: np.ndarray, targets: np.ndarray) -> dict[str, Column]:
 
 
 def _squared_distances(points: np.ndarray) -> np.ndarray:
-    """Between points [S, D] by one product: [S, S]. Equal points are 0 apart."""
+    """Between points [S, D] by one product: [S, S]."""
     products = points @ points.T
     norms = np.diag(products)
-    sums = norms[:, None] + norms
-    squares = sums - 2 * products
-    return np.where(squares > _ROUNDING * sums, squares, 0.0)
+    return np.maximum(norms[:, None] + norms - 2 * products, 0.0)
 
 
 def variogram(paths: np.ndarray, targets: np.ndarray, pairs: np.ndarray) -> Column:

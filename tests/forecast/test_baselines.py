@@ -226,18 +226,38 @@ def test_ridge_minimises_generalised_cross_validation():
     x, noise = rng.normal(size=(40, 6)), rng.normal(size=(40, 3))
     y = x @ rng.normal(size=(6, 3)) * 0.3 + noise
 
-    def criterion(penalty):
-        inverse = np.linalg.inv(x.T @ x + penalty * np.eye(6))
-        hat = x @ inverse @ x.T
-        criterion = 40 * ((y - hat @ y) ** 2).sum() / (40 - np.trace(hat)) ** 2
-        return criterion, inverse @ x.T @ y
+    def fit(penalty, rows):
+        normal = x[rows].T @ x[rows] + penalty * np.eye(6)
+        return np.linalg.solve(normal, x[rows].T @ y[rows])
 
-    _, weights = min(
-        (criterion(40 * 10.0**k) for k in range(-3, 5)), key=lambda c: c[0]
-    )
-    np.testing.assert_allclose(ridge(x, y), weights, rtol=1e-9)
-    assert np.abs(weights).max() > 0.1
-    np.testing.assert_array_equal(ridge(x, y * 0), np.zeros((6, 3)))
+    def criterion(penalty):
+        hat = x @ np.linalg.inv(x.T @ x + penalty * np.eye(6)) @ x.T
+        return 40 * ((y - hat @ y) ** 2).sum() / (40 - np.trace(hat)) ** 2
+
+    penalties = [40 * 10.0**k for k in range(-3, 5)]
+    chosen = min(penalties, key=criterion)
+    assert penalties[0] < chosen < penalties[-1]
+    weights, residuals = ridge(x, y)
+    everything = np.arange(40)
+    np.testing.assert_allclose(weights, fit(chosen, everything), rtol=1e-9)
+    left_out = [y[i] - x[i] @ fit(chosen, everything != i) for i in everything]
+    np.testing.assert_allclose(residuals, left_out, rtol=1e-9)
+    weights, residuals = ridge(x, 0 * y)
+    assert not weights.any() and not residuals.any()
+
+
+def test_the_autoregression_of_more_series_than_rows_is_not_too_sure():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(90, 100))
+    for t in range(1, 90):
+        rows[t] += 0.8 * rows[t - 1]
+    history = np.cumsum(rows, axis=0)
+    inside = []
+    for end in range(70, 90):
+        paths = baselines.vector_autoregression(history[:end], 1, 200, rng)
+        low, high = np.quantile(paths[:, 0], [0.1, 0.9], axis=0)
+        inside.append(np.mean((low < history[end]) & (history[end] < high)))
+    assert 0.6 < np.mean(inside) < 0.9  # not far from .8
 
 
 def test_lags_stand_latest_first():
@@ -264,10 +284,18 @@ def test_the_autoregression_finds_what_was_planted(lags):
         np.testing.assert_allclose(steps[:, 1].mean(0), expected @ planted, atol=0.3)
 
 
+def test_an_autoregression_that_explodes_stays_within_the_returns_seen():
+    rng = np.random.default_rng(0)
+    steps = 1.5 ** np.arange(40.0) + 0.01 * rng.normal(size=40)
+    history = np.cumsum(steps)[:, None] - 1e9
+    paths = baselines.vector_autoregression(history, 3000, 5, rng)
+    assert np.diff(paths, axis=1).max() < 2 * steps.max()
+
+
 def test_the_autoregression_of_a_walk_is_a_walk():
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(600, 20))
-    fitted = ridge(lagged(rows, 1), rows[1:])
+    fitted, _ = ridge(lagged(rows, 1), rows[1:])
     free, *_ = np.linalg.lstsq(lagged(rows, 1), rows[1:])
     assert np.abs(fitted).max() < 0.3 * np.abs(free).max()
 
