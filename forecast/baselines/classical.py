@@ -124,7 +124,9 @@ def theta(
 
 def _statsmodels(name: str) -> ModuleType:
     try:
-        return importlib.import_module(f"statsmodels.tsa.{name}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # 0.14 uses what pandas 3 gives up
+            return importlib.import_module(f"statsmodels.tsa.{name}")
     except ImportError as error:
         raise UserError(
             "the baselines ets and theta need statsmodels: pip install -e '.[rivals]'"
