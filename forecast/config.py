@@ -15,6 +15,7 @@ from forecast.generated.parameters import DemandConfig
 from forecast.panel.configs import DataConfig
 
 # What modules take as words; they import them from here.
+Support = Literal["real", "non_negative", "count"]
 ModelName = Literal[
     "deepar",
     "vec_lstm",
@@ -25,7 +26,6 @@ ModelName = Literal[
     "gru_maf",
     "transformer_maf",
 ]
-Output = Literal["real", "nonnegative", "count"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class WindowConfig:
     )
     lags: tuple[int, ...] = knob((), "steps back that are read; empty: by frequency")
     holidays: tuple[str, ...] = knob((), "dates that are told to the network")
-    output: Output = knob("real", "what forecasts may be; counts are whole numbers")
+    support: Support = knob("real", "what values may be; counts are whole numbers")
     dequantise: bool = knob(False, "add uniform noise to counts in training")
 
     def __post_init__(self):

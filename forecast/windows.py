@@ -24,12 +24,14 @@ class Grid(NamedTuple):
       observed: bool [N, D].
       calendar: [N, F].
       covariates: [N, D, C]; known ones of the step, past ones of the step before.
+      categories: int32 [D, 1 + K]; which series it is, and its static categories.
     """
 
     values: Any
     observed: Any
     calendar: Any
     covariates: Any
+    categories: Any
 
 
 class Window(NamedTuple):
@@ -40,12 +42,14 @@ class Window(NamedTuple):
       observed: bool [B, P + H, D].
       calendar: [B, C + H, F].
       covariates: [B, C + H, D, K]; in the horizon past ones stay as they last were.
+      categories: int32 [D, 1 + K], as of the grid.
     """
 
     values: jax.Array
     observed: jax.Array
     calendar: jax.Array
     covariates: jax.Array
+    categories: jax.Array
 
 
 def sizes_of(config: Config, panel: Panel) -> Sizes:
@@ -84,11 +88,13 @@ def make_grid(config: Config, sizes: Sizes, panel: Panel) -> Grid:
     known = np.pad(known, ((0, rows + ahead - len(known)), (0, 0), (0, 0)), "edge")
     past = np.pad(panel.past, ((1, ahead - 1), (0, 0), (0, 0)), "edge")
     covariates = np.concatenate([known, past], axis=2)
+    series = np.arange(sizes.series, dtype=np.int32)[:, None]
     return Grid(
         np.pad(_fill(panel.values), (front, (0, 0))),
         np.pad(observed, (front, (0, 0))),
         np.pad(numbers, ((sizes.past, 0), (0, 0))),
         np.pad(covariates, ((sizes.past, 0), (0, 0), (0, 0))),
+        np.concatenate([series, panel.categories], axis=1),
     )
 
 
@@ -101,14 +107,15 @@ def cut(grid: Grid, starts: jax.Array, sizes: Sizes) -> Window:
 
     def one(start):
         back = max(sizes.lags)  # lagged rows alone come before the context
-        return Window(
+        return (
             lax.dynamic_slice_in_dim(grid.values, start, whole),
             lax.dynamic_slice_in_dim(grid.observed, start, whole),
             lax.dynamic_slice_in_dim(grid.calendar, start + back, read),
             _hold(lax.dynamic_slice_in_dim(grid.covariates, start + back, read), sizes),
         )
 
-    return jax.vmap(one)(starts)
+    values, observed, numbers, covariates = jax.vmap(one)(starts)
+    return Window(values, observed, numbers, covariates, grid.categories)
 
 
 def _hold(covariates: jax.Array, sizes: Sizes) -> jax.Array:

@@ -180,9 +180,8 @@ class DecoderBlock(nn.Module):
     def read_context(self, memory: jax.Array) -> jax.Array:
         """Keys and values [B, 2, heads, C, E] of the encoded context [B, C, D]."""
         dense = nn.Dense(2 * memory.shape[-1], dtype=self.dtype, name="context_kv")
-        return jnp.stack(
-            [self._split(part) for part in jnp.split(dense(memory), 2, -1)]
-        )
+        parts = jnp.split(dense(memory), 2, -1)
+        return jnp.stack([self._split(part) for part in parts], 1)
 
     def _split(self, x: jax.Array) -> jax.Array:
         """[B, T, D] to [B, heads, T, E]."""

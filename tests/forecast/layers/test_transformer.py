@@ -7,8 +7,8 @@ import pytest
 from forecast.layers.transformer import EncoderDecoder
 
 RNG = np.random.default_rng(0)
-CONTEXT = RNG.normal(size=(2, 4, 3)).astype(np.float32)
-FUTURE = RNG.normal(size=(2, 5, 3)).astype(np.float32)
+CONTEXT = RNG.normal(size=(3, 4, 3)).astype(np.float32)
+FUTURE = RNG.normal(size=(3, 5, 3)).astype(np.float32)
 MODULE = EncoderDecoder(horizon=5, width=8, heads=2, layers=2)
 
 
@@ -44,7 +44,7 @@ def test_a_place_at_a_time_gives_what_the_whole_horizon_does(variables, at_once)
     np.testing.assert_allclose(
         np.concatenate(parts, 1), at_once(CONTEXT, FUTURE), atol=1e-5
     )
-    assert carry.read.tolist() == [5, 5]
+    assert carry.read.tolist() == [5, 5, 5]
 
 
 def test_no_place_sees_a_later_one_and_all_see_the_context(at_once):

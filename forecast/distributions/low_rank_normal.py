@@ -1,0 +1,111 @@
+"""A normal whose series hang together through a few factors.
+
+    x ~ N(m, V),   V = diag(d) + W W^T,   W [D, r]
+
+With e = (x - m) / sqrt(d), A = W / sqrt(d) by rows and the capacitance C = I_r + A^T A:
+
+    log det V = sum log d + log det C               (matrix determinant lemma)
+    (x - m)^T V^-1 (x - m) = |e - A g|^2 + |g|^2,   g = C^-1 A^T e
+
+The second line is Woodbury's |e|^2 - e^T A C^-1 A^T e, as a sum of squares: nothing
+cancels in float32 where the factors explain almost all. g is the mean of the factors
+given x.
+
+Cost: O(D r^2 + r^3), and no matrix [D, D]. Source: Salinas et al. 2019,
+"High-Dimensional Multivariate Forecasting with Low-Rank Gaussian Copula Processes".
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class LowRankNormal(NamedTuple):
+    """N(mean, diag(diagonal) + factors factors^T).
+
+    Attributes:
+      mean: [..., D].
+      diagonal: [..., D], variances, above 0.
+      factors: [..., D, r].
+    """
+
+    mean: jax.Array
+    diagonal: jax.Array
+    factors: jax.Array
+
+    def scaled(self, by: jax.Array) -> "LowRankNormal":
+        """The distribution of by x, for by [..., D] above 0."""
+        return LowRankNormal(
+            by * self.mean,
+            jnp.square(by) * self.diagonal,
+            by[..., None] * self.factors,
+        )
+
+    def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
+        """Joint log-density of what is observed.
+
+        Args:
+          x: [..., D]; of any value, NaN too, where it isn't observed.
+          observed: bool [..., D], all if None. The others are marginalised: their rows
+            of the factors and their variances drop out, exactly.
+
+        Returns:
+          [...], 0 where nothing is observed.
+        """
+        diagonal, factors = self.diagonal, self.factors
+        count: jax.Array | int = self.mean.shape[-1]
+        if observed is not None:
+            # A row that is N(0, 1) by itself, at 0, adds nothing but its constant.
+            x = jnp.where(observed, x, self.mean)
+            diagonal = jnp.where(observed, diagonal, 1.0)
+            factors = jnp.where(observed[..., None], factors, 0.0)
+            count = observed.sum(-1)
+        deviation = jnp.sqrt(diagonal)
+        e = (x - self.mean) / deviation  # [..., D]
+        a = factors / deviation[..., None]  # [..., D, r]
+        lower = _capacitance_cholesky(a)  # [..., r, r]
+        g = _solve(lower, jnp.einsum("...dr,...d->...r", a, e, precision="highest"))
+        rest = e - jnp.einsum("...dr,...r->...d", a, g, precision="highest")
+        squares = jnp.square(rest).sum(-1) + jnp.square(g).sum(-1)
+        half = jnp.log(jnp.diagonal(lower, axis1=-2, axis2=-1)).sum(-1)
+        log_det = jnp.log(diagonal).sum(-1) + 2 * half
+        return -(squares + log_det + count * math.log(2 * math.pi)) / 2
+
+    def sample(self, noise: jax.Array, factor_noise: jax.Array) -> jax.Array:
+        """mean + sqrt(diagonal) noise + factors factor_noise.
+
+        Args:
+          noise: [..., D], standard normal.
+          factor_noise: [..., r], standard normal.
+
+        Returns:
+          [..., D].
+        """
+        common = jnp.einsum("...dr,...r->...d", self.factors, factor_noise)
+        return self.mean + jnp.sqrt(self.diagonal) * noise + common
+
+
+def _capacitance_cholesky(a: jax.Array) -> jax.Array:
+    """Lower L [..., r, r] with L L^T = I + A^T A, of A [..., D, r]."""
+    rank = a.shape[-1]
+    product = jnp.einsum("...dr,...ds->...rs", a, a, precision="highest")
+    # Parallel and large factors leave the unit matrix below the rounding of A^T A:
+    # about as much as that rounding is added, so that there always is a root.
+    largest = jnp.diagonal(product, axis1=-2, axis2=-1).max(-1)
+    ridge = 1 + rank * jnp.finfo(a.dtype).eps * largest  # [...]
+    identity = jnp.eye(rank, dtype=a.dtype)
+    identity = identity.reshape((1,) * (a.ndim - 2) + identity.shape)
+    return jnp.linalg.cholesky(product + ridge[..., None, None] * identity)
+
+
+def _solve(lower: jax.Array, vector: jax.Array) -> jax.Array:
+    """(L L^T)^-1 v for L [..., r, r], v [..., r]."""
+    column = vector[..., None]
+    half = lax.linalg.triangular_solve(lower, column, left_side=True, lower=True)
+    whole = lax.linalg.triangular_solve(
+        lower, half, left_side=True, lower=True, transpose_a=True
+    )
+    return whole[..., 0]

@@ -1,0 +1,180 @@
+"""What is trained: the state, one step, and what is read off a batch.
+
+Pure functions of (state, batch, key), without files: the loop and benchmarks call these.
+A batch is {"grid": the panel, the same for all rows; "start": rows at which horizons
+start; "weight": 0 for padding}.
+
+    loss = - sum_t log p(z_t) / number of observed values
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from common.parallel import rng
+from common.parallel.devices import SINGLE, Devices
+from common.parallel.precision import compute_dtype
+from common.training import metrics
+from common.training.optim import make_optimizer
+from forecast.config import Config, Sizes
+from forecast.distributions.support import dequantise
+from forecast.model import Forecaster
+from forecast.windows import Grid, Window, cut
+
+Batch = Mapping[str, Any]
+
+
+class State(NamedTuple):
+    """All that a run carries from step to step.
+
+    Attributes:
+      params: of the network.
+      batch_stats: of a flow's batch norms; {} for others.
+      optimizer: of optax.
+    """
+
+    params: Any
+    batch_stats: Any
+    optimizer: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """A network and how it is trained.
+
+    Attributes:
+      config: of the run.
+      sizes: of the data.
+      devices: what a batch is spread over.
+    """
+
+    config: Config
+    sizes: Sizes
+    devices: Devices = SINGLE
+
+    @property
+    def network(self) -> Forecaster:
+        """The network that the config names."""
+        return Forecaster(
+            self.config.model,
+            self.sizes,
+            self.config.window,
+            compute_dtype(self.config.precision),
+            self.devices,
+        )
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """What updates the parameters."""
+        return make_optimizer(self.config.optimizer, self.config.train.steps)
+
+    def init(self, previous: Any = None) -> State:
+        """A state of random weights."""
+        del previous
+        key = rng.stream(rng.root(self.config.train.seed), "init")
+        window = example_window(self.sizes)
+        variables = self.network.init(key, window, method="log_prob")
+        params = variables["params"]
+        stats = variables.get("batch_stats", {})
+        return State(params, stats, self.optimizer.init(params))
+
+    def step(
+        self, state: State, batch: Batch, key: jax.Array
+    ) -> tuple[State, dict[str, metrics.Pair]]:
+        """One update on a batch; the key is of dropout and of noise on counts."""
+        window = self._noisy(self.window(batch), rng.stream(key, "noise"))
+
+        def loss_of(params):
+            likelihood, changed = self.network.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                window,
+                train=True,
+                method="log_prob",
+                mutable=["batch_stats"],
+                rngs={"dropout": rng.stream(key, "dropout")},
+            )
+            pairs = self._pairs(likelihood, batch["weight"])
+            total, weight = pairs["loss"]
+            return total / jnp.maximum(weight, 1), (pairs, changed)
+
+        grads, (pairs, changed) = jax.grad(loss_of, has_aux=True)(state.params)
+        grads = self.devices.mean(grads)
+        updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        stats = changed.get("batch_stats", state.batch_stats)
+        measured = {**pairs, **metrics.update_norms(grads, updates)}
+        return State(params, stats, optimizer), measured
+
+    def evaluate(self, state: State, batch: Batch) -> dict[str, metrics.Pair]:
+        """Losses of a padded batch of windows.
+
+        "loss" is of z, "nll" of the values themselves, both a value observed.
+        """
+        window = self.window(batch)
+        window = self._noisy(window, rng.root(0))
+        likelihood: Any = self.network.apply(
+            self._variables(state), window, method="log_prob"
+        )
+        return self._pairs(likelihood, batch["weight"])
+
+    def sample(self, state: State, batch: Batch, paths: int) -> jax.Array:
+        """Paths [B, S, H, D] of windows, in the units of the data.
+
+        A path depends on the row at which its window starts, on its number and on
+        batch["key"], whatever stands beside it.
+        """
+        window = self.window(batch)
+        root = rng.stream(rng.root(0), "paths")
+
+        def keys_of(start):
+            key = jax.random.fold_in(root, start)
+            return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(paths))
+
+        keys = jax.vmap(keys_of)(batch["start"])
+        found: Any = self.network.apply(
+            self._variables(state), window, keys, method="sample"
+        )
+        return found
+
+    def window(self, batch: Batch) -> Window:
+        """The windows of a batch."""
+        return cut(Grid(*batch["grid"]), batch["start"], self.sizes)
+
+    def _noisy(self, window: Window, key: jax.Array) -> Window:
+        """Windows with uniform noise on their counts, if that is asked for."""
+        if not self.config.window.dequantise:
+            return window
+        rows = len(window.values) * self.devices.count()
+        keys = self.devices.rows(jax.random.split(key, rows))
+        return window._replace(values=dequantise(keys, window.values))
+
+    def _variables(self, state: State) -> dict[str, Any]:
+        return {"params": state.params, "batch_stats": state.batch_stats}
+
+    def _pairs(self, likelihood: Any, weight: jax.Array) -> dict[str, metrics.Pair]:
+        """Sums over the global batch of what is observed."""
+        series = likelihood.series * weight[:, None]
+        there = jnp.where(series > 0, 1.0, 0.0)
+        scaled = -(likelihood.scaled * there).sum()
+        whole = scaled - (likelihood.slope * there).sum()
+        scaled, whole, count = self.devices.sum((scaled, whole, series.sum()))
+        return {"loss": (scaled, count), "nll": (whole, count)}
+
+
+def example_window(sizes: Sizes) -> Window:
+    """Zeros in the shape of one window."""
+    steps = sizes.context + sizes.horizon
+    whole = (1, sizes.past + sizes.horizon, sizes.series)
+    covariates = sizes.known + sizes.recent
+    return Window(
+        jnp.zeros(whole),
+        jnp.ones(whole, bool),
+        jnp.zeros((1, steps, sizes.calendar)),
+        jnp.zeros((1, steps, sizes.series, covariates)),
+        jnp.zeros((sizes.series, 1 + len(sizes.levels)), np.int32),
+    )

@@ -1,0 +1,100 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from forecast.distributions.negative_binomial import NegativeBinomial
+from forecast.distributions.positive import FLOOR
+
+RNG = np.random.default_rng(0)
+MEAN = np.exp(RNG.normal(size=(5, 4)) + 1)
+DISPERSION = np.exp(RNG.normal(size=(5, 4)) - 1)
+X = RNG.poisson(MEAN).astype(float)
+OBSERVED = RNG.random((5, 4)) < 0.6
+
+
+def log_pmf(x, mean, dispersion):
+    return stats.nbinom.logpmf(x, 1 / dispersion, 1 / (1 + dispersion * mean))
+
+
+def test_log_probabilities_are_scipys_and_0_where_nothing_is_observed():
+    with jax.enable_x64(True):
+        given = NegativeBinomial(MEAN, DISPERSION)
+        expected = log_pmf(X, MEAN, DISPERSION)
+        found = jax.jit(NegativeBinomial.log_prob)(given, X)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        found = given.log_prob(np.where(OBSERVED, X, np.nan), OBSERVED)
+        np.testing.assert_allclose(found, np.where(OBSERVED, expected, 0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("mean", [1e-3, 1.0, 40.0, 3e3])
+@pytest.mark.parametrize("dispersion", [1e-4, 0.1, 30.0])
+def test_float32_keeps_its_digits_and_gradients(mean, dispersion):
+    x = np.unique(np.round(mean * np.array([0, 0.5, 1, 1.5, 4]))).astype(np.float32)
+    given = NegativeBinomial(np.full_like(x, mean), np.full_like(x, dispersion))
+    found = given.log_prob(x)
+    np.testing.assert_allclose(
+        found, log_pmf(x, mean, dispersion), rtol=1e-4, atol=1e-6 * (1 + x.max())
+    )
+    gradient = jax.grad(lambda given: given.log_prob(x).sum())(given)
+    expected = (x - mean) / (mean + dispersion * mean**2)
+    np.testing.assert_allclose(gradient.mean, expected, rtol=1e-2, atol=1e-3)
+    assert np.isfinite(gradient.dispersion).all()
+
+
+def test_gradients_see_what_is_observed_alone():
+    x = np.where(OBSERVED, X, np.nan).astype(np.float32)
+    given = jax.tree.map(np.float32, NegativeBinomial(MEAN, DISPERSION))
+    gradient = jax.grad(lambda given: given.log_prob(x, OBSERVED).sum())(given)
+    for leaf in gradient:
+        assert np.isfinite(leaf).all()
+        np.testing.assert_array_equal(np.asarray(leaf)[~OBSERVED], 0)
+        assert np.abs(np.asarray(leaf)[OBSERVED]).min() > 0
+
+
+def test_counts_follow_the_distribution():
+    rows = 4000
+    mean = np.tile(np.float32([[0.7, 30.0]]), (rows, 1))
+    dispersion = np.tile(np.float32([[1.5, 0.2]]), (rows, 1))
+    keys = jax.random.split(jax.random.key(0), rows)
+    drawn = np.asarray(
+        jax.jit(NegativeBinomial.sample)(NegativeBinomial(mean, dispersion), keys)
+    )
+    for series in range(2):
+        m, a = float(mean[0, series]), float(dispersion[0, series])
+        known = stats.nbinom(1 / a, 1 / (1 + a * m))
+        bounds = np.unique(known.ppf(np.linspace(0, 1, 11)[1:-1]))
+        expected = rows * np.diff([0, *known.cdf(bounds), 1])
+        found = np.bincount(np.searchsorted(bounds, drawn[:, series]), minlength=10)
+        found = found[: len(expected)]
+        assert found.sum() == rows
+        assert stats.chisquare(found, expected).pvalue > 0.01
+
+
+def test_a_row_is_drawn_from_its_key_alone():
+    given = jax.tree.map(np.float32, NegativeBinomial(MEAN, DISPERSION))
+    keys = jax.random.split(jax.random.key(1), 5)
+    whole = given.sample(keys)
+    part = jax.tree.map(lambda leaf: leaf[2:4], given).sample(keys[2:4])
+    np.testing.assert_array_equal(part, whole[2:4])
+    assert len(np.unique(whole, axis=0)) == 5
+
+
+def test_extremes_give_counts():
+    given = NegativeBinomial(
+        jnp.array([FLOOR, 1e-4, 1e6, 1e12]), jnp.array([1e4, FLOOR, 1e3, FLOOR])
+    )
+    drawn = np.asarray(given.sample(jax.random.key(0)))
+    assert np.isfinite(drawn).all() and (drawn >= 0).all()
+    np.testing.assert_array_equal(drawn, np.round(drawn))
+
+
+def test_raw_outputs_are_made_positive_and_scaling_is_deepars():
+    given = NegativeBinomial.from_raw(jnp.array([0.0, -99.0]), jnp.array([3.0, -99.0]))
+    assert given.mean == pytest.approx([np.log(2) + FLOOR, FLOOR])
+    assert given.dispersion == pytest.approx([np.log1p(np.exp(3)) + FLOOR, FLOOR])
+    scaled = NegativeBinomial(jnp.array([2.0]), jnp.array([0.6])).scaled(
+        jnp.array([9.0])
+    )
+    assert (scaled.mean[0], scaled.dispersion[0]) == pytest.approx((18, 0.2))

@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from forecast.distributions.normal import Normal
+from forecast.distributions.positive import FLOOR
+
+RNG = np.random.default_rng(0)
+MEAN, SCALE = RNG.normal(size=(2, 3, 4)), np.exp(RNG.normal(size=(2, 3, 4)))
+X = MEAN + 2 * SCALE * RNG.normal(size=(2, 3, 4))
+OBSERVED = RNG.random((2, 3, 4)) < 0.6
+
+
+def test_log_densities_are_scipys_and_0_where_nothing_is_observed():
+    with jax.enable_x64(True):
+        normal = Normal(MEAN, SCALE)
+        expected = stats.norm.logpdf(X, MEAN, SCALE)
+        np.testing.assert_allclose(jax.jit(Normal.log_prob)(normal, X), expected)
+        x = np.where(OBSERVED, X, np.nan)
+        found = normal.log_prob(x, OBSERVED)
+        np.testing.assert_allclose(found, np.where(OBSERVED, expected, 0))
+
+
+def test_gradients_see_what_is_observed_alone():
+    x = np.where(OBSERVED, X, np.nan).astype(np.float32)
+    given = jax.tree.map(np.float32, Normal(MEAN, SCALE))
+    gradient = jax.grad(lambda normal: normal.log_prob(x, OBSERVED).sum())(given)
+    expected = np.where(OBSERVED, (X - MEAN) / SCALE**2, 0)
+    np.testing.assert_allclose(gradient.mean, expected, rtol=1e-4)
+    np.testing.assert_array_equal(np.asarray(gradient.scale)[~OBSERVED], 0)
+
+
+def test_samples_are_scaled_noise_and_scaling_moves_the_density():
+    noise = RNG.normal(size=MEAN.shape).astype(np.float32)
+    given = Normal(MEAN.astype(np.float32), SCALE.astype(np.float32))
+    sampled = given.sample(noise)
+    np.testing.assert_allclose(sampled, MEAN + SCALE * noise, rtol=1e-5)
+    by = np.full(MEAN.shape, 3.0, np.float32)
+    # p(3 x) of the scaled one is p(x) / 3.
+    np.testing.assert_allclose(
+        given.scaled(by).log_prob(3 * sampled),
+        given.log_prob(sampled) - np.log(3),
+        rtol=1e-4,
+    )
+
+
+def test_a_scale_has_a_floor():
+    normal = Normal.from_raw(jnp.zeros(3), jnp.array([-1e4, 0.0, 50.0]))
+    expected = [FLOOR, np.log(2) + FLOOR, 50 + FLOOR]
+    assert normal.scale == pytest.approx(expected, rel=1e-6)

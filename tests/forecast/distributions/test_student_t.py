@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from forecast.distributions.positive import FLOOR
+from forecast.distributions.student_t import StudentT
+
+RNG = np.random.default_rng(0)
+MEAN, SCALE = RNG.normal(size=(5, 4)), np.exp(RNG.normal(size=(5, 4)))
+DF = 2 + np.exp(2 * RNG.normal(size=(5, 4)))
+X = MEAN + 4 * SCALE * RNG.normal(size=(5, 4))
+OBSERVED = RNG.random((5, 4)) < 0.6
+
+
+def test_log_densities_are_scipys_and_0_where_nothing_is_observed():
+    with jax.enable_x64(True):
+        given = StudentT(MEAN, SCALE, DF)
+        expected = stats.t.logpdf(X, DF, MEAN, SCALE)
+        found = jax.jit(StudentT.log_prob)(given, X)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        found = given.log_prob(np.where(OBSERVED, X, np.nan), OBSERVED)
+        np.testing.assert_allclose(found, np.where(OBSERVED, expected, 0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("df", [2.1, 30.0, 1e3, 1e5, 1e7])
+def test_float32_keeps_its_digits_and_gradients_whatever_the_degrees_of_freedom(df):
+    x = np.linspace(-6, 6, 25, dtype=np.float32)
+    zeros, ones = np.zeros_like(x), np.ones_like(x)
+
+    def total(df):
+        return StudentT(zeros, ones, jnp.full_like(x, df)).log_prob(x).sum()
+
+    found = StudentT(zeros, ones, np.full_like(x, df)).log_prob(x)
+    np.testing.assert_allclose(found, stats.t.logpdf(x, df), rtol=1e-5)
+    step = 1e-3 * df
+    sums = [stats.t.logpdf(x, df + h).sum() for h in (-step, step)]
+    slope = (sums[1] - sums[0]) / (2 * step)
+    assert jax.grad(total)(df) == pytest.approx(slope, rel=0.02, abs=1e-4)
+
+
+def test_gradients_see_what_is_observed_alone():
+    x = np.where(OBSERVED, X, np.nan).astype(np.float32)
+    given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
+    gradient = jax.grad(lambda given: given.log_prob(x, OBSERVED).sum())(given)
+    z = (X - MEAN) / SCALE
+    expected = np.where(OBSERVED, (DF + 1) * z / (DF + z**2) / SCALE, 0)
+    np.testing.assert_allclose(gradient.mean, expected, rtol=1e-4)
+    for leaf in gradient:
+        np.testing.assert_array_equal(np.asarray(leaf)[~OBSERVED], 0)
+
+
+def test_draws_follow_the_distribution():
+    rows = 2000
+    parameters = np.array([[1.0, -2.0]]), np.array([[0.5, 3.0]]), np.array([[2.5, 9.0]])
+    given = StudentT(*(np.repeat(p, rows, 0).astype(np.float32) for p in parameters))
+    keys = jax.random.split(jax.random.key(0), rows)
+    drawn = np.asarray(jax.jit(StudentT.sample)(given, keys))
+    for series in range(2):
+        mean, scale, df = (p[0, series] for p in parameters)
+        known = stats.t(df, mean, scale)
+        assert stats.kstest(drawn[:, series], known.cdf).pvalue > 0.01
+    assert abs(stats.spearmanr(drawn[:, 0], drawn[:, 1]).statistic) < 0.06
+
+
+def test_a_row_is_drawn_from_its_key_alone():
+    given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
+    keys = jax.random.split(jax.random.key(1), 5)
+    whole = given.sample(keys)
+    part = jax.tree.map(lambda leaf: leaf[2:4], given).sample(keys[2:4])
+    np.testing.assert_allclose(part, whole[2:4], rtol=1e-6)
+    stacked = jax.tree.map(lambda leaf: leaf[:4].reshape(2, 2, 4), given)
+    found = stacked.sample(keys[:4].reshape(2, 2))
+    np.testing.assert_allclose(found.reshape(4, 4), whole[:4], rtol=1e-6)
+
+
+def test_raw_outputs_give_a_finite_variance():
+    raw = jnp.array([-1e4, 0.0, 20.0])
+    given = StudentT.from_raw(jnp.zeros(3), raw, raw)
+    softplus = np.array([0, np.log(2), 20])
+    np.testing.assert_allclose(given.df, 2 + softplus + FLOOR, rtol=1e-6)
+    np.testing.assert_allclose(given.scale, softplus + FLOOR, rtol=1e-6)
+
+
+def test_scaling_moves_the_density():
+    given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
+    x, by = X.astype(np.float32), np.full(X.shape, 3.0, np.float32)
+    np.testing.assert_allclose(
+        given.scaled(by).log_prob(3 * x), given.log_prob(x) - np.log(3), rtol=1e-4
+    )
