@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy import special
 
+from forecast.distributions.log_beta import log_beta
 from forecast.distributions.positive import positive
 from forecast.distributions.row_draws import draw_rows
 
@@ -57,7 +57,7 @@ class NegativeBinomial(NamedTuple):
         """
         x = x if observed is None else jnp.where(observed, x, 0.0)
         n, odds = 1 / self.dispersion, self.dispersion * self.mean
-        choose = -special.betaln(x + 1, n) - jnp.log(x + n)
+        choose = -log_beta(x + 1, n) - jnp.log(x + n)
         found = choose + x * jnp.log(odds) - (x + n) * jnp.log1p(odds)
         return found if observed is None else jnp.where(observed, found, 0.0)
 
