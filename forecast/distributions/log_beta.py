@@ -23,7 +23,7 @@ def log_beta(a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = jnp.minimum(a, b), jnp.maximum(a, b)
     direct = lax.lgamma(b) - lax.lgamma(a + b)
     # At small b the series has large terms, and they would reach the gradient.
-    large = jnp.maximum(b, _LARGE)
+    large = jnp.where(b < _LARGE, _LARGE, b)
     ratio = (a + large - 0.5) * jnp.log1p(a / large) + a * jnp.log(large) - a
     ratio = ratio + _remainder(a + large) - _remainder(large)
     return lax.lgamma(a) + jnp.where(b < _LARGE, direct, -ratio)

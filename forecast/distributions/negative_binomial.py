@@ -1,7 +1,7 @@
 """Counts with a mean m and a dispersion a: a Poisson whose rate is a gamma.
 
     rate ~ Gamma(shape 1/a, mean m),  x ~ Poisson(rate),  variance m + a m^2
-    log p(x) = -log B(x + 1, n) - log(x + n) + x log(a m) - (x + n) log(1 + a m)
+    log p(x) = -log B(x + 1, n) - log(x + n) - x log(1 + 1 / (a m)) - n log(1 + a m)
 
 with n = 1 / a. In float32 it keeps its digits down to the Poisson, at a = 0, where a
 difference of log-gammas of n loses them.
@@ -58,7 +58,7 @@ class NegativeBinomial(NamedTuple):
         x = x if observed is None else jnp.where(observed, x, 0.0)
         n, odds = 1 / self.dispersion, self.dispersion * self.mean
         choose = -log_beta(x + 1, n) - jnp.log(x + n)
-        found = choose + x * jnp.log(odds) - (x + n) * jnp.log1p(odds)
+        found = choose - x * jnp.log1p(1 / odds) - n * jnp.log1p(odds)
         return found if observed is None else jnp.where(observed, found, 0.0)
 
     def sample(self, keys: jax.Array) -> jax.Array:

@@ -55,7 +55,9 @@ class StudentT(NamedTuple):
         """
         x = x if observed is None else jnp.where(observed, x, self.mean)
         z = (x - self.mean) / self.scale
-        constant = log_beta(jnp.full_like(self.df, 0.5), self.df / 2) + jnp.log(self.df) / 2
+        constant = (
+            log_beta(jnp.full_like(self.df, 0.5), self.df / 2) + jnp.log(self.df) / 2
+        )
         tail = (self.df + 1) / 2 * jnp.log1p(jnp.square(z) / self.df)
         density = -constant - jnp.log(self.scale) - tail
         return density if observed is None else jnp.where(observed, density, 0.0)

@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy import stats
 
 from forecast.distributions.positive import FLOOR
@@ -12,38 +11,36 @@ MEAN, SCALE = RNG.normal(size=(5, 4)), np.exp(RNG.normal(size=(5, 4)))
 DF = 2 + np.exp(2 * RNG.normal(size=(5, 4)))
 X = MEAN + 4 * SCALE * RNG.normal(size=(5, 4))
 OBSERVED = RNG.random((5, 4)) < 0.6
+LOG_PROB, SAMPLE = jax.jit(StudentT.log_prob), jax.jit(StudentT.sample)
+GRADIENT = jax.jit(jax.grad(lambda given, x, seen: given.log_prob(x, seen).sum()))
 
 
 def test_log_densities_are_scipys_and_0_where_nothing_is_observed():
     with jax.enable_x64(True):
         given = StudentT(MEAN, SCALE, DF)
         expected = stats.t.logpdf(X, DF, MEAN, SCALE)
-        found = jax.jit(StudentT.log_prob)(given, X)
+        found = LOG_PROB(given, X)
         np.testing.assert_allclose(found, expected, rtol=1e-10)
-        found = given.log_prob(np.where(OBSERVED, X, np.nan), OBSERVED)
+        found = LOG_PROB(given, np.where(OBSERVED, X, np.nan), OBSERVED)
         np.testing.assert_allclose(found, np.where(OBSERVED, expected, 0), rtol=1e-10)
 
 
-@pytest.mark.parametrize("df", [2.1, 30.0, 1e3, 1e5, 1e7])
-def test_float32_keeps_its_digits_and_gradients_whatever_the_degrees_of_freedom(df):
-    x = np.linspace(-6, 6, 25, dtype=np.float32)
-    zeros, ones = np.zeros_like(x), np.ones_like(x)
-
-    def total(df):
-        return StudentT(zeros, ones, jnp.full_like(x, df)).log_prob(x).sum()
-
-    found = StudentT(zeros, ones, np.full_like(x, df)).log_prob(x)
-    np.testing.assert_allclose(found, stats.t.logpdf(x, df), rtol=1e-5)
-    step = 1e-3 * df
-    sums = [stats.t.logpdf(x, df + h).sum() for h in (-step, step)]
-    slope = (sums[1] - sums[0]) / (2 * step)
-    assert jax.grad(total)(df) == pytest.approx(slope, rel=0.02, abs=1e-4)
+def test_float32_keeps_its_digits_and_gradients_whatever_the_degrees_of_freedom():
+    df = np.repeat(np.float32([[2.1, 30, 1e3, 1e5, 1e7]]), 25, 0)
+    x = np.repeat(np.linspace(-6, 6, 25, dtype=np.float32)[:, None], 5, 1)
+    given = StudentT(np.zeros_like(x), np.ones_like(x), df)
+    found = LOG_PROB(given, x)
+    np.testing.assert_allclose(found, stats.t.logpdf(x, df.astype(float)), rtol=1e-5)
+    step = 1e-3 * df.astype(float)
+    slope = (stats.t.logpdf(x, df + step) - stats.t.logpdf(x, df - step)) / (2 * step)
+    gradient = GRADIENT(given, x, np.ones_like(x, bool)).df
+    np.testing.assert_allclose(gradient, slope, rtol=0.02, atol=1e-5)
 
 
 def test_gradients_see_what_is_observed_alone():
     x = np.where(OBSERVED, X, np.nan).astype(np.float32)
     given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
-    gradient = jax.grad(lambda given: given.log_prob(x, OBSERVED).sum())(given)
+    gradient = GRADIENT(given, x, OBSERVED)
     z = (X - MEAN) / SCALE
     expected = np.where(OBSERVED, (DF + 1) * z / (DF + z**2) / SCALE, 0)
     np.testing.assert_allclose(gradient.mean, expected, rtol=1e-4)
@@ -56,7 +53,7 @@ def test_draws_follow_the_distribution():
     parameters = np.array([[1.0, -2.0]]), np.array([[0.5, 3.0]]), np.array([[2.5, 9.0]])
     given = StudentT(*(np.repeat(p, rows, 0).astype(np.float32) for p in parameters))
     keys = jax.random.split(jax.random.key(0), rows)
-    drawn = np.asarray(jax.jit(StudentT.sample)(given, keys))
+    drawn = np.asarray(SAMPLE(given, keys))
     for series in range(2):
         mean, scale, df = (p[0, series] for p in parameters)
         known = stats.t(df, mean, scale)
@@ -67,11 +64,11 @@ def test_draws_follow_the_distribution():
 def test_a_row_is_drawn_from_its_key_alone():
     given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
     keys = jax.random.split(jax.random.key(1), 5)
-    whole = given.sample(keys)
-    part = jax.tree.map(lambda leaf: leaf[2:4], given).sample(keys[2:4])
+    whole = SAMPLE(given, keys)
+    part = SAMPLE(jax.tree.map(lambda leaf: leaf[2:4], given), keys[2:4])
     np.testing.assert_allclose(part, whole[2:4], rtol=1e-6)
     stacked = jax.tree.map(lambda leaf: leaf[:4].reshape(2, 2, 4), given)
-    found = stacked.sample(keys[:4].reshape(2, 2))
+    found = SAMPLE(stacked, keys[:4].reshape(2, 2))
     np.testing.assert_allclose(found.reshape(4, 4), whole[:4], rtol=1e-6)
 
 
@@ -87,5 +84,5 @@ def test_scaling_moves_the_density():
     given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
     x, by = X.astype(np.float32), np.full(X.shape, 3.0, np.float32)
     np.testing.assert_allclose(
-        given.scaled(by).log_prob(3 * x), given.log_prob(x) - np.log(3), rtol=1e-4
+        LOG_PROB(given.scaled(by), 3 * x), LOG_PROB(given, x) - np.log(3), rtol=1e-4
     )
