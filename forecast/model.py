@@ -272,9 +272,15 @@ class Forecaster(nn.Module):
         return jnp.concatenate([*parts, calendar, *embedded], -1)
 
     def _embedded(self, categories: jax.Array) -> list[jax.Array]:
-        """Vectors [D, E] of the series by itself and by its categories int [D, K + 1]."""
+        """Vectors [D, E] of the series by itself and by its categories int [D, 1 + K].
+
+        Zeros of what training did not have.
+        """
         return [
-            embed(categories[:, number]) for number, embed in enumerate(self.embeddings)
+            jnp.take(
+                embed.embedding, categories[:, number], 0, mode="fill", fill_value=0
+            )
+            for number, embed in enumerate(self.embeddings)
         ]
 
 

@@ -2,7 +2,7 @@
 
 Pure functions of (state, batch, key), without files: the loop and benchmarks call these.
 A batch is {"grid": the panel, the same for all rows; "start": rows at which horizons
-start; "weight": 0 for padding}.
+start; "mask": 0 for padding, absent where there is none}.
 
     loss = - sum_t log p(z_t) / number of observed values
 """
@@ -98,7 +98,7 @@ class Learner:
                 mutable=["batch_stats"],
                 rngs={"dropout": rng.stream(key, "dropout")},
             )
-            pairs = self._pairs(likelihood, batch["weight"])
+            pairs = self._pairs(likelihood, batch)
             total, weight = pairs["loss"]
             return total / jnp.maximum(weight, 1), (pairs, changed)
 
@@ -120,7 +120,7 @@ class Learner:
         likelihood: Any = self.network.apply(
             self._variables(state), window, method="log_prob"
         )
-        return self._pairs(likelihood, batch["weight"])
+        return self._pairs(likelihood, batch)
 
     def sample(self, state: State, batch: Batch, paths: int) -> jax.Array:
         """Paths [B, S, H, D] of windows, in the units of the data.
@@ -143,7 +143,7 @@ class Learner:
 
     def window(self, batch: Batch) -> Window:
         """The windows of a batch."""
-        return cut(Grid(*batch["grid"]), batch["start"], self.sizes)
+        return cut(Grid(**batch["grid"]), batch["start"], self.sizes)
 
     def _noisy(self, window: Window, key: jax.Array) -> Window:
         """Windows with uniform noise on their counts, if that is asked for."""
@@ -156,9 +156,10 @@ class Learner:
     def _variables(self, state: State) -> dict[str, Any]:
         return {"params": state.params, "batch_stats": state.batch_stats}
 
-    def _pairs(self, likelihood: Any, weight: jax.Array) -> dict[str, metrics.Pair]:
+    def _pairs(self, likelihood: Any, batch: Batch) -> dict[str, metrics.Pair]:
         """Sums over the global batch of what is observed."""
-        series = likelihood.series * weight[:, None]
+        mask = batch.get("mask", jnp.ones(len(likelihood.series)))
+        series = likelihood.series * mask[:, None]
         there = jnp.where(series > 0, 1.0, 0.0)
         scaled = -(likelihood.scaled * there).sum()
         whole = scaled - (likelihood.slope * there).sum()

@@ -24,7 +24,8 @@ class Grid(NamedTuple):
       observed: bool [N, D].
       calendar: [N, F].
       covariates: [N, D, C]; known ones of the step, past ones of the step before.
-      categories: int32 [D, 1 + K]; which series it is, and its static categories.
+      categories: int32 [D, 1 + K]; which series it is, and its static categories, by
+        their numbers in training; what training did not have has the number behind.
     """
 
     values: Any
@@ -73,11 +74,19 @@ def sizes_of(config: Config, panel: Panel) -> Sizes:
     )
 
 
-def make_grid(config: Config, sizes: Sizes, panel: Panel) -> Grid:
+def make_grid(
+    config: Config, sizes: Sizes, panel: Panel, series: np.ndarray | None = None
+) -> Grid:
     """A panel in the form that windows are cut from, with a horizon behind its end.
 
     Known covariates that the panel does not have for a step of the horizon are as they
     last were.
+
+    Args:
+      config: of the run.
+      sizes: of the data.
+      panel: its categories by their numbers in training.
+      series: int [D], numbers of the series in training; None: it is that panel.
     """
     rows, ahead = len(panel.values), sizes.horizon
     front = (sizes.past, ahead)
@@ -88,13 +97,14 @@ def make_grid(config: Config, sizes: Sizes, panel: Panel) -> Grid:
     known = np.pad(known, ((0, rows + ahead - len(known)), (0, 0), (0, 0)), "edge")
     past = np.pad(panel.past, ((1, ahead - 1), (0, 0), (0, 0)), "edge")
     covariates = np.concatenate([known, past], axis=2)
-    series = np.arange(sizes.series, dtype=np.int32)[:, None]
+    if series is None:
+        series = np.arange(sizes.series)
     return Grid(
         np.pad(_fill(panel.values), (front, (0, 0))),
         np.pad(observed, (front, (0, 0))),
         np.pad(numbers, ((sizes.past, 0), (0, 0))),
         np.pad(covariates, ((sizes.past, 0), (0, 0), (0, 0))),
-        np.concatenate([series, panel.categories], axis=1),
+        np.concatenate([series[:, None], panel.categories], axis=1).astype(np.int32),
     )
 
 

@@ -1,0 +1,59 @@
+"""Where series come from: the generated demand, own tables, or a published set."""
+
+import pathlib
+
+import numpy as np
+
+from common.training import activity
+from common.training.workdirs import Say
+from forecast.config import Config
+from forecast.generated import demand
+from forecast.panel.backtest import Backtest, make_backtest
+from forecast.panel.table_files import read_panel
+
+REJECTED = "rejected.csv"  # in a working directory
+
+
+@activity.doing("preparing the data")
+def load(
+    config: Config,
+    say: Say = lambda text: None,
+    rejected_file: pathlib.Path | None = None,
+) -> Backtest:
+    """Reads or generates a panel, and sets its last windows aside for the test.
+
+    Raises:
+      UserError: whatever is wrong with the table, or it is too short.
+    """
+    if config.data.path:
+        reading = read_panel(
+            pathlib.Path(config.data.path), config.data, rejected_file=rejected_file
+        )
+        if reading.rejected:
+            say(f"note: {len(reading.rejected):,} rows rejected")
+        panel = reading.panel
+    else:
+        panel = demand.make_panel(config.demand)
+    return make_backtest(panel, config.window.horizon, config.backtest.windows)
+
+
+def describe(config: Config, backtest: Backtest) -> list[str]:
+    """What a run prints of its data, one line each."""
+    panel = backtest.panel
+    first, last = (f"{time:%Y-%m-%d %H:%M}" for time in panel.times[[0, -1]])
+    size = (
+        f"{len(panel.ids):,} series, {len(panel.values):,} steps of {panel.frequency},"
+        f" {first.removesuffix(' 00:00')} to {last.removesuffix(' 00:00')};"
+        f" {np.isnan(panel.values).mean():.1%} of the values missing"
+    )
+    split = (
+        f"trained on the first {backtest.train_rows:,} steps, the last"
+        f" {validation_rows(config):,} of them to choose; test: {len(backtest.starts)}"
+        f" windows of {backtest.horizon}"
+    )
+    return [size, split]
+
+
+def validation_rows(config: Config) -> int:
+    """Rows at the end of the training rows that choose the best state."""
+    return config.backtest.validation or 5 * config.window.horizon

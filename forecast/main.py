@@ -1,0 +1,31 @@
+"""The command line of forecast: flags to config to mode.
+
+JAX and pandas are imported with the mode that runs, so that a wrong flag is answered
+at once.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from common.cli import app, modes
+from forecast.config import Config
+
+MODES = modes.of(
+    "forecast.verbs",
+    "train",
+    "evaluate",
+    "predict",
+    takes={"predict": (), "evaluate": ()},
+    no_init_from="forecast has nothing to start from another run",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs forecast from the command line."""
+    app.main(
+        "forecast",
+        Config(),
+        MODES,
+        argv,
+        summary="forecast: sample paths of many series at once",
+    )

@@ -1,0 +1,1 @@
+"""What `--mode=` does, one file a mode."""

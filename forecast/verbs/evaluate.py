@@ -1,0 +1,34 @@
+"""`--mode=evaluate`."""
+
+from common.cli.app import Command
+from common.errors import UserError
+from common.reports import result_tables
+from common.training import workdirs
+from common.training.data_identity import note_other_data
+from forecast import data, evaluation, report, saved_model
+from forecast.config import Config
+from forecast.run import prepare
+from forecast.step import State
+
+
+def run(config: Config, command: Command) -> None:
+    """Scores the trained model on the test windows; writes metrics_test.json.
+
+    The windows are those at the end of the table as it is now: a table that has grown
+    since is a new test.
+    """
+    backtest = data.load(config, command.say)
+    saved = saved_model.load(command.workdir, config)
+    run = prepare(config, backtest)
+    if (run.learner.sizes, backtest.panel.ids) != (saved.sizes, saved.ids):
+        raise UserError(
+            "the table has other series, covariates or gaps than the one that"
+            f" {command.workdir} was trained on: restore it or train again"
+        )
+    state = run.execution.replicate(State(**saved.variables, optimizer=()))
+    values = dict(evaluation.evaluate(run, state).values)
+    panel = backtest.panel
+    values |= note_other_data(command.workdir, panel.fingerprint, command.say)
+    workdirs.write_metrics(command.workdir / "metrics_test.json", values)
+    table = report.short_table(values, config.model.name)
+    command.show(result_tables.to_markdown(table))
