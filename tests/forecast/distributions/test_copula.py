@@ -123,6 +123,25 @@ def test_flat_tails_by_hand():
         np.testing.assert_allclose(found, [1, 1.5, 2, 2, 3.5, 7, 9, 9], atol=1e-6)
 
 
+def test_an_outlier_is_reached_at_4_and_constants_have_slopes_of_a_hundredth():
+    past = np.zeros((100, 3))
+    past[:, 0] = [*np.linspace(0, 1, 99), 50]
+    past[:, 1] = -5.0
+    x = np.array([[50.0, -5, 0], [0.5, -5.05, 0.01], [np.nan, np.nan, np.nan]])
+    end = stats.norm.ppf(1 - bound_of(100))
+    with jax.enable_x64(True):
+        marginals = FIT(past, np.ones_like(past, bool))
+        z, slope = TO(marginals, x), np.asarray(LOG_SLOPE(marginals, x))
+    # 0.5 is value 49 of 0 to 98, and of all 100 at (49 + 1/2) / 100.
+    expected = [[4, 0, 0], [stats.norm.ppf(0.495), -end - 1, end + 1], [np.nan] * 3]
+    np.testing.assert_allclose(z, expected, atol=1e-9)
+    np.testing.assert_allclose(slope[:2, 1:], np.log([[20, 100]] * 2))
+    # From value 97.42 of the 99 on, at 2.04, to 50 at 4.
+    edge = (100 * (1 - bound_of(100)) - 0.5) / 98
+    assert slope[0, 0] == pytest.approx(np.log((4 - end) / (50 - edge)))
+    assert np.isnan(slope[2]).all()
+
+
 def wild_pasts(series=600, places=12):
     """Of all sizes, with ties, near ties, outliers, holes and nothing at all."""
     draws = [

@@ -91,6 +91,7 @@ def test_extremes_give_counts():
     drawn = np.asarray(SAMPLE(given, jax.random.key(0)))
     assert np.isfinite(drawn).all() and (drawn >= 0).all()
     np.testing.assert_array_equal(drawn, np.round(drawn))
+    assert drawn[3] == pytest.approx(1e9, rel=1e-3)  # the largest rate
 
 
 def test_raw_outputs_are_made_positive_and_scaling_is_deepars():
