@@ -33,7 +33,7 @@ class Sizes:
     """What networks must know of the data.
 
     Attributes:
-      series: D.
+      series: D of training; a network that is shared takes any number.
       calendar: numbers of a step.
       known: covariates of a series at a step that are known ahead.
       recent: those that are known until the present.

@@ -133,9 +133,10 @@ class LowRankHead(Head):
     def sample(self, hidden, keys, scale):
         """See `Head`."""
         del scale
-        series, rank = self.sizes.series, self.model.rank
+        found = self._distribution(hidden)
+        series, rank = found.factors.shape[-2:]
         noise = _normals(keys, series + rank)
-        return self._distribution(hidden).sample(noise[:, :series], noise[:, series:])
+        return found.sample(noise[:, :series], noise[:, series:])
 
     def _distribution(self, hidden: jax.Array) -> LowRankNormal:
         mean, raw, *factors = self.numbers(hidden, 2 + self.model.rank)

@@ -227,7 +227,7 @@ class Forecaster(nn.Module):
             drawn = module.head.sample(hidden[:, 0], turn, scale)  # [N, D]
             return (carry, samples.at[:, place].set(drawn)), None
 
-        samples = jnp.zeros((len(flat), sizes.horizon, sizes.series), z.dtype)
+        samples = jnp.zeros((len(flat), sizes.horizon, z.shape[-1]), z.dtype)
         loop = nn.scan(
             step, variable_broadcast=("params", "batch_stats"), split_rngs={}
         )

@@ -117,7 +117,10 @@ class Model:
             for number, (given, known) in enumerate(levels):
                 translated = _number_of(given, known)
                 categories[:, number] = translated[categories[:, number]]
-            return dataclasses.replace(panel, categories=categories)
+            panel = dataclasses.replace(panel, categories=categories)
+            # Those of training first and in its order, whatever that of the table.
+            order = np.argsort(_number_of(panel.ids, trained.ids), kind="stable")
+            return panel.select(order)
         for names, has, what in (
             (trained.ids, panel.ids, "the table lacks series that the network needs"),
             (panel.ids, trained.ids, "the network was not trained on series"),

@@ -1,0 +1,123 @@
+"""A run from start to report, and what is done with it afterwards."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.config import configs
+from common.errors import UserError
+from forecast import saved_model, train
+from forecast.config import Config
+from forecast.evaluation import mend
+from forecast.verbs.predict import Model
+from tests.integration.test_forecast_resume import SETTINGS
+
+TIMES = pd.date_range("2024-01-01", periods=60)
+
+
+def table_of(series=("a", "b", "c"), rows=60):
+    rng = np.random.default_rng(0)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {"unique_id": name, "ds": TIMES[:rows], "y": rng.poisson(9, rows)}
+            )
+            for name in series
+        ]
+    )
+
+
+def config_of(path, **changes):
+    settings = {
+        **SETTINGS,
+        "data.path": str(path),
+        "train.steps": 3,
+        "train.eval_every": 3,
+    }
+    return configs.replace(Config(), {**settings, **changes})
+
+
+@pytest.fixture(scope="module", params=["gru_maf", "deepar"])
+def trained(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    table_of().to_csv(folder / "sales.csv", index=False)
+    config = config_of(folder / "sales.csv", **{"model.name": request.param})
+    values = train.train_and_evaluate(config, folder / "run")
+    return folder / "run", values
+
+
+def test_a_run_scores_network_and_baselines(trained):
+    workdir, values = trained
+    assert json.loads((workdir / "metrics.json").read_text()) == values
+    assert 0 < values["test/crps"] < 10 and values["test/broken_paths"] == 0
+    assert 0 < values["test/seasonal_naive/crps"] < 1
+    page = (workdir / "report.html").read_text()
+    assert "seasonal naive" in page and "Is the spread honest?" in page
+    with np.load(workdir / "windows_test.npz") as windows:
+        assert windows["network/crps"].mean() == pytest.approx(values["test/crps"])
+        assert len(windows["network/crps"]) == 2
+
+
+def test_forecasts_follow_the_end_of_a_table(trained):
+    workdir, _ = trained
+    model = Model(workdir)
+    found = model.predict(table_of())
+    assert len(found) == 3 * 4 and (found["error"] == "").all()
+    assert found["ds"].iloc[:4].tolist() == list(pd.date_range("2024-03-01", periods=4))
+    quantiles = found[[c for c in found if c.startswith("q")]].to_numpy()
+    assert (np.diff(quantiles, axis=1) >= 0).all() and (quantiles >= 0).all()
+    paths = model.sample(table_of())
+    np.testing.assert_allclose(paths.mean(0).T.ravel(), found["mean"])
+    # The order of the series in a table does not matter.
+    turned = model.predict(table_of().iloc[::-1])
+    by_name = turned.set_index(["unique_id", "ds"])["mean"]
+    expected = found.set_index(["unique_id", "ds"])["mean"]
+    np.testing.assert_allclose(by_name.reindex(expected.index), expected)
+
+
+def test_series_that_the_network_does_not_know(trained):
+    workdir, _ = trained
+    model = Model(workdir)
+    shared = model.config.model.name == "deepar"
+    for series, message in (
+        (("a", "b"), "lacks series that the network needs: 'c'"),
+        (("a", "b", "c", "d"), "was not trained on series: 'd'"),
+    ):
+        if shared:
+            assert model.predict(table_of(series))["unique_id"].nunique() == len(series)
+        else:
+            with pytest.raises(UserError, match=message):
+                model.predict(table_of(series))
+    with pytest.raises(UserError, match="steps of W-SUN, training had D"):
+        weekly = table_of().assign(ds=lambda t: t["ds"].repeat(1))
+        weekly["ds"] = np.tile(pd.date_range("2024-01-07", periods=60, freq="W"), 3)
+        model.predict(weekly)
+
+
+def test_a_damaged_model_is_told(trained, tmp_path):
+    workdir, _ = trained
+    config = Model(workdir).config
+    for name in (saved_model.FILE, "config.json"):
+        (tmp_path / name).write_bytes((workdir / name).read_bytes())
+    np.savez(tmp_path / saved_model.PARAMS, **{"params/x": np.zeros(3)})
+    with pytest.raises(UserError, match="does not hold the parameters of this model"):
+        saved_model.load(tmp_path, config)
+
+
+def test_too_short_a_table_is_told(tmp_path):
+    table_of(rows=12).to_csv(tmp_path / "sales.csv", index=False)
+    with pytest.raises(UserError, match="steps are too few"):
+        train.train_and_evaluate(config_of(tmp_path / "sales.csv"), tmp_path / "run")
+
+
+def test_paths_that_are_not_finite_are_replaced_and_counted():
+    paths = np.arange(12.0).reshape(1, 3, 2, 2)
+    broken = paths.copy()
+    broken[0, 1, 1, 0] = np.inf
+    found, count = mend(broken)
+    assert count == 1
+    np.testing.assert_array_equal(found[0], paths[0, [0, 0, 2]])
+    with pytest.raises(FloatingPointError):
+        mend(np.full((1, 3, 2, 2), np.nan))
