@@ -123,6 +123,20 @@ class BacktestConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExplainConfig:
+    """What if a covariate that is known ahead were another one over the horizon?"""
+
+    covariate: str = knob("", "known covariate that is changed; empty: none")
+    value: float = knob(1.0, "that it has then")
+    group: str = knob(
+        "", "group of the hierarchy, or series, that it is changed of; empty: all"
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """One run of forecast."""
 
@@ -139,6 +153,7 @@ class Config:
     train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
+    explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
     reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
     precision: str = precision_knob("products of the bodies; flows have float32")
 

@@ -22,6 +22,7 @@ _EXPORTED = (
     "serve.py",
     "photo_files.py",
     "words.py",
+    "windows.py",
     "users.npy",
     "items.npy",
     "user_ids.json",

@@ -65,14 +65,19 @@ class Model:
         Raises:
           UserError: what can't be read at all, or lacks series that the network needs.
         """
-        reading, panel = self._read(rows)
-        return self._table(panel, self._sample(panel), reading)
+        reading, panel = self.read(rows)
+        return self._table(panel, self.sample_after(panel), reading)
 
     def sample(self, rows: str | pathlib.Path | pd.DataFrame) -> np.ndarray:
         """Sample paths [S, H, D] of the steps after the end of a table."""
-        return self._sample(self._read(rows)[1])
+        return self.sample_after(self.read(rows)[1])
 
-    def _sample(self, panel: Panel) -> np.ndarray:
+    def sample_after(self, panel: Panel) -> np.ndarray:
+        """Sample paths [S, H, D] of the steps after the end of a panel.
+
+        Args:
+          panel: as `read` and `arrange` give it.
+        """
         learner = Learner(self.config, self.trained.sizes, self._execution.devices)
         numbers = _number_of(panel.ids, self.trained.ids)
         grid = put_grid(learner, panel, self._execution, numbers)
@@ -86,7 +91,8 @@ class Model:
         )
         return evaluation.mend(paths)[0][0]
 
-    def _read(self, rows: Any) -> tuple[Reading, Panel]:
+    def read(self, rows: Any) -> tuple[Reading, Panel]:
+        """What a table gave, and its panel as the network takes it."""
         frame = isinstance(rows, pd.DataFrame)
         given = tables.from_rows(rows) if frame else pathlib.Path(rows)
         trained = self.trained
@@ -97,9 +103,9 @@ class Model:
             static=trained.category_names if self._shared else (),
         )
         reading = read_panel(given, options, check=False)
-        return reading, self._fit(reading.panel)
+        return reading, self.arrange(reading.panel)
 
-    def _fit(self, panel: Panel) -> Panel:
+    def arrange(self, panel: Panel) -> Panel:
         """The panel with the series of training in their order.
 
         A network that is shared takes any series: those it does not know have no vector
