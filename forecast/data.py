@@ -4,11 +4,13 @@ import pathlib
 
 import numpy as np
 
+from common.errors import UserError
 from common.training import activity
 from common.training.workdirs import Say
 from forecast.config import Config
 from forecast.generated import demand
 from forecast.panel.backtest import Backtest, make_backtest
+from forecast.panel.benchmarks import BENCHMARKS, read_archive, read_exchange
 from forecast.panel.table_files import read_panel
 
 REJECTED = "rejected.csv"  # in a working directory
@@ -25,6 +27,8 @@ def load(
     Raises:
       UserError: whatever is wrong with the table, or it is too short.
     """
+    if config.data.benchmark:
+        return _load_benchmark(config)
     if config.data.path:
         reading = read_panel(
             pathlib.Path(config.data.path), config.data, rejected_file=rejected_file
@@ -35,6 +39,21 @@ def load(
     else:
         panel = demand.make_panel(config.demand)
     return make_backtest(panel, config.window.horizon, config.backtest.windows)
+
+
+def _load_benchmark(config: Config) -> Backtest:
+    """A published set with the windows that were scored; of exchange perhaps more."""
+    spec, path = BENCHMARKS[config.data.benchmark], pathlib.Path(config.data.path)
+    if config.window.horizon != spec.horizon:
+        raise UserError(
+            f"{spec.name} has windows of {spec.horizon} steps: set"
+            f" --window.horizon={spec.horizon}"
+        )
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or folder")
+    if path.is_dir():
+        return read_archive(path, spec)
+    return read_exchange(path, config.backtest.windows)
 
 
 def describe(config: Config, backtest: Backtest) -> list[str]:

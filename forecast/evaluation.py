@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ import numpy as np
 from common.parallel.execution import Execution
 from common.training import activity
 from forecast import baselines, metrics
+from forecast.config import Config
 from forecast.metrics import Table
+from forecast.panel.backtest import Backtest
+from forecast.panel.benchmarks import BENCHMARKS
 from forecast.run import Run, window_batches
 from forecast.step import Learner
 
@@ -48,31 +52,48 @@ def evaluate(run: Run, state: Any) -> Evaluated:
       run: prepared.
       state: in device form.
     """
-    targets = run.backtest.targets
     parts = (run.learner, run.execution, run.grid)
     paths, broken = mend(sample(*parts, state, run.starts["test"]))
-    tables = {NETWORK: score(run, paths)}
+    tables = {NETWORK: score(run.backtest, paths)}
     for name in REPORTED:
-        simulated = (
-            baselines.simulate(
-                name,
-                run.backtest.history(window).values,
-                run.backtest.horizon,
-                run.config.backtest.paths,
-                np.random.default_rng([_SEED, window]),
-                run.backtest.panel.season,
-            )
-            for window in range(len(targets))
-        )
-        tables[name] = score(run, simulated)
+        tables[name] = score_baseline(run.config, run.backtest, name)
     values: dict[str, Any] = {"test/broken_paths": broken}
     for name, table in tables.items():
         prefix = "test/" if name == NETWORK else f"test/{name}/"
-        means = {key: each.mean for key, each in table.items()}
-        values |= {
-            prefix + key: mean for key, mean in means.items() if np.isfinite(mean)
-        }
+        values |= summarise(run.config, table, prefix)
     return Evaluated(values, tables, paths)
+
+
+def score_baseline(config: Config, backtest: Backtest, name: str) -> dict[str, Table]:
+    """Scores of a baseline, whose paths are drawn window by window."""
+    simulated = (
+        baselines.simulate(
+            name,
+            backtest.history(window).values,
+            backtest.horizon,
+            config.backtest.paths,
+            np.random.default_rng([_SEED, window]),
+            backtest.panel.season,
+        )
+        for window in range(len(backtest.starts))
+    )
+    return score(backtest, simulated)
+
+
+def summarise(
+    config: Config, tables: Mapping[str, Table], prefix: str
+) -> dict[str, float]:
+    """Means of scores; of a published set with more windows, of its own ones too."""
+    found = dict(tables)
+    windows = len(tables["crps"].values)
+    if config.data.benchmark:
+        count = BENCHMARKS[config.data.benchmark].windows
+        if windows > count:
+            for name in ("crps", "crps_sum"):
+                part = Table(*(column[:count] for column in tables[name]))
+                found[f"published/{name}"] = part
+    means = {prefix + name: table.mean for name, table in found.items()}
+    return {name: mean for name, mean in means.items() if np.isfinite(mean)}
 
 
 def sample(
@@ -123,19 +144,25 @@ def mend(paths: np.ndarray) -> tuple[np.ndarray, int]:
     return paths, broken
 
 
-def score(run: Run, paths: Any) -> dict[str, Table]:
+def score(backtest: Backtest, paths: Any) -> dict[str, Table]:
     """All scores of paths of the test windows, which may come one by one."""
-    backtest = run.backtest
-    history = backtest.train.values
-    return metrics.score(paths, backtest.targets, history, backtest.panel.season)
+    history, season = backtest.train.values, backtest.panel.season
+    return metrics.score(paths, backtest.targets, history, season)
 
 
-def write_windows(workdir: pathlib.Path, evaluated: Evaluated) -> None:
-    """Writes what each test window adds to the scores, for claims that are paired."""
+def write_windows(
+    workdir: pathlib.Path, tables: Mapping[str, Mapping[str, Table]]
+) -> None:
+    """Writes what each test window adds to the scores, for claims that are paired.
+
+    Args:
+      workdir: of the run.
+      tables: {forecaster: {score: table}}.
+    """
     columns = {
         f"{name}/{key}": table.by_window
-        for name, tables in evaluated.tables.items()
-        for key, table in tables.items()
+        for name, of_one in tables.items()
+        for key, table in of_one.items()
     }
     with open(workdir / WINDOWS, "wb") as file:
         np.savez(file, **columns)  # type: ignore[arg-type]

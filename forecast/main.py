@@ -15,7 +15,11 @@ MODES = modes.of(
     "train",
     "evaluate",
     "predict",
-    takes={"predict": (), "evaluate": ()},
+    "explain",
+    "export",
+    "check",
+    "reproduce",
+    takes={"predict": (), "evaluate": (), "explain": ("input", "output")},
     no_init_from="forecast has nothing to start from another run",
 )
 

@@ -14,7 +14,7 @@ from forecast.config import Config
 from forecast.run import Run, prepare
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "check.", "backtest.paths")
+FREE = (*loop_config.FREE, "reproduce.", "check.", "explain.", "backtest.paths")
 
 
 def train_and_evaluate(
@@ -62,7 +62,7 @@ def train_prepared(run: Run, record: RunRecord, say: Say) -> dict[str, Any]:
     host = run.execution.to_host((state.params, state.batch_stats))
     if is_first_process():
         saved_model.save(workdir, run, *host)
-        evaluation.write_windows(workdir, evaluated)
+        evaluation.write_windows(workdir, evaluated.tables)
         report.write(run, workdir, evaluated)
     return evaluated.values
 

@@ -174,12 +174,12 @@ def figures_of(runs: Runs, name: str) -> list[float]:
     return [math.nan if run[name] is None else float(run[name]) for run in runs]
 
 
-def mean_cell(runs: Runs, name: str) -> str:
+def mean_cell(runs: Runs, name: str, digits: int = 3) -> str:
     """Mean and standard error over seeds; "" where a seed has no such figure."""
     values = [run.get(name) for run in runs]
     if None in values:
         return ""
-    return result_tables.format_mean(values)  # type: ignore[arg-type]
+    return result_tables.format_mean(values, digits)  # type: ignore[arg-type]
 
 
 def write_claims(

@@ -1,8 +1,13 @@
 """The knobs of the data: which table, and what its columns are."""
 
 import dataclasses
+from typing import Literal
 
 from common.config.configs import check_bounds, knob
+
+BenchmarkName = Literal[
+    "", "exchange", "solar", "electricity", "traffic", "taxi", "wikipedia"
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,6 +18,11 @@ class DataConfig:
         "",
         "table of the series (CSV, .gz or Parquet); long: a row a (series, time); wide: a"
         " column a series; empty: the built-in demand",
+    )
+    benchmark: BenchmarkName = knob(
+        "",
+        "published set that --data.path holds: a folder as GluonTS writes it, or of"
+        " exchange the text of 7,588 days",
     )
     id: str = knob(
         "", "column of the series' ids; empty: guessed, a table without one is wide"

@@ -1,0 +1,1 @@
+"""The published table: rows, printed figures, claims."""

@@ -1,0 +1,177 @@
+"""`--mode=reproduce`: the published table, several seeds, and the baselines beside it."""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from common.cli import verbs
+from common.parallel import processes
+from common.parallel.processes import is_first_process
+from common.reports import claims, paper_rows, result_tables
+from common.reports.paper_rows import Results, Row, mean_cell
+from common.training.workdirs import RunRecord, Say
+from forecast import data, evaluation, train
+from forecast.config import Config
+from forecast.evaluation import NETWORK, REPORTED
+from forecast.panel.backtest import Backtest
+from forecast.paper import tables
+from forecast.run import prepare
+
+
+def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
+    """Runs every row with every seed, then writes tables/; see `paper_rows.run_rows`.
+
+    Returns:
+      Names of the tables that were written, in their order.
+
+    Raises:
+      UserError: whatever the user can mend.
+    """
+    processes.start(config.parallel)
+    rows = tables.choose_rows(config.reproduce.rows)
+
+    @functools.lru_cache(maxsize=1)  # all rows share the data
+    def load() -> Backtest:
+        return data.load(config, say)
+
+    def run(row: Row, changed: Config, record: RunRecord) -> dict[str, Any]:
+        if not row.rival:
+            return train.train_prepared(prepare(changed, load()), record, say)
+        record.add_data(load().panel.fingerprint)
+        found = evaluation.score_baseline(changed, load(), row.rival)
+        evaluation.write_windows(record.workdir, {NETWORK: found})
+        return evaluation.summarise(changed, found, "test/")
+
+    results = paper_rows.run_rows(
+        rows, config, workdir, system="forecast", free=train.FREE, run=run, say=say
+    )
+    if is_first_process():
+        return write_tables(workdir, config, rows, results)
+    return []
+
+
+def write_tables(
+    workdir: pathlib.Path, config: Config, rows: Sequence[Row], results: Results
+) -> list[str]:
+    """Writes results, the published table and claims; returns their names."""
+    folder, notes = workdir / "tables", _describe(config, results)
+    write = result_tables.write_table
+    write(result_rows(rows, results), folder / "results", title="Rows", notes=notes)
+    names = ["results"]
+    if config.data.benchmark:
+        published = published_rows(config.data.benchmark, rows, results)
+        write(published, folder / "published", title="CRPS of the sum", notes=_PAPER)
+        names.append("published")
+    paper_rows.write_claims(
+        folder,
+        judge(workdir, rows, results),
+        "Claims",
+        "CRPS as a share of the baseline's, paired over the test windows by a block"
+        " bootstrap, means over seeds",
+        notes,
+    )
+    return [*names, "claims"]
+
+
+_DIGITS = 4  # of Exchange the errors are small beside the values
+_PAPER = (
+    "Ours, and in brackets the slides' figure (their Table 1, three runs). Sets without"
+    " a file say so."
+)
+
+
+def result_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
+    """Scores of the rows and of the baselines, the best CRPS first."""
+    found = []
+    for row in rows:
+        runs = results.get(row.name)
+        if runs:
+            found.append(_cells(row.title, runs, "test/"))
+    networks = [row.name for row in rows if not row.rival and results.get(row.name)]
+    for name in REPORTED:
+        runs = results[networks[0]][:1]  # baselines are the same beside each network
+        found.append(_cells(name.replace("_", " "), runs, f"test/{name}/"))
+    return sorted(found, key=lambda cells: float(str(cells["CRPS"]).split()[0]))
+
+
+def _cells(title: str, runs: Any, prefix: str) -> dict[str, Any]:
+    cells = {"forecast": title}
+    for metric, column in tables.COLUMNS.items():
+        cells[column] = mean_cell(runs, prefix + metric, _DIGITS)
+    for metric in ("crps", "crps_sum"):
+        if f"{prefix}published/{metric}" in runs[0]:
+            title = f"{tables.COLUMNS[metric]}, published windows"
+            key = f"{prefix}published/{metric}"
+            cells[title] = mean_cell(runs, key, _DIGITS)
+    if "test/broken_paths" in runs[0] and prefix == "test/":
+        cells["broken paths"] = mean_cell(runs, "test/broken_paths")
+    return cells
+
+
+def published_rows(
+    benchmark: str, rows: Sequence[Row], results: Results
+) -> list[dict[str, Any]]:
+    """All sets by model: our figure and the published one."""
+    table = []
+    for name in tables.PUBLISHED:
+        cells: dict[str, Any] = {"set": name}
+        for row in rows:
+            figure = tables.published(name, row.name)
+            if figure is None:
+                continue
+            ours = "no data"
+            if name == benchmark and row.name in results:
+                runs = results[row.name]
+                at_published = "test/published/crps_sum"
+                key = at_published if at_published in runs[0] else "test/crps_sum"
+                ours = mean_cell(runs, key, _DIGITS)
+            cells[row.title] = f"{ours} ({figure:g})"
+        table.append(cells)
+    return table
+
+
+def judge(
+    workdir: pathlib.Path, rows: Sequence[Row], results: Results
+) -> list[claims.Verdict]:
+    """Whether each network beats each baseline in CRPS."""
+    verdicts = []
+    for row in rows:
+        if row.rival or row.name not in results:
+            continue
+        runs = []
+        for seed in range(len(results[row.name])):
+            folder = workdir / "runs" / row.name / f"seed{seed}"
+            with np.load(folder / evaluation.WINDOWS) as columns:
+                runs.append({key: columns[key] for key in columns if "/crps" in key})
+        windows = len(runs[0][f"{NETWORK}/crps"])
+        if windows < 2:
+            continue
+        for metric in ("crps", "crps_sum"):
+            own = np.mean([run[f"{NETWORK}/{metric}"] for run in runs], axis=0)
+            for name in REPORTED:
+                other = np.mean([run[f"{name}/{metric}"] for run in runs], axis=0)
+                size = abs(other.mean()) or 1.0
+                text = f"{row.title} beats {name.replace('_', ' ')} ({metric})"
+                block = max(round(windows ** (1 / 3)), 1)
+                verdicts.append(
+                    claims.verdict_over_windows(
+                        text, -own / size, -other / size, block=block
+                    )
+                )
+    return verdicts
+
+
+def _describe(config: Config, results: Results) -> str:
+    seeds = max((len(runs) for runs in results.values()), default=0)
+    return (
+        f"Mean ± standard error over {seeds} seeds; {config.train.steps:,} steps of"
+        f" {config.train.batch_size} windows, {config.backtest.paths} paths,"
+        f" {config.backtest.windows} windows of {config.window.horizon} steps. Baselines"
+        " are one draw."
+    )
+
+
+run = verbs.reproduce(reproduce)
