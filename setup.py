@@ -84,6 +84,7 @@ setuptools.setup(
             "pytest-xdist>=3.6",
             "ruff>=0.8",
             "scikit-learn>=1.6",
+            "statsmodels>=0.14.6",
         ],
     },
 )
