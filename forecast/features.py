@@ -71,7 +71,7 @@ def calendar(
     """
     _, unit = split_frequency(frequency)
     columns = []
-    for name, period in _CALENDAR[unit]:
+    for name, period in calendar_parts(frequency):
         angle = 2 * np.pi * np.asarray(getattr(times, name), np.float64) / period
         columns += [np.cos(angle), np.sin(angle)]
     if holidays:
@@ -79,6 +79,11 @@ def calendar(
     if not columns:
         return np.zeros((len(times), 0), np.float32)
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def calendar_parts(frequency: str) -> tuple[tuple[str, float], ...]:
+    """(part of a time, its period) of each pair of numbers in the calendar."""
+    return _CALENDAR[split_frequency(frequency)[1]]
 
 
 def _has_holiday(

@@ -128,14 +128,13 @@ class Learner:
         A path depends on the row at which its window starts, on its number and on
         batch["key"], whatever stands beside it.
         """
-        window = self.window(batch)
-        root = rng.stream(rng.root(0), "paths")
+        keys = jax.vmap(lambda start: path_keys(start, paths))(batch["start"])
+        return self.sample_windows(state, self.window(batch), keys)
 
-        def keys_of(start):
-            key = jax.random.fold_in(root, start)
-            return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(paths))
-
-        keys = jax.vmap(keys_of)(batch["start"])
+    def sample_windows(
+        self, state: State, window: Window, keys: jax.Array
+    ) -> jax.Array:
+        """Paths [B, S, H, D] of windows by their keys [B, S]."""
         found: Any = self.network.apply(
             self._variables(state), window, keys, method="sample"
         )
@@ -165,6 +164,12 @@ class Learner:
         whole = scaled - (likelihood.slope * there).sum()
         scaled, whole, count = self.devices.sum((scaled, whole, series.sum()))
         return {"loss": (scaled, count), "nll": (whole, count)}
+
+
+def path_keys(start: jax.Array, paths: int) -> jax.Array:
+    """Keys [S] of the paths of the window whose horizon starts at a row."""
+    key = jax.random.fold_in(rng.stream(rng.root(0), "paths"), start)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(paths))
 
 
 def example_window(sizes: Sizes) -> Window:

@@ -14,6 +14,7 @@ from jax import lax
 from forecast.config import Config, Sizes
 from forecast.features import calendar, lags_of
 from forecast.panel.panel import Panel
+from forecast.standalone_windows import fill
 
 
 class Grid(NamedTuple):
@@ -100,7 +101,7 @@ def make_grid(
     if series is None:
         series = np.arange(sizes.series)
     return Grid(
-        np.pad(_fill(panel.values), (front, (0, 0))),
+        np.pad(fill(panel.values), (front, (0, 0))),
         np.pad(observed, (front, (0, 0))),
         np.pad(numbers, ((sizes.past, 0), (0, 0))),
         np.pad(covariates, ((sizes.past, 0), (0, 0), (0, 0))),
@@ -133,13 +134,3 @@ def _hold(covariates: jax.Array, sizes: Sizes) -> jax.Array:
     known, first = sizes.known, covariates[sizes.context, :, sizes.known :]
     held = jnp.broadcast_to(first[None], (sizes.horizon, *first.shape))
     return covariates.at[sizes.context :, :, known:].set(held)
-
-
-def _fill(values: np.ndarray) -> np.ndarray:
-    """Values [T, D] with missing ones carried forward, then back, else 0."""
-    rows = np.arange(len(values))[:, None]
-    there = np.isfinite(values)
-    last = np.maximum.accumulate(np.where(there, rows, -1), axis=0)
-    first = np.where(there.any(0), there.argmax(0), 0)[None]
-    filled = np.take_along_axis(values, np.where(last < 0, first, last), axis=0)
-    return np.nan_to_num(filled, nan=0.0)
