@@ -76,5 +76,6 @@ def draw_steps(evaluated: Evaluated) -> "Figure":
         )
     axis.set_xlabel("step of the horizon")
     axis.set_ylabel("CRPS")
+    axis.set_yscale("log")  # a baseline may be very wrong
     axis.legend(fontsize=7)
     return figure

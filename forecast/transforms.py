@@ -54,8 +54,7 @@ def fit_transform(
     """The transform of each window of a batch, by its past alone."""
     past = window.values[:, : sizes.past]
     observed = window.observed[:, : sizes.past]
-    context = slice(sizes.past - sizes.context, None)
-    scale = mean_scale(past[:, context], observed[:, context])
+    scale = mean_scale(past, observed, sizes.context)
     if not by_copula:
         return Transform(scale)
     last = slice(-config.marginal, None)
@@ -64,22 +63,33 @@ def fit_transform(
     return Transform(scale, marginals)
 
 
-def mean_scale(values: jax.Array, observed: jax.Array) -> jax.Array:
-    """Mean absolute value of what is observed.
+def mean_scale(values: jax.Array, observed: jax.Array, context: int) -> jax.Array:
+    """Mean absolute value of what is observed in the context, else in all of the past.
 
-    A series that is 0 throughout, or was not observed, has the mean of the others, and
-    where there are none, 1.
+    A series that is observed and 0 throughout has the smallest scale of the others: it
+    sells little. One that was not observed at all has their mean. Without others it
+    is 1.
 
     Args:
-      values: [B, C, D].
-      observed: bool [B, C, D].
+      values: [B, P, D], the past.
+      observed: bool [B, P, D].
+      context: C, steps at its end.
 
     Returns:
       [B, D], above 0.
     """
-    there = observed.astype(values.dtype)
-    total, count = (jnp.abs(values) * there).sum(1), there.sum(1)
-    scale = total / jnp.maximum(count, 1)
+    size = jnp.where(observed, jnp.abs(values), 0.0)
+
+    def mean(first: int) -> jax.Array:
+        count = observed[:, first:].sum(1)
+        return size[:, first:].sum(1) / jnp.maximum(count, 1)
+
+    recent = mean(values.shape[1] - context)
+    scale = jnp.where(recent > 0, recent, mean(0))
     known = scale > 0
-    mean = scale.sum(1, keepdims=True) / jnp.maximum(known.sum(1, keepdims=True), 1)
-    return jnp.where(known, scale, jnp.where(mean > 0, mean, 1.0))
+    count = known.sum(1, keepdims=True)
+    least = jnp.where(known, scale, jnp.inf).min(1, keepdims=True)
+    usual = scale.sum(1, keepdims=True) / jnp.maximum(count, 1)
+    seen = observed.any(1)
+    other = jnp.where(count > 0, jnp.where(seen, least, usual), 1.0)
+    return jnp.where(known, scale, other)

@@ -1,0 +1,52 @@
+import jax
+import numpy as np
+
+from forecast.config import ModelConfig, Sizes
+from forecast.transforms import fit_transform, mean_scale
+from forecast.windows import Window
+
+
+def test_scales_by_hand():
+    nan = np.nan
+    past = np.array(
+        [  # two steps before the context, then two of it
+            [9.0, 0.0, 4.0, 0.0, nan],
+            [9.0, 0.0, 0.0, 0.0, nan],
+            [-1.0, 3.0, 0.0, 0.0, nan],
+            [5.0, nan, 0.0, 0.0, nan],
+        ]
+    )[None]
+    observed = np.isfinite(past)
+    found = jax.jit(mean_scale, static_argnums=2)(np.nan_to_num(past), observed, 2)
+    # Of the context; of what is observed there; of all the past; the least of the
+    # others for zeros; their mean for what nobody has seen.
+    np.testing.assert_allclose(found[0], [3, 3, 1, 1, 7 / 3], rtol=1e-6)
+    alone = mean_scale(np.zeros((1, 4, 2)), np.ones((1, 4, 2), bool), 2)
+    np.testing.assert_array_equal(alone, [[1, 1]])
+
+
+def window_of(values):
+    shape = values.shape
+    return Window(
+        values,
+        np.ones(shape, bool),
+        np.zeros((len(values), 3, 0)),
+        np.zeros((len(values), 3, shape[2], 0)),
+        np.zeros((shape[2], 1), np.int32),
+    )
+
+
+def test_transforms_go_back_and_know_their_slope():
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.normal(size=(2, 23, 3))).astype(np.float32)
+    sizes = Sizes(3, 0, 0, 0, (), (1, 20), 2, 1, missing=False)
+    for by_copula in (False, True):
+        config = ModelConfig(marginal=20)
+        made = fit_transform(config, sizes, window_of(values), by_copula)
+        z = made.forward(values)
+        back = made.inverse(z[:, None])[:, 0]
+        np.testing.assert_allclose(back, values, rtol=1e-3)
+        above = made.forward(values * 1.0001)
+        slope = (above - z) / (values * 0.0001)
+        ratio = np.asarray(np.log(slope) - made.log_slope(values))
+        assert np.median(np.abs(ratio)) < 0.02, by_copula
