@@ -181,18 +181,20 @@ def test_planted_volatility_is_learned(fitted):
     logs = jax.vmap(width.log_factor, (0, None))(fitted.params, later.features).mean(0)
     base, _ = width.features(levels_of(history))
     true = np.log(planted[101:1401] / base[rows])
-    assert np.corrcoef(logs.ravel(), true.ravel())[0, 1] > 0.5
+    assert np.corrcoef(logs.ravel(), true.ravel())[0, 1] > 0.4
     for member in range(2):
         params = jax.tree.map(lambda leaf, at=member: leaf[at], fitted.params)
-        assert width.loss(params, later) < 0.97 * width.loss(ones, later)
+        assert width.loss(params, later) < 0.92 * width.loss(ones, later)
 
 
-@pytest.mark.parametrize(("more", "learned"), [(0, False), (3, True)])
-def test_nothing_is_learned_from_rows_of_validation(more, learned):
+@pytest.mark.parametrize(("seen", "learned"), [([1198], False), ([1197, 1199], True)])
+def test_nothing_is_learned_from_rows_of_validation(seen, learned):
     history, _ = clustered()
-    history[: 1200 - more] = NAN
+    kept = history[seen]
+    history[:1200] = NAN
+    history[seen] = kept
     found = width.fit(history, 2, 300, 0)
-    assert (np.ptp(found.validation) > 0) == learned
+    assert (np.ptp(found.validation[1:]) > 0) == learned
 
 
 @pytest.mark.parametrize(
