@@ -80,7 +80,7 @@ def make_window(
         "observed": _last(np.isfinite(values), about["past"], front),
         "calendar": _last(make_calendar(about, stamps), -read, front),
         "covariates": _last(covariates, -read, front),
-        "seed": np.uint32(seed),
+        "seed": np.array(seed, np.uint32),
     }
     if about["shared"]:
         window["categories"] = _number(about, series, categories)

@@ -1,0 +1,354 @@
+"""`--mode=explain`: what sample paths say that quantiles do not.
+
+correlations.png    which series go together in a forecast, step by step
+simulations.png     the mean of all paths of two series, beside single ones
+what_if.png         the sum, had a covariate that is known ahead been another one
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from common.cli import verbs
+from common.cli.app import Command
+from common.errors import UserError
+from common.reports import figures
+from common.tables.cells import quoted
+from common.tables.schema import did_you_mean
+from forecast import data
+from forecast.config import Config, ExplainConfig
+from forecast.panel.panel import Panel
+from forecast.verbs.predict import Model
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LARGEST = 30  # series of the map
+SINGLE = 3  # simulations
+_BEFORE = 2  # horizons of history in a picture
+_LONGEST = 20  # letters of a name
+
+
+class Shown(NamedTuple):
+    """What is drawn.
+
+    Attributes:
+      panel: T rows, after which the horizon starts.
+      truth: [H, D] of the horizon, NaN where not known.
+      paths: [S, H, D].
+    """
+
+    panel: Panel
+    truth: np.ndarray
+    paths: np.ndarray
+
+
+def run(config: Config, command: Command) -> None:
+    """Draws the steps after the end of --input, or the last window of the test."""
+    model = Model(command.workdir, config)
+    horizon = config.window.horizon
+    if command.input is not None:
+        _, panel = model.read(command.input)
+        truth = np.full((horizon, len(panel.ids)), np.nan)
+    else:
+        backtest = data.load(config, command.say)
+        panel = model.arrange(backtest.panel)
+        start = backtest.starts[-1]
+        truth = panel.values[start : start + horizon]
+        panel = panel.prefix(start)
+    other = change_known(panel, config.explain, horizon)
+    shown = Shown(panel, truth, model.sample_after(panel))
+    folder = verbs.drawing_folder(command)
+    for line in write(shown, folder):
+        command.say(f"note: {line}")
+    if other is not None:
+        changed = model.sample_after(other)
+        title = f"{config.explain.covariate} = {config.explain.value:g}"
+        figure = draw_what_if(shown, changed, config.explain.group, title)
+        figures.save(figure, folder / "what_if.png")
+        command.show(compare(shown.paths, changed, title))
+    elif panel.known_names:
+        command.say(
+            "note: to see what a covariate does, name one as --explain.covariate:"
+            f" {', '.join(panel.known_names)}"
+        )
+    command.show(f"drawn: {folder}")
+
+
+def write(shown: Shown, folder: pathlib.Path) -> list[str]:
+    """Draws correlations and simulations; says what can't be drawn."""
+    paths, series = len(shown.paths), len(shown.panel.ids)
+    if paths < 2:
+        return ["simulations need two paths or more: set --backtest.paths"]
+    chosen = find_largest(shown.panel)
+    notes, found = [], correlate(shown.paths[..., chosen])
+    if series < 2:
+        notes.append("one series alone has no correlations")
+    else:
+        figure = draw_correlations(shown.panel.select(chosen), found)
+        figures.save(figure, folder / "correlations.png")
+    figure = draw_simulations(shown, chosen[list(choose_pair(found))])
+    figures.save(figure, folder / "simulations.png")
+    return notes
+
+
+def find_largest(panel: Panel, count: int = LARGEST) -> np.ndarray:
+    """Numbers of the series with the largest mean absolute value, these first."""
+    size = np.nan_to_num(np.abs(panel.values)).mean(0)
+    return np.argsort(-size, kind="stable")[:count]
+
+
+def correlate(paths: np.ndarray) -> np.ndarray:
+    """Correlations over the sample paths of the same step, the mean over the steps.
+
+        r_ij = mean over h of corr over s of (x_shi, x_shj)
+
+    It is what series have in common beyond what is forecast of each. Steps at which one
+    of the two is the same on all paths are left out; where that is all of them, r is 0.
+
+    Args:
+      paths: [S, H, D].
+
+    Returns:
+      float64 [D, D], 1 on the diagonal.
+    """
+    deviations = np.asarray(paths, np.float64) - paths.mean(0, dtype=np.float64)
+    spread = np.sqrt((deviations**2).mean(0))  # [H, D]
+    # Rounding leaves a little where all paths are the same.
+    alive = spread > 1e-6 * np.abs(paths).max(0).clip(1e-30)
+    unit = np.where(alive, deviations / np.where(alive, spread, 1), 0)
+    sums = np.einsum("shi,shj->ij", unit, unit, optimize=True) / len(paths)
+    steps = alive.astype(np.float64)
+    found = sums / np.maximum(steps.T @ steps, 1)
+    np.fill_diagonal(found, 1)
+    return found.clip(-1, 1)
+
+
+def choose_pair(correlations: np.ndarray) -> tuple[int, ...]:
+    """The first series and the one that is most like or unlike it; 0 alone of one."""
+    others = np.abs(correlations[0, 1:])
+    return (0, 1 + int(others.argmax())) if len(others) else (0,)
+
+
+def order_series(panel: Panel, correlations: np.ndarray) -> np.ndarray:
+    """Places of series that belong together side by side.
+
+    By the first level of the hierarchy; where there is none, or a single group, by
+    average-linkage clustering with the distance 1 - r.
+    """
+    for names in panel.groups.values():
+        if len(set(names)) > 1:
+            # In the order of their largest series.
+            ranks = {name: rank for rank, name in enumerate(dict.fromkeys(names))}
+            return np.argsort([ranks[name] for name in names], kind="stable")
+    distances = 1 - (correlations + correlations.T) / 2
+    np.fill_diagonal(distances, 0)
+    tree = hierarchy.average(squareform(distances.clip(0), checks=False))
+    return hierarchy.leaves_list(tree)
+
+
+def draw_correlations(panel: Panel, correlations: np.ndarray) -> Figure:
+    """A map of correlations; lines part the groups of the hierarchy."""
+    order = order_series(panel, correlations)
+    shown = correlations[np.ix_(order, order)].copy()
+    np.fill_diagonal(shown, np.nan)
+    count = len(order)
+    side = float(np.clip(2.4 + 0.2 * count, 3.6, 8.4))
+    figure = figures.new_figure(side + 1, side)
+    axes = figure.add_subplot()
+    reach = max(float(np.nanmax(np.abs(shown))), 0.1)
+    import matplotlib
+
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="#d9d9d9")
+    image = axes.imshow(shown, cmap=colours, vmin=-reach, vmax=reach)
+    labels = [_label(panel.ids[place]) for place in order]
+    axes.set_xticks(range(count), labels, rotation=90)
+    axes.set_yticks(range(count), labels)
+    axes.tick_params(length=0, labelsize=7, colors=figures.INK)
+    axes.spines[:].set_visible(False)
+    names = next((n for n in panel.groups.values() if len(set(n)) > 1), None)
+    for place in range(1, count) if names else ():
+        if names and names[order[place]] != names[order[place - 1]]:
+            axes.axhline(place - 0.5, color=figures.INK, linewidth=0.8)
+            axes.axvline(place - 0.5, color=figures.INK, linewidth=0.8)
+    bar = figure.colorbar(image, ax=axes, shrink=0.75)
+    bar.set_label("correlation over the paths of a step, mean over steps", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    axes.set_title(
+        f"forecast from {_next_time(panel)}: the {count} largest series", fontsize=9
+    )
+    return figure
+
+
+def _next_time(panel: Panel) -> str:
+    """When the horizon after a panel starts."""
+    return f"{panel.times_ahead(1)[0]:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+
+
+def draw_simulations(shown: Shown, pair: np.ndarray) -> Figure:
+    """Two series on one axis: the mean of all simulations, and single ones.
+
+    The mean is smooth and hides what a single run has: steps up and down, and series
+    that move together.
+    """
+    paths = shown.paths[..., pair]
+    panels = [(f"mean of {len(paths):,} simulations", paths.mean(0))]
+    panels += [
+        (f"simulation {number + 1}", path) for number, path in enumerate(paths[:SINGLE])
+    ]
+    figure = figures.new_figure(10.0, 2.5 * -(-len(panels) // 2))
+    grid = figure.subplots(-(-len(panels) // 2), 2, sharex=True, sharey=True)
+    for axes, (title, values) in zip(grid.flat, panels, strict=False):
+        _draw_history(axes, shown, pair)
+        ahead = shown.panel.times_ahead(len(values))
+        for number, place in enumerate(pair):
+            axes.plot(
+                ahead,
+                values[:, number],
+                color=figures.COLOURS[number],
+                linewidth=1.5,
+                label=_label(shown.panel.ids[place]),
+            )
+        axes.set_title(title, loc="left", fontsize=9)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    grid.flat[0].legend(fontsize=7, loc="upper left")
+    _fit_dates(figure)
+    return figure
+
+
+def _draw_history(axes: Axes, shown: Shown, pair: np.ndarray) -> None:
+    """What came before the horizon, faintly."""
+    figures.style(axes)
+    rows = _BEFORE * len(shown.truth)
+    times, values = shown.panel.times[-rows:], shown.panel.values[-rows:]
+    for number, place in enumerate(pair):
+        colour = figures.COLOURS[number]
+        axes.plot(times, values[:, place], color=colour, linewidth=0.7, alpha=0.6)
+    axes.axvline(times[-1], color="#999999", linewidth=0.8, linestyle=":")
+
+
+def change_known(panel: Panel, options: ExplainConfig, horizon: int) -> Panel | None:
+    """The panel with a known covariate changed over the horizon; None if none is named.
+
+    Raises:
+      UserError: no such covariate, or no such group.
+    """
+    name = options.covariate
+    if not name:
+        return None
+    if name not in panel.known_names:
+        names = ", ".join(panel.known_names)
+        hint = did_you_mean(name, panel.known_names)
+        raise UserError(
+            f"--explain.covariate={name}: "
+            + (
+                f"must be one of {names}{hint}"
+                if names
+                else "no covariate is known ahead"
+            )
+        )
+    members, rows = find_group(panel, options.group), len(panel.values)
+    known = panel.known[: rows + horizon]
+    # What is not known ahead stays as it last was, as the network reads it.
+    known = np.pad(known, ((0, rows + horizon - len(known)), (0, 0), (0, 0)), "edge")
+    column = panel.known_names.index(name)
+    known[rows:, members, column] = options.value
+    return dataclasses.replace(panel, known=known)
+
+
+def find_group(panel: Panel, group: str) -> np.ndarray:
+    """Numbers of the series of a group at any level, or of one series; all for "".
+
+    Raises:
+      UserError: no group and no series of that name.
+    """
+    if not group:
+        return np.arange(len(panel.ids))
+    for names in (*panel.groups.values(), panel.ids):
+        if group in names:
+            return np.flatnonzero([name == group for name in names])
+    everything = {name for names in panel.groups.values() for name in names}
+    hint = did_you_mean(group, sorted(everything | set(panel.ids)))
+    raise UserError(
+        f"--explain.group={group}: no group of the hierarchy and no series{hint};"
+        f" groups: {', '.join(map(quoted, sorted(everything)[:5])) or 'none'}"
+    )
+
+
+def draw_what_if(shown: Shown, changed: np.ndarray, group: str, title: str) -> Figure:
+    """The sum of all series, as it is known and with the change; median and 90 %.
+
+    Of a group also the sum of its series, and of the others, which may lose by it.
+
+    Args:
+      shown: as it is known.
+      changed: paths [S, H, D] with the change.
+      group: whose covariate is changed; "" for all.
+      title: what was changed.
+    """
+    members, count = find_group(shown.panel, group), len(shown.panel.ids)
+    parts = [("sum of all series", np.arange(count))]
+    if len(members) < count:
+        others = np.setdiff1d(np.arange(count), members)
+        parts += [(_label(group), members), ("the others", others)]
+    figure = figures.new_figure(8.0, 2.4 * len(parts))
+    rows, horizon = _BEFORE * len(shown.truth), len(shown.truth)
+    ahead = shown.panel.times_ahead(horizon)
+    grid = figure.subplots(len(parts), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, (name, chosen) in zip(grid, parts, strict=True):
+        figures.style(axes)
+        before = _sum(shown.panel.values[-rows:, chosen])
+        axes.plot(shown.panel.times[-rows:], before, color="black", linewidth=0.9)
+        axes.plot(
+            ahead, _sum(shown.truth[:, chosen]), color="black", linewidth=0.9, label="observed"
+        )  # fmt: skip
+        for number, (label, paths) in enumerate(
+            (("as it is known", shown.paths), (title, changed))
+        ):
+            drawn, colour = paths[..., chosen].sum(-1), figures.COLOURS[number]
+            low, middle, high = np.quantile(drawn, (0.05, 0.5, 0.95), axis=0)
+            axes.fill_between(ahead, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(ahead, middle, color=colour, label=figures.plain(label))
+        axes.set_title(name, loc="left", fontsize=9)
+    grid[0].legend(fontsize=7, loc="upper left")
+    _fit_dates(figure)
+    return figure
+
+
+def compare(paths: np.ndarray, changed: np.ndarray, title: str) -> str:
+    """What the change does to the sum over series and horizon, in words."""
+    before, after = (each.sum((1, 2), dtype=np.float64) for each in (paths, changed))
+    low, high = np.quantile(after - before, (0.05, 0.95))
+    return (
+        f"sum over the horizon: {before.mean():,.6g} as it is known, {after.mean():,.6g}"
+        f" with {title}; the difference on the same draws: {low:,.6g} to {high:,.6g} (90 %)"
+    )
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    """Sums over series [T] of values [T, D]; NaN where all are missing."""
+    none = np.isnan(values).all(1)
+    return np.where(none, np.nan, np.nansum(values, axis=1, dtype=np.float64))
+
+
+def _label(name: str) -> str:
+    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return figures.plain(short)
+
+
+def _fit_dates(figure: Figure) -> Any:
+    """Dates that do not run into each other."""
+    import matplotlib.dates
+
+    for axes in figure.axes:
+        locator = matplotlib.dates.AutoDateLocator(maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(locator))
