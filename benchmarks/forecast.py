@@ -1,6 +1,6 @@
 """Speed of forecast: a flow's inverse, training, sampling, scores, and their growth.
 
-    python -m benchmarks.forecast                     # some ten minutes, one processor
+    python -m benchmarks.forecast                     # some four minutes of a processor
     python -m benchmarks.forecast --plot=growth.png   # draws how times grow as well
     python -m benchmarks.forecast --quick             # does it run at all?
 
@@ -18,7 +18,7 @@ One thread, processor time. Four tables:
    sampling by the horizon.
 
 Both sides have the same weights: results must agree to 1e-4. PyTorch is in the extra
-`bench` (`pip install -e '.[bench]'`), and its columns are empty without it.
+`bench` (`pip install -e '.[bench]'`), and its side is left out without it.
 """
 
 import argparse
@@ -261,6 +261,7 @@ def draw_growth(found: Sequence[Growth]) -> Any:
         axis.loglog(each.sizes, line, ":", color=figures.INK, label="in proportion")
         axis.set_xticks(each.sizes, [f"{size:,}" for size in each.sizes], minor=False)
         axis.set_xticks([], minor=True)
+        axis.tick_params(which="both", labelsize=8)
         axis.set_title(each.work)
         axis.set_xlabel(each.unit)
         axis.set_ylabel("processor ms")
