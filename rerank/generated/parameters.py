@@ -28,9 +28,8 @@ SHARPNESS = 4.0
 FUSION_BIAS, RELEVANCE, TASTE = -1.1, 2.0, 0.8
 HISTORY = 6  # items taken before
 HISTORY_NOISE = 0.5  # of their style about the taste, which is -1 or 1 by category
-# Share of the clicks that end in a purchase, whatever the item: a purchase tells what a
-# click does, and is scarce, so that clicks are worth learning from.
-BOUGHT = 0.26
+# Logit of a purchase, given a click: a share of that of the click, and less.
+BOUGHT, BOUGHT_BIAS = 0.5, -1.35
 
 # Chance that the item at place k, from 0, is looked at: log2(2 + k) to this power.
 EXAMINATION = {"search": -1.0, "fusion": -0.25}

@@ -124,7 +124,7 @@ def chances(
     clicks = seen[None, :] * _sigmoid(near)
     if config.preset == "search" or not config.scarce_purchases:
         return clicks, clicks
-    return clicks, clicks * p.BOUGHT
+    return clicks, clicks * _sigmoid(p.BOUGHT * logits + p.BOUGHT_BIAS)
 
 
 def draw(config: SerpConfig, split: str, rows: np.ndarray) -> Lists:
