@@ -68,10 +68,8 @@ class Head(nn.Module):
 
     def numbers(self, hidden: jax.Array, count: int) -> list[jax.Array]:
         """So many numbers of each series, [..., D] each, from a dense layer."""
-        if self.shared:
-            found = self.dense(hidden)  # [..., D, count]
-        else:
-            found = self.dense(hidden)
+        found = self.dense(hidden)
+        if not self.shared:
             found = found.reshape(*found.shape[:-1], self.sizes.series, count)
         return [found[..., number] for number in range(count)]
 

@@ -50,3 +50,14 @@ def test_transforms_go_back_and_know_their_slope():
         slope = (above - z) / (values * 0.0001)
         ratio = np.asarray(np.log(slope) - made.log_slope(values))
         assert np.median(np.abs(ratio)) < 0.02, by_copula
+
+
+def test_flat_tails_stay_within_the_past_and_can_be_trained():
+    past = np.linspace(1, 2, 20, dtype=np.float32)[None, :, None]
+    values = np.concatenate([past, np.full((1, 3, 1), 9, np.float32)], 1)
+    sizes = Sizes(1, 0, 0, 0, (), (1, 20), 2, 1, missing=False)
+    config = ModelConfig(marginal=20, flat_tails=True)
+    made = fit_transform(config, sizes, window_of(values), by_copula=True)
+    far = made.inverse(np.full((1, 1, 1, 1), 5, np.float32))
+    assert 1.9 < far.item() <= 2
+    np.testing.assert_array_equal(made.log_slope(values), np.zeros_like(values))
