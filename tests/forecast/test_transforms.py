@@ -53,8 +53,8 @@ def test_transforms_go_back_and_know_their_slope():
 
 
 def test_flat_tails_stay_within_the_past_and_can_be_trained():
-    past = np.linspace(1, 2, 20, dtype=np.float32)[None, :, None]
-    values = np.concatenate([past, np.full((1, 3, 1), 9, np.float32)], 1)
+    past = np.linspace(1, 2, 22, dtype=np.float32)[None, :, None]
+    values = np.concatenate([past, np.full((1, 1, 1), 9, np.float32)], 1)
     sizes = Sizes(1, 0, 0, 0, (), (1, 20), 2, 1, missing=False)
     config = ModelConfig(marginal=20, flat_tails=True)
     made = fit_transform(config, sizes, window_of(values), by_copula=True)
