@@ -115,7 +115,11 @@ class BacktestConfig:
     """How forecasts are judged."""
 
     windows: int = knob(5, "at the end of the panel, which are the test", low=1)
-    validation: int = knob(0, "rows before these that choose; 0: 5 horizons", low=0)
+    validation: int = knob(
+        0,
+        "rows before these that choose the step; 0: 5 horizons, at most a fifth",
+        low=0,
+    )
     paths: int = knob(100, "sampled of each window", low=1, high=100_000)
 
     def __post_init__(self):

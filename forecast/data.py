@@ -67,12 +67,18 @@ def describe(config: Config, backtest: Backtest) -> list[str]:
     )
     split = (
         f"trained on the first {backtest.train_rows:,} steps, the last"
-        f" {validation_rows(config):,} of them to choose; test: {len(backtest.starts)}"
+        f" {validation_rows(config, backtest):,} of them to choose; test: {len(backtest.starts)}"
         f" windows of {backtest.horizon}"
     )
     return [size, split]
 
 
-def validation_rows(config: Config) -> int:
-    """Rows at the end of the training rows that choose the best state."""
-    return config.backtest.validation or 5 * config.window.horizon
+def validation_rows(config: Config, backtest: Backtest) -> int:
+    """Rows at the end of the training rows that choose the best state.
+
+    Five horizons; of a short table a fifth of its training rows, and at least one
+    horizon, so that longer lags find something to look back on.
+    """
+    horizon = backtest.horizon
+    usual = min(5 * horizon, max(horizon, backtest.train_rows // 5))
+    return config.backtest.validation or usual

@@ -73,7 +73,7 @@ def prepare(config: Config, backtest: Backtest) -> Run:
     """
     execution = make_execution(config.parallel)
     execution.check_batch(config.train.batch_size)
-    chosen = validation_rows(config)
+    chosen = validation_rows(config, backtest)
     end = backtest.train_rows - chosen
     train = backtest.panel.prefix(max(end, 1))
     sizes = windows.sizes_of(config, train)

@@ -8,9 +8,12 @@ import pytest
 
 from common.config import configs
 from common.errors import UserError
-from forecast import saved_model, train
+from forecast import data, saved_model, train
 from forecast.config import Config
 from forecast.evaluation import mend
+from forecast.generated import demand
+from forecast.generated.parameters import DemandConfig
+from forecast.panel.backtest import make_backtest
 from forecast.verbs.predict import Model
 from tests.integration.test_forecast_resume import SETTINGS
 
@@ -121,3 +124,14 @@ def test_paths_that_are_not_finite_are_replaced_and_counted():
     np.testing.assert_array_equal(found[0], paths[0, [0, 0, 2]])
     with pytest.raises(FloatingPointError):
         mend(np.full((1, 3, 2, 2), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("rows", "set_to", "expected"),
+    [(400, 0, 20), (68, 0, 12), (22, 0, 4), (400, 7, 7)],
+)
+def test_rows_that_choose_the_step(rows, set_to, expected):
+    panel = demand.make_panel(DemandConfig(series=2, days=rows))
+    backtest = make_backtest(panel, horizon=4, windows=2)
+    config = configs.replace(Config(), {"backtest.validation": set_to})
+    assert data.validation_rows(config, backtest) == expected
