@@ -5,6 +5,7 @@ import pytest
 from absl import flags
 
 import common.backbone.config
+import forecast.config
 import ican.config
 import pricer.config
 import recsys.config
@@ -21,6 +22,7 @@ CONFIGS = {
     "pricer": pricer.config.Config,
     "recsys": recsys.config.Config,
     "rerank": rerank.config.Config,
+    "forecast": forecast.config.Config,
     "backbone": common.backbone.config.Config,
 }
 FILES = sorted(FOLDER.glob("*.flags"))
@@ -52,6 +54,8 @@ def test_the_systems_have_quickstart_and_smoke():
     assert {"ican_quickstart.flags", "ican_smoke.flags", "ican_tables.flags"} <= names
     assert {"pricer_quickstart.flags", "pricer_smoke.flags"} <= names
     assert {"recsys_quickstart.flags", "recsys_smoke.flags"} <= names
+    assert {"rerank_quickstart.flags", "rerank_smoke.flags"} <= names
+    assert {"forecast_quickstart.flags", "forecast_smoke.flags"} <= names
 
 
 def test_the_tables_are_run_at_the_papers_sizes():
