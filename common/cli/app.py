@@ -243,8 +243,9 @@ def parse(
     if given:
         configs.check_together(config)
     for name, (before, now) in configs.differences(trained, config).items():
+        usual = before if str(before) else "none"
         command.say(
-            f"note: --{name}={now} instead of {before}, as {command.workdir} has it"
+            f"note: --{name}={now} instead of {usual}, as {command.workdir} has it"
         )
     return config, command
 
