@@ -16,6 +16,7 @@ from forecast.panel.configs import DataConfig
 
 # What modules take as words; they import them from here.
 Support = Literal["real", "non_negative", "count"]
+COPULAS = ("vec_lstm_copula", "gp_copula")  # read what a marginal transform makes
 ModelName = Literal[
     "deepar",
     "vec_lstm",
@@ -42,6 +43,7 @@ class Sizes:
       context: C, steps that are read one by one before the horizon.
       horizon: H.
       missing: whether values are missing, so that networks are told which.
+      marginal: rows of the past that tell a copula's marginals; 0 without one.
     """
 
     series: int
@@ -53,11 +55,12 @@ class Sizes:
     context: int
     horizon: int
     missing: bool
+    marginal: int = 0
 
     @property
     def past(self) -> int:
         """Steps before the horizon that a window holds."""
-        return self.context + max(self.lags)
+        return max(self.context + max(self.lags), self.marginal)
 
 
 @dataclasses.dataclass(frozen=True)

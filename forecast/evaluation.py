@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from common.parallel.execution import Execution
+from common.reports.claims import Verdict, verdict_over_windows
 from common.training import activity
 from forecast import baselines, metrics
 from forecast.config import Config
@@ -148,6 +149,16 @@ def score(backtest: Backtest, paths: Any) -> dict[str, Table]:
     """All scores of paths of the test windows, which may come one by one."""
     history, season = backtest.train.values, backtest.panel.season
     return metrics.score(paths, backtest.targets, history, season)
+
+
+def beats(claim: str, own: np.ndarray, other: np.ndarray) -> Verdict:
+    """Whether a score [W] of each window is below another's, as a share of that.
+
+    Paired over windows by a block bootstrap, in blocks of about the cube root of W.
+    """
+    size = abs(float(other.mean())) or 1.0
+    block = max(round(len(own) ** (1 / 3)), 1)
+    return verdict_over_windows(claim, -own / size, -other / size, block=block)
 
 
 def write_windows(

@@ -33,7 +33,7 @@ import numpy as np
 from flax import linen as nn
 
 from common.parallel.devices import SINGLE, Devices
-from forecast.config import ModelConfig, Sizes, WindowConfig
+from forecast.config import COPULAS, ModelConfig, Sizes, WindowConfig
 from forecast.distributions.support import to_support
 from forecast.heads import HeadKind, make_head
 from forecast.layers.recurrent import Recurrent
@@ -49,23 +49,21 @@ class Form(NamedTuple):
       body: what reads.
       head: density of a step.
       shared: whether it reads each series alone.
-      copula: whether values become normal before they are read.
       residual: whether the upper layers add to their input.
     """
 
     body: Literal["gru", "lstm", "transformer"]
     head: HeadKind
     shared: bool = False
-    copula: bool = False
     residual: bool = False
 
 
 FORMS = {
     "deepar": Form("lstm", "student_t", shared=True),
     "vec_lstm": Form("lstm", "normal", residual=True),
-    "vec_lstm_copula": Form("lstm", "low_rank", copula=True, residual=True),
+    "vec_lstm_copula": Form("lstm", "low_rank", residual=True),
     "gp": Form("lstm", "low_rank", shared=True),
-    "gp_copula": Form("lstm", "low_rank", shared=True, copula=True),
+    "gp_copula": Form("lstm", "low_rank", shared=True),
     "gru_real_nvp": Form("gru", "real_nvp"),
     "gru_maf": Form("gru", "maf"),
     "transformer_maf": Form("transformer", "maf"),
@@ -144,7 +142,8 @@ class Forecaster(nn.Module):
 
     def transform(self, window: Window) -> Transform:
         """What the past of each window says of its values."""
-        return fit_transform(self.model, self.sizes, window, self.form.copula)
+        by_copula = self.model.name in COPULAS
+        return fit_transform(self.model, self.sizes, window, by_copula)
 
     def log_prob(self, window: Window, *, train: bool = False) -> Likelihood:
         """Log-densities of context and horizon given what came before.

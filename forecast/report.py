@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from common.reports import figures, page
-from common.reports.claims import Verdict, rows_of, verdict_over_windows
+from common.reports.claims import Verdict, rows_of
 from common.training import activity, metric_writer
 from forecast import data
-from forecast.evaluation import NETWORK, REPORTED, Evaluated
+from forecast.evaluation import NETWORK, REPORTED, Evaluated, beats
 from forecast.figures import draw_fans, draw_pit, draw_steps
 from forecast.run import Run
 
@@ -42,18 +42,16 @@ def short_table(values: Mapping[str, Any], model: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["CRPS"])
 
 
-def compare(evaluated: Evaluated, season: int) -> list[Verdict]:
-    """Whether the network's CRPS beats each baseline's, paired over the windows."""
+def compare(evaluated: Evaluated) -> list[Verdict]:
+    """Whether the network's CRPS beats each baseline's; nothing of a single window."""
     own = evaluated.tables[NETWORK]["crps"].by_window
     if len(own) < 2:
         return []
-    block = 1 if len(own) < 4 * season else season
     return [
-        verdict_over_windows(
+        beats(
             f"CRPS below that of {name.replace('_', ' ')}",
-            -own,
-            -evaluated.tables[name]["crps"].by_window,
-            block=min(block, len(own) // 2),
+            own,
+            evaluated.tables[name]["crps"].by_window,
         )
         for name in REPORTED
     ]
@@ -74,9 +72,7 @@ def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path
         name: page.save_picture(figure, folder / f"{name}.png", caption)
         for name, (figure, caption) in pictures.items()
     }
-    claims = page.Table(
-        rows_of(compare(evaluated, run.backtest.panel.season)), caption=_CLAIMS
-    )
+    claims = page.Table(rows_of(compare(evaluated)), caption=_CLAIMS)
     broken = f"{values['test/broken_paths']:,} of the sample paths were not finite."
     return page.write_page(
         workdir / FILE,
@@ -106,7 +102,10 @@ _FANS = (
     " 50 % and 90 %"
 )
 _PIT = "Where the truth falls among the paths; flat is honest, a hill too wide"
-_CLAIMS = "Baseline minus network, paired over the test windows by a block bootstrap"
+_CLAIMS = (
+    "Baseline minus network, as a share of the baseline's, paired over the test windows by"
+    " a block bootstrap"
+)
 
 
 def _worst(run: Run, evaluated: Evaluated) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from forecast.config import Config, Sizes
+from forecast.config import COPULAS, Config, Sizes
 from forecast.features import calendar, lags_of
 from forecast.panel.panel import Panel
 from forecast.standalone_windows import fill
@@ -37,7 +37,7 @@ class Grid(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What a batch of windows reads; P = C + the longest lag, the past.
+    """What a batch of windows reads; P rows of the past, see `Sizes`.
 
     Attributes:
       values: [B, P + H, D].
@@ -72,6 +72,7 @@ def sizes_of(config: Config, panel: Panel) -> Sizes:
         context=context,
         horizon=options.horizon,
         missing=bool(np.isnan(panel.values).any()),
+        marginal=config.model.marginal if config.model.name in COPULAS else 0,
     )
 
 
@@ -117,7 +118,7 @@ def cut(grid: Grid, starts: jax.Array, sizes: Sizes) -> Window:
     whole, read = sizes.past + sizes.horizon, sizes.context + sizes.horizon
 
     def one(start):
-        back = max(sizes.lags)  # lagged rows alone come before the context
+        back = sizes.past - sizes.context  # rows that are read as values alone
         return (
             lax.dynamic_slice_in_dim(grid.values, start, whole),
             lax.dynamic_slice_in_dim(grid.observed, start, whole),

@@ -36,14 +36,6 @@ class LowRankNormal(NamedTuple):
     diagonal: jax.Array
     factors: jax.Array
 
-    def scaled(self, by: jax.Array) -> "LowRankNormal":
-        """The distribution of by x, for by [..., D] above 0."""
-        return LowRankNormal(
-            by * self.mean,
-            jnp.square(by) * self.diagonal,
-            by[..., None] * self.factors,
-        )
-
     def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
         """Joint log-density of what is observed.
 

@@ -28,10 +28,6 @@ class Normal(NamedTuple):
         """From the outputs [..., D] of a network: scale = positive(raw_scale)."""
         return cls(mean, positive(raw_scale))
 
-    def scaled(self, by: jax.Array) -> "Normal":
-        """The distribution of by x, for by [..., D] above 0."""
-        return Normal(by * self.mean, by * self.scale)
-
     def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
         """Log-densities.
 

@@ -39,10 +39,6 @@ class StudentT(NamedTuple):
         """From the outputs [..., D] of a network."""
         return cls(mean, positive(raw_scale), 2 + positive(raw_df))
 
-    def scaled(self, by: jax.Array) -> "StudentT":
-        """The distribution of by x, for by [..., D] above 0."""
-        return StudentT(by * self.mean, by * self.scale, self.df)
-
     def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
         """Log-densities.
 

@@ -153,14 +153,8 @@ def judge(
             own = np.mean([run[f"{NETWORK}/{metric}"] for run in runs], axis=0)
             for name in REPORTED:
                 other = np.mean([run[f"{name}/{metric}"] for run in runs], axis=0)
-                size = abs(other.mean()) or 1.0
                 text = f"{row.title} beats {name.replace('_', ' ')} ({metric})"
-                block = max(round(windows ** (1 / 3)), 1)
-                verdicts.append(
-                    claims.verdict_over_windows(
-                        text, -own / size, -other / size, block=block
-                    )
-                )
+                verdicts.append(evaluation.beats(text, own, other))
     return verdicts
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.config import Config, WindowConfig
+from forecast.config import Config, ModelConfig, WindowConfig
 from forecast.panel.panel import Panel
 from forecast.windows import cut, make_grid, sizes_of
 
@@ -94,3 +94,18 @@ def test_lags_beyond_what_training_has_are_left_out():
     config = Config(window=WindowConfig(horizon=3, context=4))
     assert sizes_of(config, panel_of(rows=40)).lags == (1, 7, 14)
     assert sizes_of(config, panel_of(rows=20)).lags == (1, 7)
+
+
+def test_a_copula_reads_as_far_back_as_its_marginals_need():
+    panel = panel_of()
+    for name, past in (("gp_copula", 12), ("gp", 9)):
+        model = ModelConfig(name=name, marginal=12)
+        config = dataclasses.replace(CONFIG, model=model)
+        sizes = sizes_of(config, panel)
+        grid = make_grid(config, sizes, panel)
+        found = jax.jit(cut, static_argnums=2)(grid, np.array([20]), sizes)
+        np.testing.assert_array_equal(found.values[0], panel.values[20 - past : 23])
+        # What is read step by step stays the context.
+        np.testing.assert_array_equal(
+            found.covariates[0, ..., 0], panel.known[16:23, :, 0]
+        )

@@ -114,11 +114,3 @@ def test_samples_have_the_covariance():
         rows = jax.vmap(lambda unit: normal.sample(unit[:6], unit[6:]))(units)
         columns = np.asarray(rows - normal.mean[None]).T
     np.testing.assert_allclose(columns @ columns.T, covariance(normal), atol=1e-12)
-
-
-def test_scaling_scales_the_covariance():
-    normal, by = drawn(), np.exp(RNG.normal(size=6))
-    scaled = normal.scaled(by)
-    expected = by[:, None] * covariance(normal) * by[None]
-    np.testing.assert_allclose(covariance(scaled), expected, rtol=1e-6)
-    np.testing.assert_allclose(scaled.mean, by * normal.mean)

@@ -78,11 +78,3 @@ def test_raw_outputs_give_a_finite_variance():
     softplus = np.array([0, np.log(2), 20])
     np.testing.assert_allclose(given.df, 2 + softplus + FLOOR, rtol=1e-6)
     np.testing.assert_allclose(given.scale, softplus + FLOOR, rtol=1e-6)
-
-
-def test_scaling_moves_the_density():
-    given = jax.tree.map(np.float32, StudentT(MEAN, SCALE, DF))
-    x, by = X.astype(np.float32), np.full(X.shape, 3.0, np.float32)
-    np.testing.assert_allclose(
-        LOG_PROB(given.scaled(by), 3 * x), LOG_PROB(given, x) - np.log(3), rtol=1e-4
-    )
