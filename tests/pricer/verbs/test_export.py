@@ -61,5 +61,5 @@ def test_a_photo_file_is_served_as_the_model_sees_it(run, shop, tmp_path):
     np.testing.assert_array_equal(found["accepted"], accepted)
     for name in ("price", "price_low", "price_high"):
         np.testing.assert_allclose(
-            found[name][accepted], table[name][accepted], rtol=1e-5
+            found[name][accepted], table[name][accepted], rtol=1e-3
         )
