@@ -6,7 +6,8 @@
     z_t   ~ head(h_t)                        heads
 
 One network reads all series as one vector, or the same network reads each of them alone
-(`shared`), so that a series it has never seen can be forecast too.
+(`shared`), so that a series it has never seen can be forecast too: in training the
+embeddings of some are hidden.
 
 | name | body | reads | density of z_t | transform |
 |---|---|---|---|---|
@@ -40,6 +41,10 @@ from forecast.layers.recurrent import Recurrent
 from forecast.layers.transformer import EncoderDecoder
 from forecast.transforms import Transform, fit_transform
 from forecast.windows import Window
+
+# Share of the series whose embedding training hides from a shared network, each window
+# anew, so that zeros have a meaning: a series that is new.
+HIDDEN = 0.1
 
 
 class Form(NamedTuple):
@@ -175,7 +180,7 @@ class Forecaster(nn.Module):
           train: whether dropout is on.
         """
         told = self._lags(_numbers(window.observed))
-        inputs = self._inputs(self._lags(z), told, window)
+        inputs = self._inputs(self._lags(z), told, window, train=train)
         context, horizon = jnp.split(inputs, [self.sizes.context], axis=1)
         hidden, carry = self.body.begin(context, train=train)
         after, _ = self.body.advance(horizon, carry, train=train)
@@ -243,13 +248,21 @@ class Forecaster(nn.Module):
         parts = [values[:, first - lag :][:, :steps] for lag in sizes.lags]
         return jnp.stack(parts, -1)
 
-    def _inputs(self, lags: jax.Array, told: jax.Array, window: Window) -> jax.Array:
+    def _inputs(
+        self,
+        lags: jax.Array,
+        told: jax.Array,
+        window: Window,
+        *,
+        train: bool = False,
+    ) -> jax.Array:
         """What the body reads of steps.
 
         Args:
           lags: [B, T, D, lags].
           told: [B, T, D, lags], 1 where these were observed.
           window: calendar [B, T, F] and covariates [B, T, D, K] of the same steps.
+          train: whether the network learns to forecast series that it does not know.
 
         Returns:
           [B, T, I], or of each series [B, T, D, I] where the network is shared.
@@ -264,11 +277,14 @@ class Forecaster(nn.Module):
         calendar = jnp.broadcast_to(
             window.calendar[:, :, None], (rows, steps, series, self.sizes.calendar)
         )
-        embedded = [
-            jnp.broadcast_to(each[None, None], (rows, steps, *each.shape))
-            for each in self._embedded(window.categories)
-        ]
-        return jnp.concatenate([*parts, calendar, *embedded], -1)
+        for each in self._embedded(window.categories):  # [D, E]
+            whole = jnp.broadcast_to(each[None, None], (rows, steps, *each.shape))
+            if train:
+                key, kept = self.make_rng("dropout"), (rows, 1, series, 1)
+                known = self.devices.random_mask(key, 1 - HIDDEN, kept)
+                whole = jnp.where(known, whole, 0.0)
+            parts.append(whole)
+        return jnp.concatenate([*parts, calendar], -1)
 
     def _embedded(self, categories: jax.Array) -> list[jax.Array]:
         """Vectors [D, E] of the series by itself and by its categories int [D, 1 + K].

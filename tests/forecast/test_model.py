@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecast import model
 from forecast.config import Config, ModelConfig, WindowConfig
 from forecast.model import FORMS, Forecaster
 from forecast.panel.panel import Panel
@@ -208,3 +209,27 @@ def test_one_series_and_one_step(name):
 
     paths = paths_of()
     assert paths.shape == (1, 3, 1, 1) and np.isfinite(paths).all()
+
+
+def test_training_hides_series_from_a_shared_network(monkeypatch):
+    """Hidden ones are read as a series that training did not have."""
+    network, variables, window = world("gp")
+    network = network.clone(model=dataclasses.replace(network.model, dropout=0.0))
+    new = window._replace(categories=window.categories + SERIES)
+
+    def read(window, share, train):
+        monkeypatch.setattr(model, "HIDDEN", share)
+        return network.apply(
+            variables,
+            window.values,
+            window,
+            train=train,
+            method="read",
+            rngs={"dropout": jax.random.key(0)},
+        )
+
+    hidden, unknown = read(window, 1.0, True), read(new, 0.0, False)
+    np.testing.assert_allclose(hidden, unknown, atol=1e-6)
+    shown, known = read(window, 0.0, True), read(window, 0.0, False)
+    np.testing.assert_allclose(shown, known, atol=1e-6)
+    assert np.abs(np.asarray(hidden - shown)).max(axis=(0, 1, 3)).min() > 1e-3
