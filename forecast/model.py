@@ -162,7 +162,7 @@ class Forecaster(nn.Module):
           reads the context without forecasting it.
         """
         transform = self.transform(window)
-        z = transform.forward(window.values)
+        z = transform.forward(window.values, window.observed)
         hidden = self.read(z, window, train=train)
         last = slice(-hidden.shape[1], None)
         observed, scale = window.observed[:, last], transform.scale
@@ -197,7 +197,8 @@ class Forecaster(nn.Module):
         """
         sizes, paths = self.sizes, keys.shape[1]
         transform = self.transform(window)
-        z = transform.forward(window.values[:, : sizes.past])
+        past = (leaf[:, : sizes.past] for leaf in (window.values, window.observed))
+        z = transform.forward(*past)
         z = jnp.pad(z, ((0, 0), (0, sizes.horizon), (0, 0)))
         # What is sampled counts as observed.
         observed = window.observed.at[:, sizes.past :].set(True)

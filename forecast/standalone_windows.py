@@ -95,13 +95,14 @@ def stack(windows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def fill(values: np.ndarray) -> np.ndarray:
-    """Values [T, D] with missing ones carried forward, then back, else 0."""
-    rows = np.arange(len(values))[:, None]
+    """Values [T, D], missing ones carried forward; 0 before the first of a series.
+
+    A window that ends before that one must not tell of it.
+    """
     there = np.isfinite(values)
-    last = np.maximum.accumulate(np.where(there, rows, -1), axis=0)
-    first = np.where(there.any(0), there.argmax(0), 0)[None]
-    filled = np.take_along_axis(values, np.where(last < 0, first, last), axis=0)
-    return np.nan_to_num(filled, nan=0.0)
+    rows = np.where(there, np.arange(len(values))[:, None], 0)
+    last = np.maximum.accumulate(rows, axis=0)
+    return np.take_along_axis(np.where(there, values, 0.0), last, axis=0)
 
 
 def make_calendar(about: Mapping[str, Any], times: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from forecast.config import ModelConfig, Sizes
 from forecast.distributions import copula
 from forecast.windows import Window
 
+_FAR = 4.0  # standard deviations
+
 
 class Transform(NamedTuple):
     """Fitted on the past of each window.
@@ -27,11 +29,16 @@ class Transform(NamedTuple):
     scale: jax.Array
     marginals: Any = None
 
-    def forward(self, x: jax.Array) -> jax.Array:
-        """z of x [B, T, D]."""
+    def forward(self, x: jax.Array, observed: jax.Array) -> jax.Array:
+        """z of x [B, T, D].
+
+        What stands for a value that is not `observed`, 0 or one from before the
+        marginals, may be far out: of a copula it is read as within `_FAR`.
+        """
         if self.marginals is None:
             return x / self.scale[:, None]
-        return copula.to_normal(self.marginals, x)
+        z = copula.to_normal(self.marginals, x)
+        return jnp.where(observed, z, jnp.clip(z, -_FAR, _FAR))
 
     def inverse(self, z: jax.Array) -> jax.Array:
         """x of z [B, S, H, D]."""

@@ -21,7 +21,7 @@ class Grid(NamedTuple):
     """A panel as networks read it, on device or host: N = pad + T + F rows.
 
     Attributes:
-      values: [N, D]; a missing value is the one before it, else the one after, else 0.
+      values: [N, D]; a missing value is the one before it, 0 before the first.
       observed: bool [N, D].
       calendar: [N, F].
       covariates: [N, D, C]; known ones of the step, past ones of the step before.

@@ -96,7 +96,7 @@ def test_the_noise_of_a_path_is_what_the_density_makes_of_it(name, missing):
 
     def noise(module, window):
         transform = module.transform(window)
-        z = transform.forward(window.values)
+        z = transform.forward(window.values, window.observed)
         hidden = module.read(z, window)[:, -HORIZON:]
         flow = module.head.flow
         u, _ = flow.chain.forward_and_log_det(
@@ -129,7 +129,7 @@ def test_a_path_without_noise_is_the_mean_that_is_read_at_once(name):
     paths = sample(name, variables)
 
     def means(module, window):
-        z = module.transform(window).forward(window.values)
+        z = module.transform(window).forward(window.values, window.observed)
         numbers = module.head.numbers(module.read(z, window), count)
         return z[0, -HORIZON:], numbers[0][0, -HORIZON:]
 

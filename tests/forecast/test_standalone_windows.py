@@ -106,7 +106,7 @@ def test_calendars_are_those_of_the_package(frequency):
 
 def test_missing_values_are_carried():
     values = np.array([[NAN, NAN, 1], [2, NAN, NAN], [NAN, NAN, 3], [4, NAN, NAN]])
-    filled = [[2, 0, 1], [2, 0, 1], [2, 0, 3], [4, 0, 3]]
+    filled = [[0, 0, 1], [2, 0, 1], [2, 0, 3], [4, 0, 3]]
     assert standalone_windows.fill(values).tolist() == filled
 
 

@@ -43,10 +43,11 @@ def test_transforms_go_back_and_know_their_slope():
     for by_copula in (False, True):
         config = ModelConfig(marginal=20)
         made = fit_transform(config, sizes, window_of(values), by_copula)
-        z = made.forward(values)
+        seen = np.ones(values.shape, bool)
+        z = made.forward(values, seen)
         back = made.inverse(z[:, None])[:, 0]
         np.testing.assert_allclose(back, values, rtol=1e-3)
-        above = made.forward(values * 1.0001)
+        above = made.forward(values * 1.0001, seen)
         slope = (above - z) / (values * 0.0001)
         ratio = np.asarray(np.log(slope) - made.log_slope(values))
         assert np.median(np.abs(ratio)) < 0.02, by_copula
@@ -61,3 +62,15 @@ def test_flat_tails_stay_within_the_past_and_can_be_trained():
     far = made.inverse(np.full((1, 1, 1, 1), 5, np.float32))
     assert 1.9 < far.item() <= 2
     np.testing.assert_array_equal(made.log_slope(values), np.zeros_like(values))
+
+
+def test_what_no_one_has_seen_is_read_as_near():
+    values = np.linspace(1000, 1001, 23, dtype=np.float32)[None, :, None]
+    values[:, :5] = 0
+    window = window_of(values)
+    window.observed[:, :5] = False
+    sizes = Sizes(1, 0, 0, 0, (), (1, 20), 2, 1, missing=True)
+    made = fit_transform(ModelConfig(marginal=20), sizes, window, by_copula=True)
+    z = np.asarray(made.forward(values, window.observed))
+    assert (z[:, :5] == -4).all() and (np.abs(z[:, 5:]) < 4).all()
+    assert (made.forward(values, ~window.observed)[:, :5] < -1000).all()

@@ -77,7 +77,7 @@ def test_before_the_first_row_nothing_is_observed():
 @pytest.mark.parametrize(
     ("values", "filled"),
     [
-        ([NAN, NAN, 3, NAN, 5, NAN], [3, 3, 3, 3, 5, 5]),
+        ([NAN, NAN, 3, NAN, 5, NAN], [0, 0, 3, 3, 5, 5]),
         ([NAN] * 6, [0] * 6),
     ],
 )
@@ -88,6 +88,20 @@ def test_missing_values_are_filled_and_told(values, filled):
     assert sizes.missing
     np.testing.assert_array_equal(found.values[0, 3:9, 1], filled)
     np.testing.assert_array_equal(found.observed[0, 3:9, 1], np.isfinite(values))
+
+
+@pytest.mark.parametrize("start", [25, 30])
+def test_a_window_does_not_see_what_comes_after_its_start(start):
+    panel = panel_of(ahead=30)
+    panel.values[:30, 1] = NAN
+    panel.values[30, 1] = 1e30
+    _, found = windows(panel, [start])
+    _, known = windows(panel.prefix(start), [start])
+    for part in ("values", "observed"):
+        past = [np.asarray(getattr(each, part))[:, :9] for each in (found, known)]
+        np.testing.assert_array_equal(*past)
+    np.testing.assert_array_equal(found.covariates, known.covariates)
+    assert not found.values[:, :9, 1].any()
 
 
 def test_lags_beyond_what_training_has_are_left_out():
