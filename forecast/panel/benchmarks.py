@@ -21,11 +21,10 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.tables.cells import LARGEST
 from forecast.panel.backtest import Backtest
 from forecast.panel.columns import open_series
-from forecast.panel.configs import DataConfig
-from forecast.panel.frequencies import find_grid, locate, make_times
+from forecast.panel.configs import LARGEST, DataConfig
+from forecast.panel.frequencies import locate, make_times
 from forecast.panel.panel import Panel
 from forecast.panel.table_files import read_panel
 
@@ -64,19 +63,6 @@ BENCHMARKS = {
     "taxi": Benchmark("taxi_30min", 1214, "30min", 24, 56, 1488, True),
     "wikipedia": Benchmark("wiki2000_nips", 2000, "D", 30, 5, 792, True),
 }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Record:
-    """One series until a time.
-
-    Attributes:
-      start: of its first value.
-      values: float32 [n].
-    """
-
-    start: pd.Timestamp
-    values: np.ndarray
 
 
 def read_exchange(path: str | pathlib.Path, windows: int = 5) -> Backtest:
@@ -123,58 +109,45 @@ def read_archive(folder: str | pathlib.Path, spec: Benchmark) -> Backtest:
       UserError: files are missing or damaged, or of another size than the set.
     """
     folder = pathlib.Path(folder)
-    train = list(_read_records(folder / "train"))
-    test = list(_read_records(folder / "test"))
+    train, test = (list(_read_records(folder / part)) for part in ("train", "test"))
     if len(train) < spec.series or not test or len(test) % len(train):
         raise UserError(
             f"{folder}: {len(train)} series in train and {len(test)} in test, where"
             f" {spec.name} has {spec.series} and several windows of each"
         )
+    records = train + test
     blocks = [
-        test[first : first + len(train)][-spec.series :]
-        for first in range(0, len(test), len(train))
+        records[first : first + len(train)][-spec.series :]
+        for first in range(0, len(records), len(train))
     ]
-    train = train[-spec.series :]
-    records = [train, *blocks]
-    starts = pd.DatetimeIndex([each.start for block in records for each in block])
-    grid = find_grid(starts, spec.frequency)
-    offsets = locate(starts, grid, spec.frequency)
+    starts = pd.DatetimeIndex([start for block in blocks for start, _ in block])
+    grid = pd.date_range(starts.min(), starts.max(), freq=spec.frequency)
+    offsets = locate(starts, grid, spec.frequency).reshape(len(blocks), -1)
     if (offsets < 0).any():
         raise UserError(f"{folder}: starts that are not whole {spec.frequency} apart")
-    of_blocks = offsets.reshape(len(records), spec.series)
-    ends = [
-        max(
-            int(offset) + len(each.values)
-            for offset, each in zip(row, block, strict=True)
+    lengths = np.array([[len(values) for _, values in block] for block in blocks])
+    ends = (offsets + lengths).max(axis=1)
+    values = np.full((ends.max(), spec.series), np.nan, np.float32)
+    for first, block in zip(offsets, blocks, strict=True):
+        for series, (_, own) in enumerate(block):
+            values[first[series] :, series][: len(own)] = own
+    windows = [int(ends[0])]  # where training and windows end
+    for end in ends[1:].tolist():
+        if end - spec.horizon >= windows[-1]:
+            windows.append(end)
+    if len(windows) != spec.windows + 1:
+        raise UserError(
+            f"{folder}: {len(windows) - 1} windows of {spec.horizon} steps after training"
+            f" that do not overlap, where {spec.name} has {spec.windows}"
         )
-        for row, block in zip(of_blocks, records, strict=True)
-    ]
-    values = np.full((max(ends), spec.series), np.nan, np.float32)
-    for row, block in zip(of_blocks, records, strict=True):
-        for series, (offset, each) in enumerate(zip(row, block, strict=True)):
-            values[offset : offset + len(each.values), series] = each.values
     times = make_times(grid[0], len(values), spec.frequency)
     panel = Panel.of(values, times, spec.frequency)
-    return Backtest(panel, ends[0], _starts(folder, spec, ends), spec.horizon)
+    first_rows = tuple(end - spec.horizon for end in windows[1:])
+    return Backtest(panel, windows[0], first_rows, spec.horizon)
 
 
-def _starts(folder: pathlib.Path, spec: Benchmark, ends: list[int]) -> tuple[int, ...]:
-    """First rows of the windows, of ends in training and of each window."""
-    last, starts = ends[0], []
-    for end in ends[1:]:
-        if end - spec.horizon >= last:
-            starts.append(end - spec.horizon)
-            last = end
-    if len(starts) != spec.windows:
-        raise UserError(
-            f"{folder}: {len(starts)} windows of {spec.horizon} steps after training that"
-            f" do not overlap, where {spec.name} has {spec.windows}"
-        )
-    return tuple(starts)
-
-
-def _read_records(folder: pathlib.Path) -> Iterator[_Record]:
-    """The series of data.json or data.json.gz."""
+def _read_records(folder: pathlib.Path) -> Iterator[tuple[pd.Timestamp, np.ndarray]]:
+    """The series of data.json or data.json.gz: time of the first value, and values."""
     paths = [folder / "data.json", folder / "data.json.gz"]
     path = next((path for path in paths if path.exists()), None)
     if path is None:
@@ -188,7 +161,7 @@ def _read_records(folder: pathlib.Path) -> Iterator[_Record]:
         raise UserError(f"{path}: can't be read ({error}): copy it anew") from None
 
 
-def _read_record(line: bytes, where: str) -> _Record:
+def _read_record(line: bytes, where: str) -> tuple[pd.Timestamp, np.ndarray]:
     try:
         record = json.loads(line)
         values = np.array(record["target"], np.float64)  # null is NaN
@@ -200,4 +173,4 @@ def _read_record(line: bytes, where: str) -> _Record:
     if values.ndim != 1 or not len(values) or start is pd.NaT or start.tzinfo:
         raise UserError(f'{where}: "target" is no list of numbers, or "start" no date')
     values = np.where(np.abs(values) <= LARGEST, values, np.nan)
-    return _Record(start, values.astype(np.float32))
+    return start, values.astype(np.float32)

@@ -19,12 +19,10 @@ from forecast.panel.configs import DataConfig
 
 # Names in lower case without blanks and signs; the first that is there is taken.
 _GUESSES = {
-    "id": ("uniqueid", "itemid", "seriesid", "articleid", "productid", "sku", "id")
-    + ("item", "series", "article", "product"),
-    "time": ("ds", "timestamp", "datetime", "date", "time", "month", "week", "day")
-    + ("weekindex", "step"),
-    "target": ("y", "target", "value", "sales", "quantity", "qty", "demand", "units")
-    + ("turnover",),
+    "id": "uniqueid itemid seriesid articleid productid sku id item series article"
+    " product",
+    "time": "ds timestamp datetime date time month week day weekindex step",
+    "target": "y target value sales quantity qty demand units turnover",
 }
 _LOOKED_AT = 1000  # rows that tell whether the first line is one of numbers
 
@@ -38,12 +36,8 @@ def open_series(source: str | pathlib.Path | Table, options: DataConfig) -> Tabl
     Raises:
       UserError: it can't be read, or lacks a column that is named.
     """
-    if isinstance(source, Table):
-        table = source
-    elif _is_matrix(pathlib.Path(source)):
-        table = _read_matrix(pathlib.Path(source))
-    else:
-        table = open_table(source, [])
+    table = source if isinstance(source, Table) else _read_matrix(pathlib.Path(source))
+    table = open_table(source if table is None else table, [])
     options = find_columns(table, options)
     names = [*filter(None, [options.id]), *options.static, *options.hierarchy]
     others = [*filter(None, [options.time, options.target])]
@@ -61,27 +55,23 @@ def find_columns(table: Table, options: DataConfig) -> DataConfig:
     folded = {"".join(filter(str.isalnum, c)).lower(): c for c in table.frame.columns}
     found: dict[str, Any] = {}
     for role, guesses in _GUESSES.items():
-        known = [folded[guess] for guess in guesses if guess in folded]
+        known = [folded[guess] for guess in guesses.split() if guess in folded]
         found[role] = getattr(options, role) or next(iter(known), "")
-    if not found["time"]:
-        found["time"] = _find_dates(table)
-    if not options.id and not all(found.values()):
-        found["id"] = ""
-    if found["id"]:
+    found["time"] = found["time"] or _find_dates(table)
+    if options.id or all(found.values()):
         for role in ("time", "target"):
             if not found[role]:
                 raise UserError(
                     f"{table.path}: which column has the {role} of each row? Name it as"
                     f" --data.{role}"
                 )
-    else:
-        found["target"] = options.target
-        if options.static or options.hierarchy:
-            raise UserError(
-                f"{table.path}: static and hierarchy columns need a long table: name the"
-                " column of the series' ids as --data.id"
-            )
-    return dataclasses.replace(options, **found)
+        return dataclasses.replace(options, **found)
+    if options.static or options.hierarchy:
+        raise UserError(
+            f"{table.path}: static and hierarchy columns need a long table: name the"
+            " column of the series' ids as --data.id"
+        )
+    return dataclasses.replace(options, time=found["time"])
 
 
 def value_columns(table: Table, options: DataConfig) -> list[str]:
@@ -105,40 +95,30 @@ def _find_dates(table: Table) -> str:
     return first if len(cells) and dated.all() else ""
 
 
-def _is_matrix(path: pathlib.Path) -> bool:
+def _read_matrix(path: pathlib.Path) -> Table | None:
+    """A file of numbers without a header; None if it is another one."""
     name = path.name.lower().removesuffix(".gz")
     if not name.endswith((".csv", ".txt", ".tsv")) or path.is_dir():
-        return False
+        return None
     data = read_utf8(path)
-    delimiter, before, header = find_header(data)
-    numbers = [read_number(cell, ".") for cell in header]
-    if before or None in numbers:
-        return False
-    if len(set(header)) < len(header) or any("." in cell for cell in header):
-        return True
-    heads = np.array(numbers, np.float64)
-    low, high = np.full(len(header), np.inf), np.full(len(header), -np.inf)
-    for place, (_, fields, _) in enumerate(records(data, delimiter)):
-        if 0 < place <= _LOOKED_AT and len(fields) == len(header):
-            cells = [read_number(cell.strip(), ".") for cell in fields]
-            row = np.array([np.nan if c is None else c for c in cells], np.float64)
-            low, high = np.fmin(low, row), np.fmax(high, row)
-    within = (low <= heads) & (heads <= high)
-    return bool(within.all())
-
-
-def _read_matrix(path: pathlib.Path) -> Table:
-    data = read_utf8(path)
-    delimiter, _, first = find_header(data)
-    names = [str(number + 1) for number in range(len(first))]
+    delimiter, before, first = find_header(data)
+    heads = [read_number(cell, ".") for cell in first]
+    if before or None in heads:
+        return None
     rows, lines, rejected = [], [], []
     for line, fields, reason in records(data, delimiter):
-        if not reason and len(fields) != len(names):
-            reason = f"has {len(fields)} fields, the first line {len(names)}"
+        if not reason and len(fields) != len(first):
+            reason = f"has {len(fields)} fields, the first line {len(first)}"
         if reason:
             rejected.append(Rejection(str(path), line, "", reason))
         else:
             rows.append([field.strip() or None for field in fields])
             lines.append(line)
+    if len(set(first)) == len(first) and not any("." in cell for cell in first):
+        below = pd.DataFrame(rows[1 : _LOOKED_AT + 1], columns=range(len(first)))
+        numbers = below.apply(pd.to_numeric, errors="coerce")
+        if not ((numbers.min() <= heads) & (heads <= numbers.max())).all():
+            return None
+    names = [str(number + 1) for number in range(len(first))]
     frame = pd.DataFrame(rows, columns=names, dtype=TEXT)
     return Table(str(path), frame, np.array(lines, np.int64), rejected)

@@ -8,6 +8,7 @@ from common.config.configs import check_bounds, knob
 BenchmarkName = Literal[
     "", "exchange", "solar", "electricity", "traffic", "taxi", "wikipedia"
 ]
+LARGEST = 1e30  # of a value, so that sums of many are numbers
 
 
 @dataclasses.dataclass(frozen=True)

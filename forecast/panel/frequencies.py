@@ -5,50 +5,39 @@ A frequency is a text as pandas >= 2.2 writes it: "5min", "h", "D", "B", "W-MON"
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.frequencies import to_offset
 
 from common.errors import UserError
 from common.tables.cells import quoted
 
-# Seconds of each unit, and its steps in a season.
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_SECONDS |= {"business day": 120_960, "week": 604_800, "month": 2_629_746}
-_SECONDS |= {"quarter": 7_889_238, "year": 31_556_952}
-_SEASONS = {"second": 3600, "minute": 1440, "hour": 24, "day": 7, "business day": 5}
-_SEASONS |= {"week": 52, "month": 12, "quarter": 4, "year": 1}
+# Of each unit: its names, its seconds, its steps in a season.
+_TABLE = {
+    "second": ("s", 1, 3600),
+    "minute": ("min", 60, 1440),
+    "hour": ("h", 3600, 24),
+    "day": ("D", 86_400, 7),
+    "business day": ("B", 120_960, 5),
+    "week": ("W", 604_800, 52),
+    "month": ("MS ME", 2_629_746, 12),
+    "quarter": ("QS QE", 7_889_238, 4),
+    "year": ("YS YE", 31_556_952, 1),
+}
+_UNITS = {name: unit for unit, row in _TABLE.items() for name in row[0].split()}
+FINE = ("second", "minute", "hour")  # units whose times have an hour that counts
+_LONG = ("month", "quarter", "year")
 
-_UNITS = {"s": "second", "min": "minute", "h": "hour", "D": "day", "B": "business day"}
-_UNITS |= {"W": "week", "MS": "month", "ME": "month", "QS": "quarter", "QE": "quarter"}
-_UNITS |= {"YS": "year", "YE": "year"}
-_ENDS = ("ME", "QE", "YE")  # stamped by the last day
-
+_ALIASES = {"S": "s", "T": "min", "H": "h", "d": "D", "b": "B", "w": "W", "AS": "YS"}
+_ALIASES |= {"hourly": "h", "daily": "D"}
+# Do not say which day; the stamps do.
+_OPEN = {"W": "W", "weekly": "W", "M": "ME", "monthly": "ME", "Q": "QE", "A": "YE"}
+_OPEN |= {"w": "W", "quarterly": "QE", "Y": "YE", "yearly": "YE"}
 # A grid of months has all of them, whichever business day bears the stamp.
-_ALIASES = {"S": "s", "T": "min", "H": "h", "d": "D", "b": "B", "w": "W", "BMS": "MS"}
-_ALIASES |= {"BME": "ME", "BM": "ME", "M": "ME", "Q": "QE", "BQ": "QE", "BQE": "QE"}
-_ALIASES |= {"BQS": "QS", "A": "YE", "Y": "YE", "BY": "YE", "BA": "YE", "BYE": "YE"}
-_ALIASES |= {"AS": "YS", "BAS": "YS", "BYS": "YS"}
-_WORDS = {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "M"}
-_WORDS |= {"quarterly": "Q", "yearly": "Y"}
-_OPEN = ("W", "w", "M", "Q", "A", "Y")  # do not say which day; the stamps do
-
-_MONTHS = (
-    "JAN",
-    "FEB",
-    "MAR",
-    "APR",
-    "MAY",
-    "JUN",
-    "JUL",
-    "AUG",
-    "SEP",
-    "OCT",
-    "NOV",
-    "DEC",
-)
-_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_FORM = re.compile(r"\s*([0-9]{0,6})\s*([A-Za-z]+)(?:-([A-Za-z]{3}))?\s*")
+_FORM = re.compile(r"\s*([0-9]{0,6})\s*(?:B(?=[MQAY]))?([A-Za-z]+)(-[A-Za-z]{3})?\s*")
 
 _DAY = 86_400
 _FEWEST = 7  # steps by which a series shows a frequency of its own
@@ -65,18 +54,14 @@ def parse_frequency(text: str) -> str:
     Raises:
       UserError: no such frequency.
     """
-    match = _FORM.fullmatch(text)
-    if match and int(match[1] or 1):
-        count, name, anchor = match.groups()
-        name = _WORDS.get(name, name)
-        name = _ALIASES.get(name, name)
-        anchored = f"{name}-{anchor.upper()}" if anchor else name
+    if match := _FORM.fullmatch(text):
+        name = (_ALIASES | _OPEN).get(match[2], match[2])
         try:
-            offset = pd.tseries.frequencies.to_offset(f"{int(count or 1)}{anchored}")
+            offset = to_offset(f"{match[1] or 1}{name}{(match[3] or '').upper()}")
         except ValueError:
             offset = None
-        if offset is not None and name in _UNITS:
-            return offset.freqstr
+        if name in _UNITS and offset is not None and offset.n > 0:
+            return str(offset.freqstr)
     raise UserError(
         f"frequency {quoted(text)}: give one of s, min, h, D, B, W-MON to W-SUN, MS, ME,"
         " QS, QE, YS or YE, perhaps with a number before it as in 5min"
@@ -88,8 +73,8 @@ def split_frequency(frequency: str) -> tuple[int, str]:
 
     Units are second, minute, hour, day, business day, week, month, quarter and year.
     """
-    count, name = _base(frequency)
-    return count, _UNITS[name]
+    offset = to_offset(frequency)
+    return offset.n, _UNITS[offset.rule_code.split("-")[0]]
 
 
 def season_length(frequency: str) -> int:
@@ -99,8 +84,8 @@ def season_length(frequency: str) -> int:
     divide the season.
     """
     count, unit = split_frequency(frequency)
-    whole, rest = divmod(_SEASONS[unit], count)
-    return max(whole, 1) if rest == 0 else 1
+    whole, rest = divmod(_TABLE[unit][2], count)
+    return whole if whole and not rest else 1
 
 
 def settle_frequency(text: str, times: pd.DatetimeIndex) -> str:
@@ -118,8 +103,7 @@ def settle_frequency(text: str, times: pd.DatetimeIndex) -> str:
         return infer_frequency(times)
     frequency = parse_frequency(text)
     match = _FORM.fullmatch(text)
-    name = match[2] if match and not match[3] else ""
-    if _WORDS.get(name, name) in _OPEN and len(times):
+    if match and match[2] in _OPEN and not match[3] and len(times):
         return _anchored(*split_frequency(frequency), times)
     return frequency
 
@@ -149,11 +133,10 @@ def infer_frequency(times: pd.DatetimeIndex) -> str:
     step = _mode(steps)
     midnight = not (seconds % _DAY).any()
     if midnight and np.mean(steps % step == 0) < 0.9 and step < 28 * _DAY:
-        step = float(np.gcd.reduce(steps.astype(np.int64)))  # sales that are rare
+        step = int(np.gcd.reduce(steps.astype(np.int64)))  # sales that are rare
     days = step / _DAY
-    months = round(step / _SECONDS["month"])
-    weeks = not (steps % (7 * _DAY)).any()
-    if months and abs(days - months * 30.437) < 2.6 and not weeks:
+    months = round(step / _TABLE["month"][1])
+    if months and abs(days - months * 30.437) < 2.6 and (steps % (7 * _DAY)).any():
         unit = {3: "quarter", 12: "year"}.get(months, "month")
         return _anchored(months if unit == "month" else 1, unit, times)
     if days == 1:
@@ -161,12 +144,9 @@ def infer_frequency(times: pd.DatetimeIndex) -> str:
         return "B" if weekend.any() and (times.day_of_week < 5).all() else "D"
     if days % 7 == 0:
         return _anchored(int(days) // 7, "week", times)
-    if days % 1 == 0:
-        return f"{int(days)}D"
-    for name, unit_seconds in (("h", 3600), ("min", 60)):
-        if step % unit_seconds == 0:
-            return parse_frequency(f"{int(step / unit_seconds)}{name}")
-    return parse_frequency(f"{int(step)}s")
+    units = (("D", _DAY), ("h", 3600), ("min", 60), ("s", 1))
+    name, size = next(unit for unit in units if step % unit[1] == 0)
+    return parse_frequency(f"{int(step // size)}{name}")
 
 
 def make_times(
@@ -177,7 +157,7 @@ def make_times(
     Raises:
       UserError: `start` is no date, or the grid leaves what pandas can hold.
     """
-    offset = pd.tseries.frequencies.to_offset(frequency)
+    offset = to_offset(frequency)
     try:
         first = offset.rollforward(pd.Timestamp(start))
         return pd.date_range(first, periods=count, freq=offset, unit="us")
@@ -196,43 +176,38 @@ def extend_times(
     return make_times(times[-1], count + 1, frequency)[1:]
 
 
-def check_span(times: pd.DatetimeIndex, frequency: str) -> None:
-    """Refuses times so far apart that hardly any step of their grid has one.
+def is_too_long(steps: float, moments: int) -> bool:
+    """Whether a grid of some steps would have hardly any of so many moments."""
+    return steps > max(1000, min(10 * moments, _LARGEST))
+
+
+def find_grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """The grid from the first to the last of some times.
 
     Raises:
-      UserError: naming the first and the last.
+      UserError: hardly any of its steps has one; it names the first and the last.
     """
-    count, unit = split_frequency(frequency)
+    offset, (count, unit) = to_offset(frequency), split_frequency(frequency)
     low, high, distinct = times.min(), times.max(), times.nunique()
-    steps = (high - low).total_seconds() / _SECONDS[unit] / count
-    if steps > max(1000, min(10 * distinct, _LARGEST)):
+    step = count * _TABLE[unit][1]
+    steps = (high - low).total_seconds() / step
+    if is_too_long(steps, distinct):
         raise UserError(
             f"times run from {low} to {high}, {steps:,.0f} steps of {frequency} for"
             f" {distinct:,} moments: mend the times that are wrong, or name the step as"
             " --data.frequency"
         )
-
-
-def find_grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
-    """The grid from the first to the last of some times."""
-    offset = pd.tseries.frequencies.to_offset(frequency)
-    count, unit = split_frequency(frequency)
-    low, high = times.min(), times.max()
-    if unit in ("second", "minute", "hour"):
+    if unit in FINE:
         # One odd stamp at the start must not shift the grid of all others.
-        step = count * _SECONDS[unit]
-        phases = _seconds(times) % step
-        first = times[phases == _mode(phases)].min()
-        low = first - pd.Timedelta(seconds=step) * (
-            (first - low) // pd.Timedelta(seconds=step)
-        )
-        return pd.date_range(low, high, freq=offset, unit="us")
-    low, high = low.normalize(), high.normalize()
-    if _base(frequency)[1] in _ENDS:
-        return pd.date_range(
-            offset.rollforward(low), offset.rollforward(high), freq=offset, unit="us"
-        )
-    return pd.date_range(offset.rollback(low), high, freq=offset, unit="us")
+        phase = _mode(_seconds(times) % step)
+        low += pd.Timedelta(seconds=(phase - low.timestamp()) % step)
+    else:
+        low, high = low.normalize(), high.normalize()
+        if _is_end(frequency):
+            low, high = offset.rollforward(low), offset.rollforward(high)
+        else:
+            low = offset.rollback(low)
+    return pd.date_range(low, high, freq=offset, unit="us")
 
 
 def locate(
@@ -243,71 +218,65 @@ def locate(
     Months, quarters and years hold any day of theirs, days and weeks any hour.
     """
     unit = split_frequency(frequency)[1]
-    if unit not in ("second", "minute", "hour"):
+    if unit not in FINE:
         times = times.normalize()
-    if unit in ("month", "quarter", "year"):
-        if _base(frequency)[1] in _ENDS:
-            places = grid.searchsorted(times)
-            return np.where(places < len(grid), places, -1).astype(np.int64)
-        return grid.searchsorted(times, side="right").astype(np.int64) - 1
-    return grid.get_indexer(times).astype(np.int64)
+    if unit not in _LONG:
+        return grid.get_indexer(times).astype(np.int64)
+    if _is_end(frequency):
+        places = grid.searchsorted(times)
+        return np.where(places < len(grid), places, -1).astype(np.int64)
+    return grid.searchsorted(times, side="right").astype(np.int64) - 1
 
 
-def check_one_frequency(
-    codes: np.ndarray, places: np.ndarray, ids: np.ndarray, frequency: str
-) -> None:
+def check_one_frequency(values: np.ndarray, ids: Sequence[str], frequency: str) -> None:
     """Refuses series that step by more than one step of the grid throughout.
 
     A series does so if it has at least eight values, no two of them on neighbouring
     steps, and nine of ten gaps about as wide as the narrowest. Rare sales don't.
 
     Args:
-      codes: int [N], which series each value is of.
-      places: int [N] on the grid; distinct within a series.
+      values: [T, D], NaN where not observed.
       ids: [D] of the series.
       frequency: of the grid.
 
     Raises:
       UserError: naming the first such series.
     """
-    order = np.lexsort((places, codes))
-    same = np.diff(codes[order]) == 0
-    steps, owners = np.diff(places[order])[same], codes[order][1:][same]
-    narrowest = np.full(len(ids), np.iinfo(np.int64).max)
-    np.minimum.at(narrowest, owners, steps)
-    alike = np.bincount(owners[steps <= 1.2 * narrowest[owners]], minlength=len(ids))
-    count = np.bincount(owners, minlength=len(ids))
-    other = (count >= _FEWEST) & (narrowest > 1) & (alike >= 0.9 * count)
-    if other.any():
-        first = int(np.argmax(other))
+    others = []  # (id, narrowest gap)
+    for name, observed in zip(ids, np.isfinite(values).T, strict=True):
+        steps = np.diff(np.flatnonzero(observed))
+        narrowest = steps.min(initial=len(values))
+        regular = np.mean(steps <= 1.2 * narrowest) >= 0.9 if len(steps) else False
+        if len(steps) >= _FEWEST and narrowest > 1 and regular:
+            others.append((name, narrowest))
+    if others:
+        name, narrowest = others[0]
         raise UserError(
-            f"mixed frequencies: series {quoted(str(ids[first]))} has values every"
-            f" {narrowest[first]} steps of {frequency} or more, others have them closer"
-            f" ({other.sum()} of {len(ids)} series are like it): give the series of each"
-            " frequency in a table of their own, or sum them up to one"
+            f"mixed frequencies: series {quoted(name)} has values every {narrowest}"
+            f" steps of {frequency} or more, others have them closer ({len(others)} of"
+            f" {len(ids)} series are like it): give the series of each frequency in a"
+            " table of their own, or sum them up to one"
         )
 
 
 def _anchored(count: int, unit: str, times: pd.DatetimeIndex) -> str:
     """Weeks, months, quarters or years as the times are stamped."""
-    name = "S"
-    if unit != "week" and np.mean(times.is_month_end) > 0.5:
-        name = "E"
     if unit == "week":
-        name = f"W-{_DAYS[int(_mode(times.day_of_week))]}"
-    elif unit == "month":
-        name = f"M{name}"
-    else:
-        letter = "Q" if unit == "quarter" else "Y"
-        name = f"{letter}{name}-{_MONTHS[int(_mode(times.month)) - 1]}"
-    return parse_frequency(f"{count}{name}")
+        return parse_frequency(f"{count}W-{_mode(times.day_name().str[:3])}")
+    ends = np.mean(times.is_month_end) > 0.5
+    name = unit[0].upper() + ("E" if ends else "S")
+    if unit == "month":
+        return parse_frequency(f"{count}{name}")
+    months = times.month
+    if unit == "quarter":  # of the four that name the same grid the usual one
+        months = (months - 1) % 3 + (10 if ends else 1)
+    month = pd.Timestamp(2000, int(_mode(months)), 1).month_name()
+    return parse_frequency(f"{count}{name}-{month[:3]}")
 
 
-def _base(frequency: str) -> tuple[int, str]:
-    """Multiple and alias, without the day."""
-    match = _FORM.fullmatch(frequency)
-    assert match, frequency
-    return int(match[1] or 1), match[2]
+def _is_end(frequency: str) -> bool:
+    """Whether the last day bears the stamp."""
+    return to_offset(frequency).rule_code[:2] in ("ME", "QE", "YE")
 
 
 def _seconds(times: pd.DatetimeIndex) -> np.ndarray:
@@ -315,7 +284,6 @@ def _seconds(times: pd.DatetimeIndex) -> np.ndarray:
     return times.as_unit("us").asi8 / 1e6
 
 
-def _mode(values: np.ndarray | pd.Index) -> float:
+def _mode(values: np.ndarray | pd.Index) -> Any:
     """The most frequent value; of several the least."""
-    distinct, counts = np.unique(np.asarray(values), return_counts=True)
-    return distinct[np.argmax(counts)]
+    return pd.Series(values).mode()[0]

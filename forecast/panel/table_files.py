@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from common.errors import UserError
-from common.tables.cells import LARGEST, quoted
+from common.tables.cells import quoted
 from common.tables.decimals import find_writing
 from common.tables.faults import (
     BY_CHOICE,
@@ -24,11 +23,12 @@ from common.tables.faults import (
 from common.tables.row_checks import read_numbers
 from common.tables.table import Table
 from forecast.panel.columns import find_columns, open_series, value_columns
-from forecast.panel.configs import DataConfig
+from forecast.panel.configs import LARGEST, DataConfig
 from forecast.panel.frequencies import (
+    FINE,
     check_one_frequency,
-    check_span,
     find_grid,
+    is_too_long,
     locate,
     make_times,
     parse_frequency,
@@ -38,8 +38,6 @@ from forecast.panel.frequencies import (
 from forecast.panel.panel import Panel
 from forecast.panel.time_cells import Moments, read_moments
 
-_FINE = ("second", "minute", "hour")
-_MOST_STEPS = 10_000_000
 NO_GROUP = "(none)"
 
 
@@ -65,13 +63,11 @@ class _Rows:
     Attributes:
       codes: int [N], which of the ids each row is of; all 0 in a wide table.
       ids: of the series.
-      places: int [N] on the grid.
       numbers: [N, V + C + P] values, known and past covariates.
     """
 
     codes: np.ndarray
     ids: np.ndarray
-    places: np.ndarray
     numbers: np.ndarray
 
 
@@ -91,8 +87,7 @@ def read_panel(
     the table or between its times, is NaN among the values.
 
     The panel runs from the first to the last step with a value. Rows beyond it tell the
-    known covariates of the future. Covariates are finite: where one is missing, a column
-    of 0 and 1 has 0, another one its last number, or the first to come.
+    known covariates of the future. Covariates are finite, see `fill_gaps`.
 
     Args:
       source: path, or a table that was read.
@@ -105,39 +100,52 @@ def read_panel(
     """
     table = open_series(source, options)
     options = find_columns(table, options)
-    targets = value_columns(table, options)
     faults = Faults(table)
-    if options.id:
-        faults.note_ids(options.id)
-        codes, ids = table.frame[options.id].factorize()
-        _note_differing(faults, (*options.static, *options.hierarchy), codes)
-    else:
-        codes, ids = np.zeros(len(table.frame), np.int64), np.array(targets, object)
-    columns = (*targets, *options.known, *options.past)
-    numbers = np.stack([_read_numbers(faults, name) for name in columns], axis=1)
+
+    def check_faults() -> None:
+        rejected = faults.rejections()
+        if rejected_file is not None:
+            write_rejected(rejected_file, rejected)
+        limit = options.max_rejected_fraction if check else 1.0
+        check_rejected(rejected, int(faults.good.sum()), limit, rejected_file)
+
+    rows = _read_rows(faults, options)
     moments = None
     if options.time:
         moments = read_moments(table.frame[options.time])
         faults.note(options.time, list(moments.wrong), moments.wrong.values())
-    limit = options.max_rejected_fraction if check else 1.0
-    _check(faults, limit, rejected_file)
-    frequency, grid, places = _place(faults, options, moments)
-    rows = _Rows(codes, np.array(ids, object), places, numbers)
-    _note_duplicates(faults, options.time, rows)
-    _check(faults, limit, rejected_file)
-    panel = _build(table, options, faults.good, rows, grid, frequency, len(targets))
+    check_faults()
+    if moments is None or moments.steps is not None:
+        frequency, grid, places = _place_steps(faults, options, moments)
+    else:
+        frequency, grid, places = _place(faults, options, moments)
+    _note_duplicates(faults, options.time, rows, places)
+    check_faults()
+    panel = _build(faults, options, rows, places, grid, frequency)
     panel = _leave_out(faults, options, rows, panel)
-    observed, series = np.nonzero(np.isfinite(panel.values))
-    check_one_frequency(series, observed, np.array(panel.ids), frequency)
-    _check(faults, limit, rejected_file)
+    check_one_frequency(panel.values, panel.ids, frequency)
+    check_faults()
     return Reading(panel, faults.rejections(), _find_unread(faults, rows))
 
 
-def _check(faults: Faults, limit: float, rejected_file: pathlib.Path | None) -> None:
-    rejected = faults.rejections()
-    if rejected_file is not None:
-        write_rejected(rejected_file, rejected)
-    check_rejected(rejected, int(faults.good.sum()), limit, rejected_file)
+def _read_rows(faults: Faults, options: DataConfig) -> _Rows:
+    """The ids and numbers of rows; those that are none are noted."""
+    table: Any = faults.table
+    targets = value_columns(table, options)
+    codes, ids = np.zeros(len(table.frame), np.int64), np.array(targets, object)
+    if options.id:
+        faults.note_ids(options.id)
+        codes, names = table.frame[options.id].factorize()
+        ids = np.array(names, object)
+    for column in (*options.static, *options.hierarchy):
+        cells = table.frame[column]
+        first = cells.groupby(codes).transform("first")
+        differs = (cells.notna() & (cells != first)).to_numpy(bool) & (codes >= 0)
+        reason = "differs from the first row of its series"
+        faults.note(column, np.flatnonzero(differs), reason)
+    columns = (*targets, *options.known, *options.past)
+    numbers = [_read_numbers(faults, column) for column in columns]
+    return _Rows(codes, ids, np.stack(numbers, axis=1))
 
 
 def _read_numbers(faults: Faults, column: str) -> np.ndarray:
@@ -159,23 +167,15 @@ def _read_numbers(faults: Faults, column: str) -> np.ndarray:
     mark = "," if marks == {","} else "."
     values, wrong = read_numbers(table, column, mark)
     faults.note(column, list(wrong), wrong.values())
+    far = np.flatnonzero(np.abs(values) > LARGEST)
+    faults.note(column, far, f"a number beyond {LARGEST:g} is too large")
     return values
-
-
-def _note_differing(faults: Faults, columns: Sequence[str], codes: np.ndarray) -> None:
-    """Notes cells that are not as the first ones of their series."""
-    for column in columns:
-        cells = faults.table.frame[column]
-        first = cells.groupby(codes).transform("first")
-        differs = (cells.notna() & (cells != first)).to_numpy(bool) & (codes >= 0)
-        reason = "differs from the first row of its series"
-        faults.note(column, np.flatnonzero(differs), reason)
 
 
 def _place_steps(
     faults: Faults, options: DataConfig, moments: Moments | None
 ) -> tuple[str, pd.DatetimeIndex, np.ndarray]:
-    """The places of rows that are counted: by a column, or one after another."""
+    """As `_place`, of rows that are counted: by a column, or one after another."""
     table, good = faults.table, faults.good
     if not options.frequency:
         what = (
@@ -192,7 +192,7 @@ def _place_steps(
         steps = moments.steps
     places = np.where(good, steps - steps[good].min(), -1)
     count = int(places.max()) + 1
-    if count > max(1000, min(10 * good.sum(), _MOST_STEPS)):
+    if is_too_long(count, good.sum()):
         raise UserError(
             f"{table.path}: column {quoted(options.time)} counts {count:,} steps for"
             f" {good.sum():,} rows: mend the numbers that are wrong"
@@ -202,121 +202,112 @@ def _place_steps(
 
 
 def _place(
-    faults: Faults, options: DataConfig, moments: Moments | None
+    faults: Faults, options: DataConfig, moments: Moments
 ) -> tuple[str, pd.DatetimeIndex, np.ndarray]:
     """The frequency, the grid and the places of rows; those off it are noted."""
-    if moments is None or moments.steps is not None:
-        return _place_steps(faults, options, moments)
     good = faults.good.copy()
     shown = moments.choose(moments.coarse)[good].unique().sort_values()
     try:
         frequency = settle_frequency(options.frequency, shown)
-        coarse = split_frequency(frequency)[1] not in _FINE
+        coarse = split_frequency(frequency)[1] not in FINE
         times = moments.choose(coarse)[good]
-        check_span(times, frequency)
         grid = find_grid(times, frequency)
     except UserError as error:
         raise UserError(f"{faults.table.path}: {error}") from None
     places = np.full(len(good), -1)
     places[good] = locate(times, grid, frequency)
     off = np.flatnonzero(good & (places < 0))
-    cells = faults.table.frame[options.time]
-    reasons = [
-        f"{quoted(text)} is not on the grid of {frequency} from {grid[0]}"
-        for text in cells.iloc[off]
-    ]
-    faults.note(options.time, off, reasons)
+    reason = f" is not on the grid of {frequency} from {grid[0]}"
+    cells = faults.table.frame[options.time].iloc[off]
+    faults.note(options.time, off, [quoted(text) + reason for text in cells])
     return frequency, grid, places
 
 
-def _note_duplicates(faults: Faults, column: str, rows: _Rows) -> None:
+def _note_duplicates(
+    faults: Faults, column: str, rows: _Rows, places: np.ndarray
+) -> None:
     """Notes rows of one series and step: all where numbers differ, else the copies."""
     good = np.flatnonzero(faults.good)
-    keys = pd.Series(rows.codes[good] * (rows.places.max() + 1) + rows.places[good])
-    again = keys.duplicated(keep=False).to_numpy(bool)
-    twice, keys = good[again], keys[again]
-    if not len(twice):
-        return
-    groups = keys.factorize()[0]
-    first = twice[np.unique(groups, return_index=True)[1]][groups]
-    same = np.isclose(rows.numbers[twice], rows.numbers[first], 0, 0, equal_nan=True)
-    contradict = np.zeros(groups.max() + 1, bool)
-    contradict[groups[~same.all(axis=1)]] = True
+    keys = [rows.codes[good], places[good]]
+    copy = pd.DataFrame(np.column_stack([*keys, rows.numbers[good]])).duplicated()
+    different = (~copy).groupby(keys).transform("sum")
     reason = "another row of this series and time says otherwise"
-    faults.note(column, twice[contradict[groups]], reason)
-    copies = twice[~contradict[groups] & (twice != first)]
+    faults.note(column, good[different > 1], reason)
+    copies = good[copy & (different == 1)]
     faults.note(column, copies, f"{BY_CHOICE}a row above says the same")
 
 
 def _build(
-    table: Table,
+    faults: Faults,
     options: DataConfig,
-    good: np.ndarray,
     rows: _Rows,
+    places: np.ndarray,
     grid: pd.DatetimeIndex,
     frequency: str,
-    width: int,
 ) -> Panel:
-    """The panel of the good rows, of which `width` numbers are values."""
-    chosen = np.flatnonzero(good)
-    places, numbers = rows.places[chosen], rows.numbers[chosen]
-    steps = int(places.max()) + 1
+    """The panel of the good rows."""
+    good = np.flatnonzero(faults.good)
+    places, numbers, ids = places[good], rows.numbers[good], rows.ids
+    series = rows.codes[good]
     if options.id:
-        present, series = np.unique(rows.codes[chosen], return_inverse=True)
-        ids = rows.ids[present]
-        cube = np.full((steps, len(ids), numbers.shape[1]), np.nan, np.float32)
+        present, series = np.unique(series, return_inverse=True)
+        ids = ids[present]
+    width = numbers.shape[1] - len(options.known) - len(options.past)
+    shape = (int(places.max()) + 1, len(ids), 1 + numbers.shape[1] - width)
+    cube = np.full(shape, np.nan, np.float32)
+    if options.id:
         cube[places, series] = numbers
-        values, others = cube[..., 0], cube[..., 1:]
-    else:
-        ids, series = rows.ids, np.zeros(0, np.int64)
-        lines = np.full((steps, numbers.shape[1]), np.nan, np.float32)
-        lines[places] = numbers
-        values = lines[:, :width]
-        # What a wide table has beside the values is the same for all series.
-        others = np.repeat(lines[:, None, width:], width, axis=1)
-    observed = np.flatnonzero(np.isfinite(values).any(axis=1))
+    else:  # what a wide table has beside the values is the same for all series
+        cube[places, :, 0] = numbers[:, :width]
+        cube[places, :, 1:] = numbers[:, None, width:]
+    observed = np.flatnonzero(np.isfinite(cube[..., 0]).any(axis=1))
     if not len(observed):
-        raise UserError(f"{table.path}: there is no value in any row")
+        raise UserError(f"{faults.table.path}: there is no value in any row")
     first, end = int(observed[0]), int(observed[-1]) + 1
-    known = others[first:, :, : len(options.known)]
-    past = others[first:end, :, len(options.known) :]
-    ahead = len(known) if options.known else end - first
-    frame = table.frame.iloc[chosen]
+    known, past = np.split(cube[first:, :, 1:], [len(options.known)], axis=2)
+    past = past[: end - first]
+    frame = faults.table.frame.iloc[good]
     coded = [_encode(frame[column], series) for column in options.static]
+    categories = np.array([codes for codes, _ in coded], np.int32)
     groups = {}
     for column in options.hierarchy:
         codes, levels = _encode(frame[column], series)
         groups[column] = tuple(levels[code] or NO_GROUP for code in codes)
-    categories = np.zeros((len(ids), 0), np.int32)
-    if coded:
-        categories = np.stack([codes for codes, _ in coded], axis=1)
     return Panel.of(
-        values[first:end],
+        cube[first:end, :, 0],
         grid[first:end],
         frequency,
         tuple(map(str, ids)),
-        known=fill_gaps(known[:ahead]),
+        known=fill_gaps(known if options.known else known[: end - first], ahead=True),
         known_names=options.known,
-        past=fill_gaps(past),
+        past=fill_gaps(past, ahead=False),
         past_names=options.past,
-        categories=categories,
+        categories=categories.reshape(-1, len(ids)).T,
         category_names=options.static,
         category_levels=tuple(levels for _, levels in coded),
         groups=groups,
     )
 
 
-def fill_gaps(covariates: np.ndarray) -> np.ndarray:
-    """Covariates [T, D, C] without NaN, float32.
+def fill_gaps(covariates: np.ndarray, ahead: bool) -> np.ndarray:
+    """Covariates without NaN.
 
     A column of 0 and 1 alone has 0 where it is missing. Another one keeps the last
-    number of the series, or has the first to come, or 0 where there is none.
+    number of the series; before the first it has that one where it is known ahead, else
+    0, so that nothing tells of what is to come.
+
+    Args:
+      covariates: [T, D, C].
+      ahead: whether they are known for the future.
+
+    Returns:
+      float32 [T, D, C].
     """
     filled = np.zeros(covariates.shape, np.float32)
     for column in range(covariates.shape[2]):
         values = pd.DataFrame(covariates[..., column])
-        if not values.isin([0, 1]).where(values.notna(), True).all(axis=None):
-            values = values.ffill().bfill()
+        if not (values.isin([0, 1]) | values.isna()).all(axis=None):
+            values = values.ffill().bfill() if ahead else values.ffill()
         filled[..., column] = values.fillna(0).to_numpy(np.float32)
     return filled
 
@@ -332,21 +323,17 @@ def _leave_out(faults: Faults, options: DataConfig, rows: _Rows, panel: Panel) -
     """The panel without the series that have too few values; their rows are noted."""
     shares = np.isfinite(panel.values).mean(axis=0)
     keep = shares >= options.min_observed
-    if keep.all():
-        return panel
+    least = f"{options.min_observed:.0%} of the steps"
     if not keep.any():
         raise UserError(
-            f"{faults.table.path}: no series has values at {options.min_observed:.0%} of"
-            f" the steps, the fullest at {shares.max():.0%}: lower --data.min_observed"
+            f"{faults.table.path}: no series has values at {least}, the fullest at"
+            f" {shares.max():.0%}: lower --data.min_observed"
         )
     if options.id:
-        dropped = {panel.ids[number] for number in np.flatnonzero(~keep)}
-        names = rows.ids[rows.codes].astype(str)
-        reason = (
-            f"{BY_CHOICE}values at less than {options.min_observed:.0%} of the steps"
-        )
-        gone = np.isin(names, sorted(dropped)) & (rows.codes >= 0)
-        faults.note(options.id, np.flatnonzero(gone), reason)
+        dropped = np.array(panel.ids, object)[~keep]
+        gone = np.isin(rows.ids.astype(str), dropped.astype(str))[rows.codes]
+        reason = f"{BY_CHOICE}values at less than {least}"
+        faults.note(options.id, np.flatnonzero(gone & (rows.codes >= 0)), reason)
     return panel.select(np.flatnonzero(keep))
 
 

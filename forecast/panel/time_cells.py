@@ -47,8 +47,7 @@ class Moments:
     @property
     def coarse(self) -> bool:
         """Whether all times are of one hour of the day, as of days and coarser steps."""
-        known = self.wall[self.wall.notna()]
-        return (known - known.normalize()).nunique() <= 1
+        return (self.wall - self.wall.normalize()).nunique() <= 1
 
 
 def read_moments(cells: pd.Series) -> Moments:
@@ -62,42 +61,43 @@ def read_moments(cells: pd.Series) -> Moments:
     """
     codes, uniques = cells.factorize()
     texts = [str(text) for text in uniques]
+
+    def all_are(form: re.Pattern) -> bool:
+        return all(map(form.fullmatch, texts))
+
     wrong = dict.fromkeys(np.flatnonzero(codes < 0).tolist(), "an empty cell, no time")
-    counts = bool(texts) and all(map(_WHOLE.fullmatch, texts))
-    if (
-        counts
-        and not all(map(_YEAR.fullmatch, texts))
-        and not all(map(_MONTH.fullmatch, texts))
-    ):
+    if texts and all_are(_WHOLE) and not all_are(_YEAR) and not all_are(_MONTH):
         numbers = np.array([*map(float, texts), 0]).astype(np.int64)
         none = pd.DatetimeIndex(np.full(len(cells), "NaT", "M8[us]"))
         return Moments(none, none, numbers[codes], wrong)
     wall, utc = _parse([_ZONED.sub(r"\1", text) for text in texts]), _parse(texts)
-    for code in np.flatnonzero(utc.isna() | wall.isna()):
+    for code in np.flatnonzero((utc.isna() | wall.isna())[:-1]):
         reason = (
             f"{quoted(texts[code])} is no date such as 2019-01-31 or 2019-01-31T12:00"
         )
         wrong |= dict.fromkeys(np.flatnonzero(codes == code).tolist(), reason)
-    # NaT stands last, where the code -1 of empty cells finds it.
-    wall, utc = (
-        each.append(pd.DatetimeIndex([pd.NaT]).as_unit("us")) for each in (wall, utc)
-    )
     return Moments(wall[codes], utc[codes], None, wrong)
 
 
 def _parse(texts: list[str]) -> pd.DatetimeIndex:
-    """Times in UTC, the zone then taken off; NaT where a text is none."""
+    """Times in UTC, the zone then taken off; NaT where a text is none, and behind all.
+
+    (There the code -1 of an empty cell finds it.)
+    """
     plain = [
         _MONTH.sub(r"\1-\2", text) if _MONTH.fullmatch(text) else text for text in texts
     ]
     times = pd.to_datetime(
-        pd.Series(plain, dtype=object), format="ISO8601", errors="coerce", utc=True
+        pd.Series([*plain, None], dtype=object),
+        format="ISO8601",
+        errors="coerce",
+        utc=True,
     )
-    index = pd.DatetimeIndex(times).tz_localize(None).as_unit("us").to_numpy().copy()
+    found = pd.DatetimeIndex(times).tz_localize(None).as_unit("us").to_numpy().copy()
     for place, text in enumerate(texts):
         if _NUMBER.fullmatch(text) and not (_DATE.fullmatch(text) or len(text) <= 6):
             number = float(text)
             seconds = number / 1000 if abs(number) >= _FIRST_MILLISECONDS else number
             if _LEAST <= abs(seconds) < 9e9:  # the year 2255
-                index[place] = np.datetime64(round(seconds * 1e6), "us")
-    return pd.DatetimeIndex(index)
+                found[place] = np.datetime64(round(seconds * 1e6), "us")
+    return pd.DatetimeIndex(found)

@@ -168,6 +168,7 @@ def test_hours_over_a_change_of_the_clocks(day):
         ({"ds": "noon"}, "ds", "'noon' is no date"),
         ({"y": "many"}, "y", "'many' is not a number"),
         ({"y": "1e300"}, "y", "too large"),
+        ({"y": "-1e31"}, "y", "beyond 1e+30 is too large"),
         ({"y": "inf"}, "y", "not a number"),
         ({"price": "x"}, "price", "not a number"),
         ({"visits": "x"}, "visits", "not a number"),
@@ -313,10 +314,11 @@ def test_decimal_commas(tmp_path):
 
 def test_gaps_of_covariates():
     values = np.array([[NAN, 2, NAN, 3, NAN], [0, NAN, 1, NAN, 1], [NAN] * 5]).T
-    filled = fill_gaps(values[:, None, :])
-    np.testing.assert_array_equal(filled[:, 0, 0], [2, 2, 2, 3, 3])
-    np.testing.assert_array_equal(filled[:, 0, 1], [0, 0, 1, 0, 1])
-    np.testing.assert_array_equal(filled[:, 0, 2], 0)
+    for ahead, first in ((True, 2), (False, 0)):
+        filled = fill_gaps(values[:, None, :], ahead)
+        np.testing.assert_array_equal(filled[:, 0, 0], [first, 2, 2, 3, 3])
+        np.testing.assert_array_equal(filled[:, 0, 1], [0, 0, 1, 0, 1])
+        np.testing.assert_array_equal(filled[:, 0, 2], 0)
 
 
 CELLS = st.one_of(
