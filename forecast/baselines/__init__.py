@@ -27,36 +27,19 @@ from forecast.baselines.walks import (
     resampled_values,
 )
 
-__all__ = [
-    "BASELINES",
-    "NEED_STATSMODELS",
-    "bootstrap_walk",
-    "ets",
-    "filtered_bootstrap",
-    "gaussian_walk",
-    "log_seasonal",
-    "resampled_values",
-    "seasonal_naive",
-    "simulate",
-    "theta",
-    "vector_autoregression",
-]
-
-_WITHOUT_SEASON: dict[str, Callable[..., np.ndarray]] = {
+BASELINES: dict[str, Callable[..., np.ndarray]] = {
     "gaussian_walk": gaussian_walk,
     "bootstrap_walk": bootstrap_walk,
     "filtered_bootstrap": filtered_bootstrap,
     "resampled_values": resampled_values,
     "vector_autoregression": vector_autoregression,
-}
-_WITH_SEASON: dict[str, Callable[..., np.ndarray]] = {
     "seasonal_naive": seasonal_naive,
     "log_seasonal": log_seasonal,
     "ets": ets,
     "theta": theta,
 }
+_SEASONAL = ("seasonal_naive", "log_seasonal", "ets", "theta")
 NEED_STATSMODELS = ("ets", "theta")
-BASELINES = (*_WITHOUT_SEASON, *_WITH_SEASON)
 
 
 def simulate(
@@ -83,6 +66,5 @@ def simulate(
     Raises:
       UserError: ets or theta, and statsmodels is not installed.
     """
-    if name in _WITHOUT_SEASON:
-        return _WITHOUT_SEASON[name](history, horizon, paths, rng)
-    return _WITH_SEASON[name](history, horizon, paths, rng, season)
+    options = {"season": season} if name in _SEASONAL else {}
+    return BASELINES[name](history, horizon, paths, rng, **options)

@@ -30,16 +30,8 @@ def vector_autoregression(
     Source: Golub, Heath, Wahba, "Generalized Cross-Validation as a Method for Choosing
     a Good Ridge Parameter", Technometrics 21 (1979).
 
-    Args:
-      history: [T, D].
-      horizon: H.
-      paths: S.
-      rng: of the draws.
-      lags: p.
-      window: returns to fit to, or all where there are fewer.
-
-    Returns:
-      float64 [S, H, D]; of the bootstrap walk where there are fewer than p + 3 returns.
+    Args and Returns as for `walks.gaussian_walk`; lags is p. Paths of the bootstrap
+    walk where there are fewer than p + 3 returns.
     """
     levels = levels_of(history)
     rows = levels.returns(window)

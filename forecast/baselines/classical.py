@@ -2,7 +2,8 @@
 
 import importlib
 import warnings
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -46,32 +47,24 @@ def ets(
     Raises:
       UserError: statsmodels is not installed.
     """
-    module = _statsmodels("holtwinters")
-    levels = _recent(history, season)
-    count = len(levels.values)
+    module, levels = _import("holtwinters"), _recent(history, season)
     result = bootstrap_walk(history, horizon, paths, rng)
-    drawn = rng.integers(count, size=(horizon, paths))
-    seasonal = _has_season(count, season)
-    for series in _worth_fitting(levels):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of fits that could be better
-                fitted = module.ExponentialSmoothing(
-                    levels.values[:, series],
-                    trend="add",
-                    damped_trend=True,
-                    seasonal="add" if seasonal else None,
-                    seasonal_periods=season if seasonal else None,
-                    initialization_method="heuristic",
-                ).fit()
-                errors = np.asarray(fitted.resid) - np.mean(fitted.resid)
-                simulated = fitted.simulate(
-                    horizon, repetitions=paths, random_errors=errors[drawn]
-                )
-        except (ValueError, np.linalg.LinAlgError):
-            continue
-        _put(result, levels, series, np.reshape(simulated, (horizon, paths)).T)
-    return result
+    drawn = rng.integers(len(levels.values), size=(horizon, paths))
+
+    def simulate(values: np.ndarray, series: int, period: int) -> np.ndarray:
+        fitted = module.ExponentialSmoothing(
+            values,
+            trend="add",
+            damped_trend=True,
+            seasonal="add" if period > 1 else None,
+            seasonal_periods=period if period > 1 else None,
+            initialization_method="heuristic",
+        ).fit()
+        errors = np.asarray(fitted.resid) - np.mean(fitted.resid)
+        found = fitted.simulate(horizon, repetitions=paths, random_errors=errors[drawn])
+        return np.reshape(found, (horizon, paths)).T
+
+    return _replace(result, levels, season, simulate)
 
 
 def theta(
@@ -94,35 +87,23 @@ def theta(
 
     Args, Returns and Raises as for `ets`.
     """
-    module = _statsmodels("forecasting.theta")
-    levels = _recent(history, season)
+    module, levels = _import("forecasting.theta"), _recent(history, season)
     result = bootstrap_walk(history, horizon, paths, rng)
-    seasonal = _has_season(len(levels.values), season)
     drawn = rng.standard_normal((levels.values.shape[1], paths, horizon))
-    for series in _worth_fitting(levels):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fitted = module.ThetaModel(
-                    levels.values[:, series],
-                    period=season if seasonal else 1,
-                    deseasonalize=seasonal,
-                    method="additive",
-                ).fit()
-                expected = np.asarray(fitted.forecast(horizon))
-                spread = np.sqrt(fitted.sigma2)
-        except (ValueError, np.linalg.LinAlgError):
-            continue
-        if not np.isfinite(spread):
-            continue
-        errors = spread * drawn[series]  # [S, H]
+
+    def simulate(values: np.ndarray, series: int, period: int) -> np.ndarray:
+        fitted = module.ThetaModel(
+            values, period=period, deseasonalize=period > 1, method="additive"
+        ).fit()
+        errors = np.sqrt(fitted.sigma2) * drawn[series]  # [S, H]
         before = np.cumsum(errors, axis=1) - errors
-        simulated = expected + errors + fitted.params["alpha"] * before
-        _put(result, levels, series, simulated)
-    return result
+        expected = np.asarray(fitted.forecast(horizon))
+        return expected + errors + fitted.params["alpha"] * before
+
+    return _replace(result, levels, season, simulate)
 
 
-def _statsmodels(name: str) -> ModuleType:
+def _import(name: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # 0.14 uses what pandas 3 gives up
@@ -139,23 +120,34 @@ def _recent(history: np.ndarray, season: int) -> Levels:
     return levels._replace(values=levels.values[-window:])
 
 
-def _has_season(count: int, season: int) -> bool:
-    """Whether there are rows enough for it, with the ten of statsmodels' trend."""
-    return season > 1 and count >= max(2 * season, 10 + 2 * (season // 2), _FEWEST)
+def _replace(
+    result: np.ndarray,
+    levels: Levels,
+    season: int,
+    simulate: Callable[[np.ndarray, int, int], np.ndarray],
+) -> np.ndarray:
+    """Paths with those of series that can be fitted in the place of a walk's.
 
-
-def _worth_fitting(levels: Levels) -> np.ndarray:
-    """Series that are long enough and not constant."""
-    if len(levels.values) < _FEWEST:
-        return np.zeros(0, int)
+    Args:
+      result: of the walk [S, H, D].
+      levels: what is fitted.
+      season: steps.
+      simulate: (values [T], number of the series, its season or 1) -> levels [S, H].
+    """
+    count = len(levels.values)
+    # With the ten rows of statsmodels' trend.
+    seasonal = count >= max(2 * season, 10 + 2 * (season // 2), _FEWEST)
     spread = np.ptp(levels.values, axis=0)
-    return np.flatnonzero(spread > 1e-9 * np.abs(levels.values).max(0))
-
-
-def _put(
-    result: np.ndarray, levels: Levels, series: int, simulated: np.ndarray
-) -> None:
-    """Puts levels [S, H] of a series into paths [S, H, D], where all are finite."""
-    if np.isfinite(simulated).all():
-        one = Levels(*(part[..., [series]] for part in levels))
-        result[:, :, series] = one.restore(simulated[..., None])[..., 0]
+    worth = (spread > 1e-9 * np.abs(levels.values).max(0)) & (count >= _FEWEST)
+    for series in np.flatnonzero(worth).tolist():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of fits that could be better
+                period = season if seasonal else 1
+                simulated = simulate(levels.values[:, series], series, period)
+        except (ValueError, np.linalg.LinAlgError):
+            continue
+        if np.isfinite(simulated).all():
+            one = Levels(*(part[..., [series]] for part in levels))
+            result[:, :, series] = one.restore(simulated[..., None])[..., 0]
+    return result

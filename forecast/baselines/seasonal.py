@@ -22,15 +22,7 @@ def seasonal_naive(
     last), make a season, so that a season keeps its level; errors of seasons add up.
     A history of m rows or fewer is taken as without a season, m = 1.
 
-    Args:
-      history: [T, D].
-      horizon: H.
-      paths: S.
-      rng: of the draws.
-      season: m, steps.
-
-    Returns:
-      float64 [S, H, D].
+    Args and Returns as for `walks.gaussian_walk`; season is m, in steps.
     """
     levels = levels_of(history, logs=False)
     return _repeat(levels, horizon, paths, rng, season, len(levels.values))

@@ -74,16 +74,8 @@ def filtered_bootstrap(
     Source: Barone-Adesi, Giannopoulos, Vosper, "VaR without correlations for portfolios
     of derivative securities", J. Futures Markets 19 (1999).
 
-    Args:
-      history: [T, D].
-      horizon: H.
-      paths: S.
-      rng: of the draws.
-      half_life: of the volatility, steps.
-      window: rows of z to draw from, or all where there are fewer.
-
-    Returns:
-      float64 [S, H, D]. With one return the last values stand still.
+    Args and Returns as for `gaussian_walk`; half_life is of the volatility, in steps,
+    and window counts rows of z. With one return the last values stand still.
     """
     levels = levels_of(history)
     rows = levels.returns(len(levels.values))  # [T - 1, D]
