@@ -1,10 +1,13 @@
 """Where series come from: the generated demand, own tables, or a published set."""
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
+from common.tables.cells import quoted
 from common.training import activity
 from common.training.workdirs import Say
 from forecast.config import Config
@@ -25,7 +28,8 @@ def load(
     """Reads or generates a panel, and sets its last windows aside for the test.
 
     Raises:
-      UserError: whatever is wrong with the table, or it is too short.
+      UserError: whatever is wrong with the table; it is too short, or has counts below
+        0.
     """
     if config.data.benchmark:
         return _load_benchmark(config)
@@ -38,7 +42,21 @@ def load(
         panel = reading.panel
     else:
         panel = demand.make_panel(config.demand)
+    below = (panel.values < 0).any(axis=0)
+    if config.window.support == "count" and below.any():
+        raise UserError(
+            f"--window.support=count, but {below.sum():,} series have values below 0"
+            f" ({name_some(panel.ids, below)}): correct them or set"
+            " --window.support=real"
+        )
     return make_backtest(panel, config.window.horizon, config.backtest.windows)
+
+
+def name_some(ids: Sequence[str], meant: Any) -> str:
+    """The first five ids of those meant, bool [D], and how many more there are."""
+    names = [quoted(ids[number]) for number in np.flatnonzero(meant).tolist()]
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _load_benchmark(config: Config) -> Backtest:

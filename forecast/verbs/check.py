@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 FILE = "check.html"
 INTERMITTENT = 1.32  # steps from sale to sale, on average; see `describe_series`
 _LISTED = 20  # series
-_NAMED = 5  # series of a note
+# Of these, what of `describe_series` under which name.
+_LIST = {"observed": "values", "first": "first", "last": "last", "gaps": "gaps"}
+_LIST |= {"longest": "longest gap", "zeros": "zeros", "leading": "at the start"}
+_LIST["interval"] = "steps from sale to sale"
 
 
 def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path, str]:
@@ -116,43 +119,28 @@ def describe_series(panel: Panel) -> pd.DataFrame:
       there is none (ADI: Syntetos, Boylan and Croston 2005, "On the Categorization of
       Demand Patterns", call 1.32 or more intermittent); "constant", a single value.
     """
-    values = panel.values
-    there = np.isfinite(values)
-    rows, observed = len(values), there.sum(0)
-    any_there = observed > 0
-    first = np.where(any_there, there.argmax(0), -1)
-    last = np.where(any_there, rows - 1 - there[::-1].argmax(0), -1)
-    sold = there & (values != 0)
-    before = np.where(sold.any(0), sold.argmax(0), rows)
-    places = np.arange(rows)[:, None]
-    zeros = there & ~sold
-    low = np.where(there, values, np.inf).min(0)
-    high = np.where(there, values, -np.inf).max(0)
-    inside = ~there & (places > first) & (places < last)
-    starts = inside & ~np.pad(inside, ((1, 0), (0, 0)))[:-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        interval = observed / sold.sum(0)
-    return pd.DataFrame(
-        {
-            "first": first,
-            "last": last,
-            "observed": observed,
-            "missing": inside.sum(0),
-            "gaps": starts.sum(0),
-            "longest": _longest(inside),
-            "zeros": zeros.sum(0),
-            "leading": (zeros & (places < before[None])).sum(0),
-            "interval": np.where(any_there, interval, np.inf),
-            "constant": any_there & (low == high),
-        },
-        index=pd.Index(panel.ids, name="series"),
-    )
+    described = [_describe(values) for values in panel.values.T]
+    return pd.DataFrame(described, index=pd.Index(panel.ids, name="series"))
 
 
-def _longest(bits: np.ndarray) -> np.ndarray:
-    """The longest run of True in each column of bits [T, D]."""
-    rows = np.arange(1, len(bits) + 1)[:, None]
-    return (rows - np.maximum.accumulate(np.where(bits, 0, rows), axis=0)).max(0)
+def _describe(values: np.ndarray) -> dict[str, Any]:
+    """A row of `describe_series`, of values [T]."""
+    rows = np.flatnonzero(np.isfinite(values))
+    seen = values[rows]
+    missing = np.diff(rows) - 1
+    sold = np.flatnonzero(seen)
+    return {
+        "first": rows[0] if len(rows) else -1,
+        "last": rows[-1] if len(rows) else -1,
+        "observed": len(rows),
+        "missing": missing.sum(),
+        "gaps": np.count_nonzero(missing),
+        "longest": missing.max(initial=0),
+        "zeros": len(seen) - len(sold),
+        "leading": sold[0] if len(sold) else len(seen),
+        "interval": len(seen) / len(sold) if len(sold) else np.inf,
+        "constant": len(seen) > 0 and np.ptp(seen) == 0,
+    }
 
 
 def count_series(table: pd.DataFrame, rows: int) -> dict[str, Any]:
@@ -165,22 +153,18 @@ def count_series(table: pd.DataFrame, rows: int) -> dict[str, Any]:
     zeros = table["zeros"].sum() / max(table["observed"].sum(), 1)
     return {
         "series": len(table),
-        "of these, constant": int(table["constant"].sum()),
-        "of these, 0 throughout": int(_all_zero(table).sum()),
-        "of these, begin later": int((table["first"] > 0).sum()),
-        "of these, end earlier": int((table["last"] < rows - 1).sum()),
-        "of these, with gaps": int((table["gaps"] > 0).sum()),
+        "of these, constant": sum(table["constant"]),
+        "of these, 0 throughout": sum(table["constant"] & (table["zeros"] > 0)),
+        "of these, begin later": sum(table["first"] > 0),
+        "of these, end earlier": sum(table["last"] < rows - 1),
+        "of these, with gaps": sum(table["gaps"] > 0),
         "longest gap, steps": int(table["longest"].max()),
-        "of these, begin with zeros": int((table["leading"] > 0).sum()),
+        "of these, begin with zeros": sum(table["leading"] > 0),
         "zeros among the values": f"{zeros:.1%}",
-        f"intermittent (a sale every {INTERMITTENT} steps or less often)": int(
-            (table["interval"] >= INTERMITTENT).sum()
+        f"intermittent (a sale every {INTERMITTENT} steps or less often)": sum(
+            table["interval"] >= INTERMITTENT
         ),
     }
-
-
-def _all_zero(table: pd.DataFrame) -> pd.Series:
-    return (table["observed"] > 0) & (table["zeros"] == table["observed"])
 
 
 def note_series(table: pd.DataFrame, panel: Panel, sizes: Sizes) -> list[str]:
@@ -195,39 +179,39 @@ def note_series(table: pd.DataFrame, panel: Panel, sizes: Sizes) -> list[str]:
         ends: over & ~short,
     }
     return [
-        f"{int(bits.sum()):,} series {what} ({_name(table.index[bits])})"
+        f"{int(bits.sum()):,} series {what} ({data.name_some(panel.ids, bits)})"
         for what, bits in kinds.items()
         if bits.any()
     ]
 
 
 def note_values(config: Config, panel: Panel) -> list[str]:
-    """Lines on values that --window.support does not allow, or allows without need."""
+    """Lines on values that --window.support does not allow, or allows without need.
+
+    (Counts below 0 end a run: see `data.load`.)
+    """
     values, support = panel.values, config.window.support
-    with np.errstate(invalid="ignore"):
-        below = (values < 0).any(0)
-        broken = np.isfinite(values) & (values != np.round(values))
-    ids = np.array(panel.ids, object)
-    flag = f"--window.support={support}"
-    lines = []
-    if support != "real" and below.any():
-        lines.append(
-            f"{flag}, but {int(below.sum()):,} series have values below 0"
-            f" ({_name(ids[below])}): correct them or set --window.support=real"
-        )
-    if support == "count" and broken.any():
-        bits = broken.any(0)
-        lines.append(
-            f"{flag}, but {int(bits.sum()):,} series have values that are not whole"
-            f" ({_name(ids[bits])}): set --window.support=non_negative"
-        )
+    below = (values < 0).any(0)
+    broken = (np.isfinite(values) & (values != np.round(values))).any(0)
+    line = ""
     if support == "real" and not below.any():
-        fitting = "non_negative" if broken.any() else "count"
-        what = "0 or more" if broken.any() else "whole and 0 or more"
-        lines.append(
-            f"all values are {what}: --window.support={fitting} keeps forecasts so"
+        line = "all values are whole and 0 or more: --window.support=count keeps"
+        if broken.any():
+            line = "all values are 0 or more: --window.support=non_negative keeps"
+        line += " forecasts so"
+    elif support == "non_negative" and below.any():
+        line = (
+            f"--window.support={support}, but {below.sum():,} series have values below 0"
+            f" ({data.name_some(panel.ids, below)}): correct them or set"
+            " --window.support=real"
         )
-    return lines
+    elif support == "count" and broken.any():
+        line = (
+            f"--window.support={support}, but {broken.sum():,} series have values that"
+            f" are not whole ({data.name_some(panel.ids, broken)}): set"
+            " --window.support=non_negative"
+        )
+    return [line] if line else []
 
 
 def note_covariates(panel: Panel, horizon: int) -> list[str]:
@@ -251,29 +235,10 @@ def note_covariates(panel: Panel, horizon: int) -> list[str]:
 
 def list_series(table: pd.DataFrame, rows: int) -> list[dict[str, Any]]:
     """Series with the most zeros and missing values, at most 20."""
-    lack = (rows - table["observed"] + table["zeros"]).sort_values(
-        ascending=False, kind="stable"
-    )
-    return [
-        {
-            "series": name,
-            "values": int(row["observed"]),
-            "first": int(row["first"]),
-            "last": int(row["last"]),
-            "gaps": int(row["gaps"]),
-            "longest gap": int(row["longest"]),
-            "zeros": int(row["zeros"]),
-            "at the start": int(row["leading"]),
-            "steps from sale to sale": float(row["interval"]),
-        }
-        for name, row in table.loc[lack.index[lack > 0][:_LISTED]].iterrows()
-    ]
-
-
-def _name(ids: Any) -> str:
-    """The first few ids, and how many more there are."""
-    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    return ", ".join(map(quoted, ids[:_NAMED])) + more
+    lack = rows - table["observed"] + table["zeros"]
+    lack = lack[lack > 0].sort_values(ascending=False, kind="stable")
+    chosen = table.loc[lack.index[:_LISTED], list(_LIST)]
+    return chosen.rename(columns=_LIST).reset_index().to_dict("records")
 
 
 def draw_sum(backtest: Backtest) -> Figure:

@@ -59,7 +59,6 @@ def test_a_series_without_a_value():
 @pytest.mark.parametrize(
     ("support", "values", "words"),
     [
-        ("count", [1, -2, 3], "values below 0 ('x')"),
         ("non_negative", [1, -2, 3], "values below 0 ('x')"),
         ("count", [1, 2.5, 3], "not whole ('x'): set --window.support=non_negative"),
         ("real", [1, 2, NAN], "--window.support=count keeps"),
