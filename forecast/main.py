@@ -4,10 +4,11 @@ JAX and pandas are imported with the mode that runs, so that a wrong flag is ans
 at once.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common.cli import app, modes
+from common.cli import app, late_imports, modes
 from forecast.config import Config
 
 MODES = modes.of(
@@ -17,10 +18,17 @@ MODES = modes.of(
     "predict",
     "explain",
     "export",
+    "schema",
     "check",
     "reproduce",
     takes={"predict": (), "evaluate": (), "explain": ("input", "output")},
     no_init_from="forecast has nothing to start from another run",
+)
+# Its columns are flags, not a file of their own form.
+MODES["schema"] = dataclasses.replace(
+    MODES["schema"],
+    about="infer the columns of a table, as a flag file",
+    run=late_imports.function("forecast.verbs.schema", "run"),
 )
 
 

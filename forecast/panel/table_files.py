@@ -144,11 +144,11 @@ def _read_rows(faults: Faults, options: DataConfig) -> _Rows:
         reason = "differs from the first row of its series"
         faults.note(column, np.flatnonzero(differs), reason)
     columns = (*targets, *options.known, *options.past)
-    numbers = [_read_numbers(faults, column) for column in columns]
+    numbers = [read_column(faults, column) for column in columns]
     return _Rows(codes, ids, np.stack(numbers, axis=1))
 
 
-def _read_numbers(faults: Faults, column: str) -> np.ndarray:
+def read_column(faults: Faults, column: str) -> np.ndarray:
     """A column of numbers or of true and false, float64 [N]; NaN where missing."""
     table: Any = faults.table
     cells = table.frame[column]
