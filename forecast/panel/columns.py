@@ -47,7 +47,8 @@ def open_series(source: str | pathlib.Path | Table, options: DataConfig) -> Tabl
 def find_columns(table: Table, options: DataConfig) -> DataConfig:
     """The options with the columns that a table has; `id` stays "" where it is wide.
 
-    A table is long where an id is named, or id, time and target can be guessed.
+    A table is long where an id is named, or id, time and target can be guessed, or a
+    column of texts has the name of an id.
 
     Raises:
       UserError: a long table without times or values, a wide one with static columns.
@@ -58,7 +59,8 @@ def find_columns(table: Table, options: DataConfig) -> DataConfig:
         known = [folded[guess] for guess in guesses.split() if guess in folded]
         found[role] = getattr(options, role) or next(iter(known), "")
     found["time"] = found["time"] or _find_dates(table)
-    if options.id or all(found.values()):
+    named = bool(found["id"]) and not _has_numbers(table, found["id"])
+    if options.id or all(found.values()) or named:
         for role in ("time", "target"):
             if not found[role]:
                 raise UserError(
@@ -85,6 +87,11 @@ def value_columns(table: Table, options: DataConfig) -> list[str]:
             f"{table.path}: no column of values beside {quoted(options.time)}"
         )
     return columns
+
+
+def _has_numbers(table: Table, column: str) -> bool:
+    cells = table.frame[column].dropna().head(20) if column in table.frame else ()
+    return all(read_number(cell, ".") is not None for cell in cells)
 
 
 def _find_dates(table: Table) -> str:

@@ -277,6 +277,7 @@ def test_too_many_rejected_rows(tmp_path):
         (long("a 1 1"), {"known": ("prize",)}, "no column 'prize'"),
         ([{"sku": "a", "what": 1}], {"id": "sku"}, "which column has the time"),
         ([{"sku": "a", "ds": "2020"}], {"id": "sku"}, "which column has the target"),
+        ([{"sku": "a", "ds": "2020", "worth": 1}], {}, "which column has the target"),
         ([{"ds": "2020-01-01"}], {}, "no column of values beside 'ds'"),
         (
             [*long("a 1 1,a 2 2"), {"unique_id": "a", "ds": "1900-01-01", "y": 1}],
