@@ -97,7 +97,10 @@ class ModelConfig:
     blocks: int = knob(3, "of a flow", low=1, high=64)
     flow_hidden: int = knob(100, "units of a hidden layer of a flow", low=1)
     flow_layers: int = knob(3, "hidden layers of a flow", low=1, high=16)
-    masks: Masks = knob("spread", "of maf; narrow: as PyTorchTS has them")
+    masks: Masks = knob(
+        "spread",
+        "of maf; narrow: as PyTorchTS has them; independent: no series sees another",
+    )
     bound: float = knob(3.0, "of maf's log-scales, softly; inf: none", low=0.0)
     rank: int = knob(10, "of a covariance beside its diagonal", low=1, high=1000)
     marginal: int = knob(100, "past values that tell a copula's marginals", low=2)

@@ -14,6 +14,7 @@ from common.reports.claims import Verdict, verdict_over_windows
 from common.training import activity
 from forecast import baselines, metrics
 from forecast.config import Config
+from forecast.generated import demand
 from forecast.metrics import Table
 from forecast.panel.backtest import Backtest
 from forecast.panel.benchmarks import BENCHMARKS
@@ -59,6 +60,11 @@ def evaluate(run: Run, state: Any) -> Evaluated:
     for name in REPORTED:
         tables[name] = score_baseline(run.config, run.backtest, name)
     values: dict[str, Any] = {"test/broken_paths": broken}
+    if not (run.config.data.path or run.config.data.benchmark):
+        recovered = demand.recover_correlation(
+            run.config.demand, run.backtest.starts, paths
+        )
+        values |= {f"test/correlation/{k}": v for k, v in recovered.items()}
     for name, table in tables.items():
         prefix = "test/" if name == NETWORK else f"test/{name}/"
         values |= summarise(run.config, table, prefix)

@@ -24,7 +24,7 @@ from jax import lax
 # PyTorch's default: uniform within 1 / sqrt(inputs).
 UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
-Masks = Literal["spread", "narrow"]
+Masks = Literal["spread", "narrow", "independent"]
 Update = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
@@ -36,13 +36,16 @@ def hidden_degrees(masks: Masks, size: int, hidden: int) -> np.ndarray:
         coordinates see something of all before. "narrow": 1, 2, … as far as the units
         go, over and over, as PyTorchTS has it: with fewer units than coordinates
         what comes after the first ones is seen by none, and the first output is a
-        constant.
+        constant. "independent": all 0, so that every output depends on the condition
+        alone, to see what dependence is worth.
       size: D.
       hidden: units.
 
     Returns:
       int [hidden].
     """
+    if masks == "independent":
+        return np.zeros(hidden, int)
     if masks == "narrow" and size > 1:
         return np.sort(1 + np.arange(hidden) % (size - 1))
     return np.round(np.linspace(0, size - 1, hidden)).astype(int)

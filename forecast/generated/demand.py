@@ -27,6 +27,7 @@ change it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -36,6 +37,7 @@ from forecast.generated import parameters as p
 from forecast.generated.parameters import DemandConfig
 from forecast.panel.frequencies import make_times
 from forecast.panel.panel import Panel
+from forecast.scores.joint import correlate
 
 _ARTICLE = int.from_bytes(b"demand article", "big")
 _SHOCK = int.from_bytes(b"demand shock", "big")
@@ -165,6 +167,37 @@ def draw_truth(
     return to_sales(
         _mix(config, *factors), np.broadcast_to(mean, (*shape, config.series))
     )
+
+
+def recover_correlation(
+    config: DemandConfig, starts: Sequence[int], paths: np.ndarray
+) -> dict[str, float]:
+    """What sample paths have of the correlation on one day, see `joint.correlate`.
+
+    Args:
+      config: of the world.
+      starts: [W], days on which the windows start.
+      paths: [W, S, H, D].
+
+    Returns:
+      "within" and "across": mean over the pairs of one category, and of two;
+      "within_true" and "across_true" of `draw_truth`, as many paths, which are nearer
+      to 0 than those of scores, the more so for slow articles; "error": root mean
+      square of all pairs' differences. What has no pairs is left out.
+    """
+    _, _, horizon, series = paths.shape
+    truth = [
+        draw_truth(config, start, horizon, paths.shape[1], seed)
+        for seed, start in enumerate(starts)
+    ]
+    own, true = (np.mean([*map(correlate, each)], axis=0) for each in (paths, truth))
+    category = np.arange(series) // p.IN_CATEGORY
+    one, pairs = category[:, None] == category, ~np.eye(series, dtype=bool)
+    found = {"error": np.sqrt(np.mean((own - true)[pairs] ** 2))} if series > 1 else {}
+    for name, chosen in (("within", one & pairs), ("across", ~one)):
+        if chosen.any():
+            found |= {name: own[chosen].mean(), f"{name}_true": true[chosen].mean()}
+    return {name: float(value) for name, value in found.items()}
 
 
 def _scores(config: DemandConfig, days: int) -> np.ndarray:

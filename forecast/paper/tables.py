@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from common.reports import paper_rows
 from common.reports.paper_rows import Row
 from forecast import baselines
+from forecast.model import FORMS
 
 ROWS = (
     Row("deepar", "DeepAR", {"model.name": "deepar"}),
@@ -24,11 +25,26 @@ ROWS = (
     Row("gru_maf", "GRU MAF", {"model.name": "gru_maf"}),
     Row("transformer_maf", "Transformer MAF", {"model.name": "transformer_maf"}),
     *(
+        Row(
+            f"gru_maf_{m}", f"GRU MAF, {m}", {"model.name": "gru_maf", "model.masks": m}
+        )
+        for m in ("independent", "narrow")
+    ),
+    *(
         Row(name, name.replace("_", " "), rival=name)
         for name in baselines.NEED_STATSMODELS
     ),
 )
-_MODELS = tuple(row.name for row in ROWS if not row.rival and row.name != "deepar")
+_MODELS = tuple(
+    row.name for row in ROWS if row.changes.get("model.name") == row.name != "deepar"
+)
+# (row, row that it must beat where series sell together and must not where they don't)
+DEPENDENT = (
+    ("gru_maf", "gru_maf_independent"),
+    ("gru_maf", "gru_maf_narrow"),
+    ("gru_maf", "vec_lstm"),
+    ("vec_lstm_copula", "vec_lstm"),
+)
 PUBLISHED = {  # CRPS_sum by set, in the order of the networks above
     "exchange": (0.008, 0.007, 0.009, 0.007, 0.0064, 0.005, 0.005),
     "solar": (0.391, 0.319, 0.368, 0.337, 0.331, 0.315, 0.301),
@@ -56,4 +72,4 @@ def published(benchmark: str, model: str) -> float | None:
 
 def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
     """Rows by name; the networks where none is named. See `paper_rows.choose_rows`."""
-    return paper_rows.choose_rows(ROWS, names, lambda row: not row.rival)
+    return paper_rows.choose_rows(ROWS, names, lambda row: row.name in FORMS)

@@ -58,3 +58,29 @@ def variogram(paths: np.ndarray, targets: np.ndarray, pairs: np.ndarray) -> Colu
     gaps = (actual - expected) ** 2
     count = np.isfinite(gaps).sum(1, keepdims=True).astype(np.float64)
     return np.where(count, np.nansum(gaps, 1, keepdims=True), np.nan), count
+
+
+def correlate(paths: np.ndarray) -> np.ndarray:
+    """Correlations over the sample paths of the same step, the mean over the steps.
+
+        r_ij = mean over h of corr over s of (x_shi, x_shj)
+
+    It is what series have in common beyond what is forecast of each. Steps at which one
+    of the two is the same on all paths are left out; where that is all of them, r is 0.
+
+    Args:
+      paths: [S, H, D].
+
+    Returns:
+      float64 [D, D], 1 on the diagonal.
+    """
+    deviations = np.asarray(paths, np.float64) - paths.mean(0, dtype=np.float64)
+    spread = np.sqrt((deviations**2).mean(0))  # [H, D]
+    # Rounding leaves a little where all paths are the same.
+    alive = spread > 1e-6 * np.abs(paths).max(0).clip(1e-30)
+    unit = np.where(alive, deviations / np.where(alive, spread, 1), 0)
+    sums = np.einsum("shi,shj->ij", unit, unit, optimize=True) / len(paths)
+    steps = alive.astype(np.float64)
+    found = sums / np.maximum(steps.T @ steps, 1)
+    np.fill_diagonal(found, 1)
+    return found.clip(-1, 1)

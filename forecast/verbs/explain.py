@@ -24,6 +24,7 @@ from common.tables.schema import did_you_mean
 from forecast import data
 from forecast.config import Config, ExplainConfig
 from forecast.panel.panel import Panel
+from forecast.scores.joint import correlate
 from forecast.verbs.predict import Model
 
 if TYPE_CHECKING:
@@ -103,32 +104,6 @@ def find_largest(panel: Panel, count: int = LARGEST) -> np.ndarray:
     """Numbers of the series with the largest mean absolute value, these first."""
     size = np.nan_to_num(np.abs(panel.values)).mean(0)
     return np.argsort(-size, kind="stable")[:count]
-
-
-def correlate(paths: np.ndarray) -> np.ndarray:
-    """Correlations over the sample paths of the same step, the mean over the steps.
-
-        r_ij = mean over h of corr over s of (x_shi, x_shj)
-
-    It is what series have in common beyond what is forecast of each. Steps at which one
-    of the two is the same on all paths are left out; where that is all of them, r is 0.
-
-    Args:
-      paths: [S, H, D].
-
-    Returns:
-      float64 [D, D], 1 on the diagonal.
-    """
-    deviations = np.asarray(paths, np.float64) - paths.mean(0, dtype=np.float64)
-    spread = np.sqrt((deviations**2).mean(0))  # [H, D]
-    # Rounding leaves a little where all paths are the same.
-    alive = spread > 1e-6 * np.abs(paths).max(0).clip(1e-30)
-    unit = np.where(alive, deviations / np.where(alive, spread, 1), 0)
-    sums = np.einsum("shi,shj->ij", unit, unit, optimize=True) / len(paths)
-    steps = alive.astype(np.float64)
-    found = sums / np.maximum(steps.T @ steps, 1)
-    np.fill_diagonal(found, 1)
-    return found.clip(-1, 1)
 
 
 def choose_pair(correlations: np.ndarray) -> tuple[int, ...]:

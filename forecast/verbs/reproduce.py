@@ -1,6 +1,7 @@
 """`--mode=reproduce`: the published table, several seeds, and the baselines beside it."""
 
 import functools
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -65,11 +66,14 @@ def write_tables(
         published = published_rows(config.data.benchmark, rows, results)
         write(published, folder / "published", title="CRPS of the sum", notes=_PAPER)
         names.append("published")
+    if correlated := correlation_rows(rows, results):
+        write(correlated, folder / "correlation", title="Correlation", notes=notes)
+        names.append("correlation")
     paper_rows.write_claims(
         folder,
         judge(workdir, rows, results),
         "Claims",
-        "CRPS as a share of the baseline's, paired over the test windows by a block"
+        "a score as a share of the other's, paired over the test windows by a block"
         " bootstrap, means over seeds",
         notes,
     )
@@ -133,11 +137,33 @@ def published_rows(
     return table
 
 
+def correlation_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
+    """What paths have of the generated correlation, beside the truth."""
+    prefix = "test/correlation/"
+    known = [row for row in rows if prefix + "error" in results.get(row.name, [{}])[0]]
+    table = [
+        {
+            "forecast": row.title,
+            "one category": mean_cell(results[row.name], prefix + "within"),
+            "two categories": mean_cell(results[row.name], prefix + "across"),
+            "error of a pair": mean_cell(results[row.name], prefix + "error"),
+        }
+        for row in known
+    ]
+    if known:
+        runs = results[known[0].name][:1]
+        pairs = ("within_true", "across_true")
+        cells = (mean_cell(runs, prefix + name) for name in pairs)
+        names = ("one category", "two categories")
+        table.append({"forecast": "truth", **dict(zip(names, cells, strict=True))})
+    return table
+
+
 def judge(
     workdir: pathlib.Path, rows: Sequence[Row], results: Results
 ) -> list[claims.Verdict]:
-    """Whether each network beats each baseline in CRPS."""
-    verdicts = []
+    """Whether each network beats each baseline, and joint densities independent ones."""
+    scores, titles = {}, {}  # {row: {"network/crps": [W], …}}, means over seeds
     for row in rows:
         if row.rival or row.name not in results:
             continue
@@ -145,16 +171,25 @@ def judge(
         for seed in range(len(results[row.name])):
             folder = workdir / "runs" / row.name / f"seed{seed}"
             with np.load(folder / evaluation.WINDOWS) as columns:
-                runs.append({key: columns[key] for key in columns if "/crps" in key})
-        windows = len(runs[0][f"{NETWORK}/crps"])
-        if windows < 2:
+                runs.append(dict(columns))
+        if len(runs[0][f"{NETWORK}/crps"]) > 1:
+            means = {
+                key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]
+            }
+            scores[row.name], titles[row.name] = means, row.title
+    verdicts = []
+    for name, means in scores.items():
+        for metric, other in itertools.product(("crps", "crps_sum"), REPORTED):
+            text = f"{titles[name]} beats {other.replace('_', ' ')} ({metric})"
+            pair = means[f"{NETWORK}/{metric}"], means[f"{other}/{metric}"]
+            verdicts.append(evaluation.beats(text, *pair))
+    for better, worse in tables.DEPENDENT:
+        if better not in scores or worse not in scores:
             continue
-        for metric in ("crps", "crps_sum"):
-            own = np.mean([run[f"{NETWORK}/{metric}"] for run in runs], axis=0)
-            for name in REPORTED:
-                other = np.mean([run[f"{name}/{metric}"] for run in runs], axis=0)
-                text = f"{row.title} beats {name.replace('_', ' ')} ({metric})"
-                verdicts.append(evaluation.beats(text, own, other))
+        for metric in ("variogram", "energy", "crps_sum"):
+            text = f"{titles[better]} beats {titles[worse]} ({metric})"
+            pair = (scores[name][f"{NETWORK}/{metric}"] for name in (better, worse))
+            verdicts.append(evaluation.beats(text, *pair))
     return verdicts
 
 

@@ -68,6 +68,22 @@ def test_claims_are_paired_over_windows_as_a_share_of_the_baseline(tmp_path):
     )
 
 
+def test_a_joint_density_is_held_against_an_independent_one(tmp_path):
+    names = {"gru_maf": 0.5, "gru_maf_independent": 1.0}
+    for name, size in names.items():
+        folder = tmp_path / "runs" / name / "seed0"
+        folder.mkdir(parents=True)
+        metrics = ("crps", "crps_sum", "variogram", "energy")
+        columns = {f"{NETWORK}/{m}": np.full(4, size) for m in metrics}
+        columns |= {f"{name}/{m}": np.ones(4) for name in REPORTED for m in metrics}
+        np.savez(folder / WINDOWS, **columns)
+    verdicts = reproduce.judge(tmp_path, tables.ROWS, {name: [{}] for name in names})
+    joint = verdicts[-3:]
+    assert joint[0].claim == "GRU MAF beats GRU MAF, independent (variogram)"
+    assert [verdict.difference for verdict in joint] == [pytest.approx(0.5)] * 3
+    assert all(verdict.held for verdict in joint)
+
+
 def test_a_table_is_written_and_not_run_again(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(report, "write", lambda *_: None)
     changes = {
@@ -77,9 +93,11 @@ def test_a_table_is_written_and_not_run_again(tmp_path, capsys, monkeypatch):
         "reproduce.rows": ("vec_lstm",),
     }
     config = configs.replace(Config(), {**SETTINGS, **changes})
-    assert reproduce.reproduce(config, tmp_path, print) == ["results", "claims"]
+    names = reproduce.reproduce(config, tmp_path, print)
+    assert names == ["results", "correlation", "claims"]
     assert "vec_lstm, seed 0" in capsys.readouterr().out
     text = (tmp_path / "tables" / "results.md").read_text()
     assert "Vec-LSTM ind-scaling" in text and "seasonal naive" in text
+    assert "| truth |" in (tmp_path / "tables" / "correlation.md").read_text()
     reproduce.reproduce(config, tmp_path, print)
     assert "seed 0" not in capsys.readouterr().out

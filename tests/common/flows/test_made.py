@@ -51,13 +51,15 @@ def test_narrow_masks_lose_what_spread_ones_keep():
     assert np.flatnonzero(spread[11, :12]).tolist() == list(range(11))
     assert spread[:, 12].all()
     assert hidden_degrees("spread", 12, 4).tolist() == [0, 4, 7, 11]
+    alone = seen("independent", 12, 4)
+    assert not alone[:, :12].any() and alone[:, 12].all()
 
 
 @settings(max_examples=200)
 @given(
     size=st.integers(1, 40),
     hidden=st.integers(1, 40),
-    masks=st.sampled_from(["spread", "narrow"]),
+    masks=st.sampled_from(["spread", "narrow", "independent"]),
 )
 def test_blocks_cover_outputs_once_and_units_in_time(size, hidden, masks):
     blocks = blocks_of(masks, size, hidden)
@@ -71,7 +73,7 @@ def test_blocks_cover_outputs_once_and_units_in_time(size, hidden, masks):
     assert known == set(range(hidden))
 
 
-@pytest.mark.parametrize("masks", ["spread", "narrow"])
+@pytest.mark.parametrize("masks", ["spread", "narrow", "independent"])
 @pytest.mark.parametrize(("size", "hidden"), [(1, 5), (6, 20), (30, 7)])
 def test_the_inverse_equals_one_pass_for_each_coordinate(masks, size, hidden):
     module = MaskedAutoregressive(size, hidden, masks=masks)

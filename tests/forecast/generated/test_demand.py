@@ -175,3 +175,19 @@ def test_the_truth_as_paths(dependence):
         assert within > 0.2 and 0.05 < across < 0.25
     else:
         assert abs(within) < 0.03 and abs(across) < 0.03
+
+
+def test_the_truth_recovers_its_correlation_and_shuffled_paths_lose_it():
+    config, starts = DemandConfig(series=30), (500, 700)
+    paths = np.stack([demand.draw_truth(config, day, 7, 200, day) for day in starts])
+    found = demand.recover_correlation(config, starts, paths)
+    for pairs, planted in (("within", 0.7), ("across", 0.2)):
+        assert abs(found[pairs] - found[f"{pairs}_true"]) < 0.02
+        assert planted / 2 < found[f"{pairs}_true"] < planted
+    assert found["error"] < 0.05
+    shuffled = np.random.default_rng(0).permuted(paths, axis=1)
+    lost = demand.recover_correlation(config, starts, shuffled)
+    assert abs(lost["within"]) < 0.02 and abs(lost["across"]) < 0.02
+    assert lost["error"] > 0.2
+    alone = DemandConfig(series=1)
+    assert demand.recover_correlation(alone, starts, paths[..., :1]) == {}

@@ -12,6 +12,7 @@ from PIL import Image
 from common.errors import UserError
 from forecast.config import ExplainConfig
 from forecast.panel.panel import Panel
+from forecast.scores.joint import correlate
 from forecast.verbs import explain
 from tests.forecast.verbs.small import config_of
 
@@ -40,7 +41,7 @@ def make_paths(seed=0):
 def test_correlations_by_a_loop():
     paths = make_paths()
     paths[:, 2, 1] = 7.0  # no spread at this step
-    found = explain.correlate(paths)
+    found = correlate(paths)
     for i, j in itertools.combinations(range(D), 2):
         steps = [h for h in range(H) if h != 2 or 1 not in (i, j)]
         each = [np.corrcoef(paths[:, h, i], paths[:, h, j])[0, 1] for h in steps]
@@ -52,16 +53,14 @@ def test_correlations_by_a_loop():
 def test_a_series_that_never_moves_goes_with_none():
     paths = make_paths().astype(np.float32)
     paths[..., 0] = 0.1
-    found = explain.correlate(paths)
+    found = correlate(paths)
     assert found[0].tolist() == [1, 0, 0, 0]
 
 
 def test_the_mean_path_counts_for_nothing():
     paths = make_paths()
     season = 100 * np.sin(np.arange(H))[None, :, None]
-    np.testing.assert_allclose(
-        explain.correlate(paths + season), explain.correlate(paths), atol=1e-9
-    )
+    np.testing.assert_allclose(correlate(paths + season), correlate(paths), atol=1e-9)
 
 
 def test_the_largest_series_come_first():
