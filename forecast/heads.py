@@ -16,13 +16,21 @@ from forecast.config import ModelConfig, Sizes
 from forecast.distributions.low_rank_normal import LowRankNormal
 from forecast.distributions.negative_binomial import NegativeBinomial
 from forecast.distributions.normal import Normal
-from forecast.distributions.positive import positive
 from forecast.distributions.row_draws import draw_rows
 from forecast.distributions.student_t import StudentT
 
 HeadKind = Literal[
     "normal", "student_t", "negative_binomial", "low_rank", "maf", "real_nvp"
 ]
+
+# Of parameters of data that is scaled to about 1: without a floor the likelihood of a
+# series that stays where it is has no bound.
+FLOOR = 1e-4
+
+
+def positive(raw: jax.Array) -> jax.Array:
+    """log(1 + exp(raw)) + floor, of unbounded outputs of a network."""
+    return jax.nn.softplus(raw) + FLOOR
 
 
 class Head(nn.Module):
@@ -108,11 +116,14 @@ class SeriesHead(Head):
         return drawn / scale if self.kind == "negative_binomial" else drawn
 
     def _distribution(self, hidden: jax.Array, scale: jax.Array) -> Any:
-        numbers = self.numbers(hidden, self._count)
+        mean, raw, *df = self.numbers(hidden, self._count)
         if self.kind == "negative_binomial":
-            return NegativeBinomial.from_raw(*numbers).scaled(scale)
-        kind = StudentT if self.kind == "student_t" else Normal
-        return kind.from_raw(*numbers)
+            # DeepAR's rule (3.3): larger series are relatively less dispersed.
+            dispersion = positive(raw) / jnp.sqrt(scale)
+            return NegativeBinomial(scale * positive(mean), dispersion)
+        if self.kind == "student_t":  # its variance is finite
+            return StudentT(mean, positive(raw), 2 + positive(df[0]))
+        return Normal(mean, positive(raw))
 
 
 class LowRankHead(Head):
@@ -185,17 +196,10 @@ def make_head(
     kind: HeadKind, model: ModelConfig, sizes: Sizes, shared: bool, devices: Devices
 ) -> Head:
     """The head of a kind."""
-    options: dict[str, Any] = {
-        "model": model,
-        "sizes": sizes,
-        "shared": shared,
-        "devices": devices,
-    }
+    options: Any = (model, sizes, shared, devices)
     if kind in ("maf", "real_nvp"):
-        return FlowHead(**options, kind=kind)
-    if kind == "low_rank":
-        return LowRankHead(**options)
-    return SeriesHead(**options, kind=kind)
+        return FlowHead(*options, kind)
+    return LowRankHead(*options) if kind == "low_rank" else SeriesHead(*options, kind)
 
 
 def _normals(keys: jax.Array, count: int) -> jax.Array:

@@ -49,14 +49,9 @@ class Transform(NamedTuple):
         return copula.from_normal(self.marginals, flat).reshape(z.shape)
 
     def log_slope(self, x: jax.Array) -> jax.Array:
-        """log dz/dx [B, T, D] at x [B, T, D], for densities of x.
-
-        0 of flat tails, which have no density: theirs stays that of z.
-        """
+        """log dz/dx [B, T, D] at x [B, T, D], for densities of x; see the copula's."""
         if self.marginals is None:
             return jnp.broadcast_to(-jnp.log(self.scale)[:, None], x.shape)
-        if self.marginals.tails == "flat":
-            return jnp.zeros_like(x)
         return copula.log_slope(self.marginals, x)
 
 

@@ -36,30 +36,26 @@ class LowRankNormal(NamedTuple):
     diagonal: jax.Array
     factors: jax.Array
 
-    def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
-        """Joint log-density of what is observed.
+    def log_prob(self, x: jax.Array, observed: jax.Array) -> jax.Array:
+        """Joint log-density [...] of what is observed of x [..., D], 0 of nothing.
 
-        Args:
-          x: [..., D]; of any value, NaN too, where it isn't observed.
-          observed: bool [..., D], all if None. The others are marginalised: their rows
-            of the factors and their variances drop out, exactly.
-
-        Returns:
-          [...], 0 where nothing is observed.
+        Variances and rows of the factors of what isn't drop out, exactly.
         """
-        diagonal, factors = self.diagonal, self.factors
-        count: jax.Array | int = self.mean.shape[-1]
-        if observed is not None:
-            # A row that is N(0, 1) by itself, at 0, adds nothing but its constant.
-            x = jnp.where(observed, x, self.mean)
-            diagonal = jnp.where(observed, diagonal, 1.0)
-            factors = jnp.where(observed[..., None], factors, 0.0)
-            count = observed.sum(-1)
+        # A row that is N(0, 1) by itself, at 0, adds nothing but its constant.
+        x = jnp.where(observed, x, self.mean)
+        diagonal = jnp.where(observed, self.diagonal, 1.0)
+        factors = jnp.where(observed[..., None], self.factors, 0.0)
+        count = observed.sum(-1)
         deviation = jnp.sqrt(diagonal)
         e = (x - self.mean) / deviation  # [..., D]
         a = factors / deviation[..., None]  # [..., D, r]
         lower = _capacitance_cholesky(a)  # [..., r, r]
-        g = _solve(lower, jnp.einsum("...dr,...d->...r", a, e, precision="highest"))
+        g = jnp.einsum("...dr,...d->...r", a, e, precision="highest")[..., None]
+        for transposed in (False, True):
+            g = lax.linalg.triangular_solve(
+                lower, g, left_side=True, lower=True, transpose_a=transposed
+            )
+        g = g[..., 0]
         rest = e - jnp.einsum("...dr,...r->...d", a, g, precision="highest")
         squares = jnp.square(rest).sum(-1) + jnp.square(g).sum(-1)
         half = jnp.log(jnp.diagonal(lower, axis1=-2, axis2=-1)).sum(-1)
@@ -67,15 +63,7 @@ class LowRankNormal(NamedTuple):
         return -(squares + log_det + count * math.log(2 * math.pi)) / 2
 
     def sample(self, noise: jax.Array, factor_noise: jax.Array) -> jax.Array:
-        """mean + sqrt(diagonal) noise + factors factor_noise.
-
-        Args:
-          noise: [..., D], standard normal.
-          factor_noise: [..., r], standard normal.
-
-        Returns:
-          [..., D].
-        """
+        """mean + sqrt(diagonal) noise [..., D] + factors factor_noise [..., r]."""
         common = jnp.einsum("...dr,...r->...d", self.factors, factor_noise)
         return self.mean + jnp.sqrt(self.diagonal) * noise + common
 
@@ -91,13 +79,3 @@ def _capacitance_cholesky(a: jax.Array) -> jax.Array:
     identity = jnp.eye(rank, dtype=a.dtype)
     identity = identity.reshape((1,) * (a.ndim - 2) + identity.shape)
     return jnp.linalg.cholesky(product + ridge[..., None, None] * identity)
-
-
-def _solve(lower: jax.Array, vector: jax.Array) -> jax.Array:
-    """(L L^T)^-1 v for L [..., r, r], v [..., r]."""
-    column = vector[..., None]
-    half = lax.linalg.triangular_solve(lower, column, left_side=True, lower=True)
-    whole = lax.linalg.triangular_solve(
-        lower, half, left_side=True, lower=True, transpose_a=True
-    )
-    return whole[..., 0]

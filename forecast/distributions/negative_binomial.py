@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from forecast.distributions.log_beta import log_beta
-from forecast.distributions.positive import positive
 from forecast.distributions.row_draws import draw_rows
 
 _MOST = 1e9  # rate of the Poisson, whose draws are int32
@@ -32,44 +31,16 @@ class NegativeBinomial(NamedTuple):
     mean: jax.Array
     dispersion: jax.Array
 
-    @classmethod
-    def from_raw(cls, raw_mean: jax.Array, raw_dispersion: jax.Array):
-        """From the outputs [..., D] of a network, both made positive."""
-        return cls(positive(raw_mean), positive(raw_dispersion))
-
-    def scaled(self, by: jax.Array) -> "NegativeBinomial":
-        """Mean by m and dispersion a / sqrt(by), for by [..., D] above 0.
-
-        Counts times a number are no counts: this is DeepAR's rule (section 3.3), under
-        which larger series are relatively less dispersed.
-        """
-        return NegativeBinomial(by * self.mean, self.dispersion / jnp.sqrt(by))
-
-    def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
-        """Log-probabilities.
-
-        Args:
-          x: [..., D] counts; of any value, NaN too, where they aren't observed.
-          observed: bool [..., D], all if None.
-
-        Returns:
-          [..., D], 0 where x isn't observed.
-        """
-        x = x if observed is None else jnp.where(observed, x, 0.0)
+    def log_prob(self, x: jax.Array, observed: jax.Array) -> jax.Array:
+        """Log-probabilities [..., D] of counts x [..., D], 0 where not observed."""
+        x = jnp.where(observed, x, 0.0)
         n, odds = 1 / self.dispersion, self.dispersion * self.mean
         choose = -log_beta(x + 1, n) - jnp.log(x + n)
         found = choose - x * jnp.log1p(1 / odds) - n * jnp.log1p(odds)
-        return found if observed is None else jnp.where(observed, found, 0.0)
+        return jnp.where(observed, found, 0.0)
 
     def sample(self, keys: jax.Array) -> jax.Array:
-        """Counts, as floats.
-
-        Args:
-          keys: [...], one a row.
-
-        Returns:
-          [..., D].
-        """
+        """Counts as floats [..., D], of keys [...], one a row."""
         return draw_rows(_draw_counts, keys, self.mean, self.dispersion)
 
 

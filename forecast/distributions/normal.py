@@ -9,8 +9,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from forecast.distributions.positive import positive
-
 
 class Normal(NamedTuple):
     """N(mean, scale^2), entry by entry.
@@ -23,26 +21,13 @@ class Normal(NamedTuple):
     mean: jax.Array
     scale: jax.Array
 
-    @classmethod
-    def from_raw(cls, mean: jax.Array, raw_scale: jax.Array) -> "Normal":
-        """From the outputs [..., D] of a network: scale = positive(raw_scale)."""
-        return cls(mean, positive(raw_scale))
-
-    def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
-        """Log-densities.
-
-        Args:
-          x: [..., D]; of any value, NaN too, where it isn't observed.
-          observed: bool [..., D], all if None.
-
-        Returns:
-          [..., D], 0 where x isn't observed.
-        """
+    def log_prob(self, x: jax.Array, observed: jax.Array) -> jax.Array:
+        """Log-densities [..., D] of x [..., D], 0 where it isn't observed."""
         # Chosen before it is squared: a NaN there would be one in the gradient.
-        x = x if observed is None else jnp.where(observed, x, self.mean)
+        x = jnp.where(observed, x, self.mean)
         z = (x - self.mean) / self.scale
         density = -jnp.square(z) / 2 - jnp.log(self.scale) - math.log(2 * math.pi) / 2
-        return density if observed is None else jnp.where(observed, density, 0.0)
+        return jnp.where(observed, density, 0.0)
 
     def sample(self, noise: jax.Array) -> jax.Array:
         """mean + scale noise, for standard normal noise [..., D]."""

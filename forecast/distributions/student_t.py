@@ -1,7 +1,7 @@
 """Student's t, moved and scaled, with a finite variance.
 
     log p(x) = -log B(1/2, v/2) - log(v) / 2 - log s - (v + 1)/2 log(1 + z^2 / v)
-    z = (x - m) / s,   v = 2 + positive(raw) degrees of freedom
+    z = (x - m) / s,   v degrees of freedom
 
 The beta function keeps its digits in float32 where the difference of two log-gammas,
 for large v, has none left. Variance: s^2 v / (v - 2).
@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from forecast.distributions.log_beta import log_beta
-from forecast.distributions.positive import positive
 from forecast.distributions.row_draws import draw_rows
 
 
@@ -32,41 +31,19 @@ class StudentT(NamedTuple):
     scale: jax.Array
     df: jax.Array
 
-    @classmethod
-    def from_raw(
-        cls, mean: jax.Array, raw_scale: jax.Array, raw_df: jax.Array
-    ) -> "StudentT":
-        """From the outputs [..., D] of a network."""
-        return cls(mean, positive(raw_scale), 2 + positive(raw_df))
-
-    def log_prob(self, x: jax.Array, observed: jax.Array | None = None) -> jax.Array:
-        """Log-densities.
-
-        Args:
-          x: [..., D]; of any value, NaN too, where it isn't observed.
-          observed: bool [..., D], all if None.
-
-        Returns:
-          [..., D], 0 where x isn't observed.
-        """
-        x = x if observed is None else jnp.where(observed, x, self.mean)
+    def log_prob(self, x: jax.Array, observed: jax.Array) -> jax.Array:
+        """Log-densities [..., D] of x [..., D], 0 where it isn't observed."""
+        x = jnp.where(observed, x, self.mean)
         z = (x - self.mean) / self.scale
         constant = (
             log_beta(jnp.full_like(self.df, 0.5), self.df / 2) + jnp.log(self.df) / 2
         )
         tail = (self.df + 1) / 2 * jnp.log1p(jnp.square(z) / self.df)
         density = -constant - jnp.log(self.scale) - tail
-        return density if observed is None else jnp.where(observed, density, 0.0)
+        return jnp.where(observed, density, 0.0)
 
     def sample(self, keys: jax.Array) -> jax.Array:
-        """mean + scale N / sqrt(chi^2_df / df), with N and chi^2 drawn.
-
-        Args:
-          keys: [...], one a row.
-
-        Returns:
-          [..., D].
-        """
+        """mean + scale N / sqrt(chi^2_df / df) [..., D], of keys [...], one a row."""
         normal, gamma = draw_rows(_draw_noise, keys, self.df)
         return self.mean + self.scale * normal / jnp.sqrt(2 * gamma / self.df)
 

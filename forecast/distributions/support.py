@@ -14,15 +14,7 @@ from forecast.distributions.row_draws import draw_rows
 
 
 def dequantise(keys: jax.Array, x: jax.Array) -> jax.Array:
-    """x + U(0, 1), drawn anew for each value.
-
-    Args:
-      keys: [...], one a row, whose values stand in the trailing axes.
-      x: [..., any]; NaN stays NaN.
-
-    Returns:
-      As x.
-    """
+    """x + U(0, 1) of x [..., any] and keys [...], one a row; NaN stays NaN."""
     return draw_rows(
         lambda key, row: row + jax.random.uniform(key, row.shape, row.dtype), keys, x
     )
@@ -37,9 +29,6 @@ def to_support(x: jax.Array, support: Support, dequantised: bool = False) -> jax
         where that is negative.
       dequantised: whether the model saw data with U(0, 1) added. Counts are rounded down
         then, and from others the noise's mean of a half is taken away.
-
-    Returns:
-      As x.
     """
     if support == "count":
         x = jnp.floor(x) if dequantised else jnp.round(x)

@@ -30,7 +30,7 @@ def row(normal, *index):
 def test_log_densities_are_those_of_the_dense_covariance(size, rank):
     normal, x = drawn(2, 3, size=size, rank=rank), RNG.normal(size=(2, 3, size))
     with jax.enable_x64(True):
-        found = LOG_PROB(normal, x)
+        found = LOG_PROB(normal, x, np.ones_like(x, bool))
     for index in np.ndindex(2, 3):
         one = row(normal, *index)
         dense = stats.multivariate_normal(one.mean, covariance(one))
@@ -84,7 +84,8 @@ def test_float32_holds_where_factors_explain_almost_all():
     x = normal.sample(noise, common)
     dense = stats.multivariate_normal(np.zeros(400), covariance(normal))
     single = jax.tree.map(lambda leaf: leaf.astype(np.float32), normal)
-    found = LOG_PROB(single, np.asarray(x).astype(np.float32))
+    seen = np.ones(400, bool)
+    found = LOG_PROB(single, np.asarray(x).astype(np.float32), seen)
     assert found == pytest.approx(dense.logpdf(np.asarray(x, np.float64)), abs=0.05)
 
 
@@ -96,7 +97,8 @@ def test_parallel_factors_have_a_density_and_gradients():
         np.concatenate([column, column, -column], 1),
     )
     x = np.full(500, 5.0, np.float32)
-    value, gradient = jax.jit(jax.value_and_grad(LowRankNormal.log_prob))(normal, x)
+    run = jax.jit(jax.value_and_grad(LowRankNormal.log_prob))
+    value, gradient = run(normal, x, np.ones(500, bool))
     # V = 1e-3 I + 300 1 1^T: its determinant and x V^-1 x by Sherman and Morrison.
     log_det = 500 * np.log(1e-3) + np.log1p(500 * 300 / 1e-3)
     squares = 500 * 25 / (1e-3 + 500 * 300)

@@ -1,9 +1,7 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from forecast.distributions.positive import FLOOR
 from forecast.distributions.student_t import StudentT
 
 RNG = np.random.default_rng(0)
@@ -19,8 +17,6 @@ def test_log_densities_are_scipys_and_0_where_nothing_is_observed():
     with jax.enable_x64(True):
         given = StudentT(MEAN, SCALE, DF)
         expected = stats.t.logpdf(X, DF, MEAN, SCALE)
-        found = LOG_PROB(given, X)
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
         found = LOG_PROB(given, np.where(OBSERVED, X, np.nan), OBSERVED)
         np.testing.assert_allclose(found, np.where(OBSERVED, expected, 0), rtol=1e-10)
 
@@ -29,7 +25,7 @@ def test_float32_keeps_its_digits_and_gradients_whatever_the_degrees_of_freedom(
     df = np.repeat(np.float32([[2.1, 30, 1e3, 1e5, 1e7]]), 25, 0)
     x = np.repeat(np.linspace(-6, 6, 25, dtype=np.float32)[:, None], 5, 1)
     given = StudentT(np.zeros_like(x), np.ones_like(x), df)
-    found = LOG_PROB(given, x)
+    found = LOG_PROB(given, x, np.ones_like(x, bool))
     np.testing.assert_allclose(found, stats.t.logpdf(x, df.astype(float)), rtol=1e-5)
     step = 1e-3 * df.astype(float)
     slope = (stats.t.logpdf(x, df + step) - stats.t.logpdf(x, df - step)) / (2 * step)
@@ -70,11 +66,3 @@ def test_a_row_is_drawn_from_its_key_alone():
     stacked = jax.tree.map(lambda leaf: leaf[:4].reshape(2, 2, 4), given)
     found = SAMPLE(stacked, keys[:4].reshape(2, 2))
     np.testing.assert_allclose(found.reshape(4, 4), whole[:4], rtol=1e-6)
-
-
-def test_raw_outputs_give_a_finite_variance():
-    raw = jnp.array([-1e4, 0.0, 20.0])
-    given = StudentT.from_raw(jnp.zeros(3), raw, raw)
-    softplus = np.array([0, np.log(2), 20])
-    np.testing.assert_allclose(given.df, 2 + softplus + FLOOR, rtol=1e-6)
-    np.testing.assert_allclose(given.scale, softplus + FLOOR, rtol=1e-6)
