@@ -15,7 +15,7 @@ target, s_d the scale of the seasonal naive forecast in the history:
   *_total        of the sum over the horizon, likewise, by series; crps_sum_total of
                  both sums.
   wape (= ND)    |m - y| over |y|;  bias: (a - y) over |y|.
-  nrmse          root of the mean of (a - y)^2, over the mean |y|.
+  mse            (a - y)^2.
   mase           |m - y| / s_d;  rmsse: root mean square over a window's steps of a - y,
                  by that of the naive forecast.
   msis           width of the 95 % interval + 40 x what it misses y by, over s_d.
@@ -46,32 +46,7 @@ from forecast.scores import joint, marginal
 from forecast.scores.marginal import pit, pit_histogram
 from forecast.scores.tables import Column, Table, Windows, summed, tabulate
 
-__all__ = [
-    "Table",
-    "crps",
-    "crps_sum",
-    "energy",
-    "evaluate",
-    "pit",
-    "pit_histogram",
-    "score",
-    "variogram",
-]
-
-
-def evaluate(
-    paths: Windows, targets: Windows, history: np.ndarray, season: int, seed: int = 0
-) -> dict[str, float]:
-    """All scores: the means of `score`, and nrmse.
-
-    Args and Raises as for `score`. A score that says nothing (the variogram of one
-    series) is left out: no value is NaN.
-    """
-    tables = score(paths, targets, history, season, seed)
-    means = {name: table.mean for name, table in tables.items()}
-    level = tables["crps"].weights.sum() / tables["mse"].weights.sum()
-    means["nrmse"] = means["mse"] ** 0.5 / (float(level) or 1.0)
-    return {name: mean for name, mean in means.items() if np.isfinite(mean)}
+__all__ = ["Table", "crps", "crps_sum", "energy", "pit", "pit_histogram", "score"]
 
 
 def score(
@@ -88,7 +63,7 @@ def score(
       seed: of the pairs of the variogram score.
 
     Returns:
-      {name: table}, names as above, and mse.
+      {name: table}, names as above.
 
     Raises:
       ValueError: shapes don't fit, a path is not finite, or no target is observed.
@@ -105,8 +80,8 @@ def score(
         found |= {
             f"{k}_total": v for k, v in marginal.unscaled(*whole).items() if k != "mse"
         }
-        found["crps_sum"] = marginal.unscaled(*summed(path, target, 1))["crps"]
-        found["crps_sum_total"] = marginal.unscaled(*summed(*whole, 1))["crps"]
+        found["crps_sum"] = marginal.crps(*summed(path, target, 1))
+        found["crps_sum_total"] = marginal.crps(*summed(*whole, 1))
         return found
 
     tables = tabulate(columns, paths, targets)
@@ -117,34 +92,16 @@ def score(
 
 def crps(paths: Windows, targets: Windows) -> Table:
     """The table [W, H, D] of crps alone; Args as for `score`."""
-    return tabulate(
-        lambda path, target: {"crps": marginal.crps(marginal.order(path), target)},
-        paths,
-        targets,
-    )["crps"]
+    return tabulate(lambda *of: {"crps": marginal.crps(*of)}, paths, targets)["crps"]
 
 
 def crps_sum(paths: Windows, targets: Windows) -> Table:
     """The table [W, H, 1] of crps_sum alone; Args as for `score`."""
-
-    def columns(path: np.ndarray, target: np.ndarray) -> dict[str, Column]:
-        path, target = summed(path, target, 1)
-        return {"crps": marginal.crps(marginal.order(path), target)}
-
-    return tabulate(columns, paths, targets)["crps"]
+    return tabulate(
+        lambda *of: {"crps": marginal.crps(*summed(*of, 1))}, paths, targets
+    )["crps"]
 
 
 def energy(paths: Windows, targets: Windows) -> Table:
     """The table [W, H, 1] of energy alone; Args as for `score`."""
     return tabulate(joint.energy, paths, targets)["energy"]
-
-
-def variogram(paths: Windows, targets: Windows, seed: int = 0) -> Table:
-    """The table [W, H, 1] of variogram alone, of two or more series; as for `score`."""
-    targets = np.asarray(targets)
-    pairs = joint.draw_pairs(targets.shape[-1], seed)
-    return tabulate(
-        lambda path, target: {"variogram": joint.variogram(path, target, pairs)},
-        paths,
-        targets,
-    )["variogram"]

@@ -48,7 +48,7 @@ def naive_scale(history: np.ndarray, season: int) -> Scale:
     return Scale(absolute, square)
 
 
-def order(paths: np.ndarray) -> np.ndarray:
+def _order(paths: np.ndarray) -> np.ndarray:
     """Order statistics of paths [S, H, D]: [H, D, S]."""
     return np.sort(np.moveaxis(paths, 0, -1))
 
@@ -59,8 +59,12 @@ def _quantile(ordered: np.ndarray, levels: float | np.ndarray) -> np.ndarray:
     return ordered[..., places]
 
 
-def crps(ordered: np.ndarray, targets: np.ndarray) -> Column:
-    """Of order statistics [H, D, S] and targets [H, D]."""
+def crps(paths: np.ndarray, targets: np.ndarray) -> Column:
+    """CRPS of paths [S, H, D] and targets [H, D] alone."""
+    return _crps(_order(paths), targets)
+
+
+def _crps(ordered: np.ndarray, targets: np.ndarray) -> Column:
     quantiles, y = _quantile(ordered, LEVELS), targets[..., None]  # [H, D, 19]
     losses = 2 * np.abs((quantiles - y) * ((y <= quantiles) - LEVELS))
     return losses.mean(-1), np.nan_to_num(np.abs(targets))
@@ -68,7 +72,7 @@ def crps(ordered: np.ndarray, targets: np.ndarray) -> Column:
 
 def unscaled(paths: np.ndarray, targets: np.ndarray) -> dict[str, Column]:
     """Scores that need no history."""
-    ordered = order(paths)
+    ordered = _order(paths)
     count, observed = ordered.shape[-1], np.isfinite(targets)
     level, seen = np.nan_to_num(np.abs(targets)), observed.astype(np.float64)
     # sum |x - x'| over pairs is a weighted sum of the order statistics, whose weights
@@ -77,7 +81,7 @@ def unscaled(paths: np.ndarray, targets: np.ndarray) -> dict[str, Column]:
     spread = errors @ (2.0 * np.arange(count) - count + 1) / max(count * (count - 1), 1)
     off = paths.mean(0) - targets
     columns = {
-        "crps": crps(ordered, targets),
+        "crps": _crps(ordered, targets),
         "crps_fair": (np.abs(errors).mean(-1) - spread, level),
         "wape": (np.abs(_quantile(ordered, 0.5) - targets), level),
         "bias": (off, level),
@@ -98,14 +102,11 @@ def _interval(ordered: np.ndarray, share: int) -> tuple[np.ndarray, np.ndarray]:
 
 def scaled(paths: np.ndarray, targets: np.ndarray, scale: Scale) -> dict[str, Column]:
     """Scores in units of the naive forecast."""
-    ordered, observed = order(paths), np.isfinite(targets)
+    ordered, observed = _order(paths), np.isfinite(targets)
     seen = observed.astype(np.float64)
-    (low, high), miss = _interval(ordered, 95), 2 / 0.05
-    width = (
-        high
-        - low
-        + miss * (np.maximum(low - targets, 0) + np.maximum(targets - high, 0))
-    )
+    low, high = _interval(ordered, 95)
+    missed = np.maximum(low - targets, 0) + np.maximum(targets - high, 0)
+    width = high - low + 40 * missed  # 40 is 2 over the 5 % outside
     squares = np.nansum((paths.mean(0) - targets) ** 2, axis=0, keepdims=True)
     steps = seen.sum(0, keepdims=True)  # [1, D]
     roots = np.sqrt(squares / np.maximum(steps, 1)) / scale.square
