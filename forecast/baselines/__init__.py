@@ -16,6 +16,7 @@ there are too few rows for it.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 
 from forecast.baselines.autoregression import vector_autoregression
 from forecast.baselines.classical import ets, theta
@@ -47,7 +48,7 @@ def simulate(
     history: np.ndarray,
     horizon: int,
     paths: int,
-    rng: np.random.Generator,
+    rng: Generator,
     season: int,
 ) -> np.ndarray:
     """Sample paths of a baseline.

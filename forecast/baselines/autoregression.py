@@ -1,6 +1,7 @@
 """A vector autoregression that shrinks towards a walk."""
 
 import numpy as np
+from numpy.random import Generator
 
 from forecast.baselines.history import levels_of
 from forecast.baselines.walks import bootstrap_walk
@@ -12,7 +13,7 @@ def vector_autoregression(
     history: np.ndarray,
     horizon: int,
     paths: int,
-    rng: np.random.Generator,
+    rng: Generator,
     lags: int = 1,
     window: int = 1000,
 ) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from common.errors import UserError
 from forecast.baselines.history import Levels, levels_of
@@ -16,11 +17,7 @@ _WINDOW = 1000  # rows to fit to, or ten seasons
 
 
 def ets(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    season: int,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, season: int
 ) -> np.ndarray:
     """Exponential smoothing, additive with damped trend and season: ETS(A, Ad, A).
 
@@ -34,15 +31,7 @@ def ets(
     Source: Hyndman, Koehler, Ord, Snyder, "Forecasting with Exponential Smoothing"
     (2008).
 
-    Args:
-      history: [T, D].
-      horizon: H.
-      paths: S.
-      rng: of the draws.
-      season: m, steps.
-
-    Returns:
-      float64 [S, H, D].
+    Args and Returns as for `walks.gaussian_walk`; season is m, in steps.
 
     Raises:
       UserError: statsmodels is not installed.
@@ -68,11 +57,7 @@ def ets(
 
 
 def theta(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    season: int,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, season: int
 ) -> np.ndarray:
     """Theta: simple exponential smoothing with half the slope of the linear trend.
 

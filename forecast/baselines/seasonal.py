@@ -1,6 +1,7 @@
 """The last season again, with what seasons were off by."""
 
 import numpy as np
+from numpy.random import Generator
 
 from forecast.baselines.history import Levels, levels_of
 
@@ -8,11 +9,7 @@ _SEASONS = 5  # of growth to draw from
 
 
 def seasonal_naive(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    season: int,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, season: int
 ) -> np.ndarray:
     """Seasonal naive forecast with bootstrapped residuals.
 
@@ -29,11 +26,7 @@ def seasonal_naive(
 
 
 def log_seasonal(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    season: int,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, season: int
 ) -> np.ndarray:
     """Last season times growth over a season, bootstrapped from the last five seasons.
 
@@ -43,12 +36,7 @@ def log_seasonal(
 
 
 def _repeat(
-    levels: Levels,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    season: int,
-    window: int,
+    levels: Levels, horizon: int, paths: int, rng: Generator, season: int, window: int
 ) -> np.ndarray:
     values = levels.values
     if len(values) <= season:

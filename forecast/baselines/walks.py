@@ -1,6 +1,7 @@
 """Walks from the last values, and the last values by themselves."""
 
 import numpy as np
+from numpy.random import Generator
 from scipy import signal
 
 from forecast.baselines.history import fill, levels_of
@@ -11,11 +12,7 @@ _LEAST_VOLATILITY = 0.25
 
 
 def gaussian_walk(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    window: int = 250,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, window: int = 250
 ) -> np.ndarray:
     """Correlated Gaussian random walk: returns ~ N(0, R'R / n), R the last n returns.
 
@@ -39,11 +36,7 @@ def gaussian_walk(
 
 
 def bootstrap_walk(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    window: int = 250,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, window: int = 250
 ) -> np.ndarray:
     """Random walk by resampled rows of the last returns, their mean taken off.
 
@@ -59,7 +52,7 @@ def filtered_bootstrap(
     history: np.ndarray,
     horizon: int,
     paths: int,
-    rng: np.random.Generator,
+    rng: Generator,
     half_life: float = 40.0,
     window: int = 1000,
 ) -> np.ndarray:
@@ -93,11 +86,7 @@ def filtered_bootstrap(
 
 
 def resampled_values(
-    history: np.ndarray,
-    horizon: int,
-    paths: int,
-    rng: np.random.Generator,
-    window: int = 26,
+    history: np.ndarray, horizon: int, paths: int, rng: Generator, window: int = 26
 ) -> np.ndarray:
     """Rows of the last values, drawn anew at each step.
 
@@ -106,8 +95,6 @@ def resampled_values(
     return _resample(fill(history)[-window:], horizon, paths, rng)
 
 
-def _resample(
-    rows: np.ndarray, horizon: int, paths: int, rng: np.random.Generator
-) -> np.ndarray:
+def _resample(rows: np.ndarray, horizon: int, paths: int, rng: Generator) -> np.ndarray:
     """Rows of [n, D] drawn with replacement: [S, H, D]."""
     return rows[rng.integers(len(rows), size=(paths, horizon))]

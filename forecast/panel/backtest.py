@@ -51,25 +51,22 @@ class Backtest:
         return self.panel.prefix(self.starts[window])
 
 
-def make_backtest(panel: Panel, horizon: int, windows: int, step: int = 0) -> Backtest:
-    """Windows at the end of a panel; training ends where the first one starts.
+def make_backtest(panel: Panel, horizon: int, windows: int) -> Backtest:
+    """Windows at the end of a panel, one after another; training has what is before.
 
     Args:
       panel: with T rows.
       horizon: H rows of a window.
       windows: W.
-      step: rows from start to start; 0: H, so that each row is scored once.
 
     Raises:
       UserError: less than two rows are left to train on.
     """
-    step = step or horizon
     rows = len(panel.values)
-    first = rows - horizon - (windows - 1) * step
+    first = rows - windows * horizon
     if first < 2:
         raise UserError(
             f"{windows} windows of {horizon} steps leave {max(first, 0)} of {rows} rows"
             " to train on: choose fewer windows or a shorter horizon"
         )
-    starts = tuple(first + step * window for window in range(windows))
-    return Backtest(panel, first, starts, horizon)
+    return Backtest(panel, first, tuple(range(first, rows, horizon)), horizon)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -61,14 +61,28 @@ class _Rows:
     """N rows of a table.
 
     Attributes:
+      options: with the columns that the table has.
+      faults: what is wrong with rows.
       codes: int [N], which of the ids each row is of; all 0 in a wide table.
       ids: of the series.
       numbers: [N, V + C + P] values, known and past covariates.
+      moments: of a column of times.
     """
 
+    options: DataConfig
+    faults: Faults
     codes: np.ndarray
     ids: np.ndarray
     numbers: np.ndarray
+    moments: Moments | None
+
+
+class _Grid(NamedTuple):
+    """A grid of times, and the places of rows on it, int [N]."""
+
+    frequency: str
+    times: pd.DatetimeIndex
+    places: np.ndarray
 
 
 def read_panel(
@@ -98,9 +112,8 @@ def read_panel(
     Raises:
       UserError: no row is left or too many are rejected; no frequency, or several.
     """
-    table = open_series(source, options)
-    options = find_columns(table, options)
-    faults = Faults(table)
+    rows = _read_rows(open_series(source, options), options)
+    options, faults = rows.options, rows.faults
 
     def check_faults() -> None:
         rejected = faults.rejections()
@@ -109,28 +122,22 @@ def read_panel(
         limit = options.max_rejected_fraction if check else 1.0
         check_rejected(rejected, int(faults.good.sum()), limit, rejected_file)
 
-    rows = _read_rows(faults, options)
-    moments = None
-    if options.time:
-        moments = read_moments(table.frame[options.time])
-        faults.note(options.time, list(moments.wrong), moments.wrong.values())
     check_faults()
-    if moments is None or moments.steps is not None:
-        frequency, grid, places = _place_steps(faults, options, moments)
+    if rows.moments is None or rows.moments.steps is not None:
+        grid = _place_steps(rows)
     else:
-        frequency, grid, places = _place(faults, options, moments)
-    _note_duplicates(faults, options.time, rows, places)
+        grid = _place(rows, rows.moments)
+    _note_duplicates(rows, grid.places)
     check_faults()
-    panel = _build(faults, options, rows, places, grid, frequency)
-    panel = _leave_out(faults, options, rows, panel)
-    check_one_frequency(panel.values, panel.ids, frequency)
+    panel = _leave_out(rows, _build(rows, grid))
+    check_one_frequency(panel.values, panel.ids, grid.frequency)
     check_faults()
-    return Reading(panel, faults.rejections(), _find_unread(faults, rows))
+    return Reading(panel, faults.rejections(), _find_unread(rows))
 
 
-def _read_rows(faults: Faults, options: DataConfig) -> _Rows:
-    """The ids and numbers of rows; those that are none are noted."""
-    table: Any = faults.table
+def _read_rows(table: Table, options: DataConfig) -> _Rows:
+    """The ids, numbers and times of rows; those that are none are noted."""
+    options, faults = find_columns(table, options), Faults(table)
     targets = value_columns(table, options)
     codes, ids = np.zeros(len(table.frame), np.int64), np.array(targets, object)
     if options.id:
@@ -144,8 +151,11 @@ def _read_rows(faults: Faults, options: DataConfig) -> _Rows:
         reason = "differs from the first row of its series"
         faults.note(column, np.flatnonzero(differs), reason)
     columns = (*targets, *options.known, *options.past)
-    numbers = [read_column(faults, column) for column in columns]
-    return _Rows(codes, ids, np.stack(numbers, axis=1))
+    numbers = np.stack([read_column(faults, column) for column in columns], axis=1)
+    moments = read_moments(table.frame[options.time]) if options.time else None
+    if moments is not None:
+        faults.note(options.time, list(moments.wrong), moments.wrong.values())
+    return _Rows(options, faults, codes, ids, numbers, moments)
 
 
 def read_column(faults: Faults, column: str) -> np.ndarray:
@@ -172,11 +182,10 @@ def read_column(faults: Faults, column: str) -> np.ndarray:
     return values
 
 
-def _place_steps(
-    faults: Faults, options: DataConfig, moments: Moments | None
-) -> tuple[str, pd.DatetimeIndex, np.ndarray]:
+def _place_steps(rows: _Rows) -> _Grid:
     """As `_place`, of rows that are counted: by a column, or one after another."""
-    table, good = faults.table, faults.good
+    options, moments, good = rows.options, rows.moments, rows.faults.good
+    table: Any = rows.faults.table
     if not options.frequency:
         what = (
             "no column of times" if moments is None else "its times are whole numbers"
@@ -198,14 +207,12 @@ def _place_steps(
             f" {good.sum():,} rows: mend the numbers that are wrong"
         )
     frequency = parse_frequency(options.frequency)
-    return frequency, make_times(options.start, count, frequency), places
+    return _Grid(frequency, make_times(options.start, count, frequency), places)
 
 
-def _place(
-    faults: Faults, options: DataConfig, moments: Moments
-) -> tuple[str, pd.DatetimeIndex, np.ndarray]:
+def _place(rows: _Rows, moments: Moments) -> _Grid:
     """The frequency, the grid and the places of rows; those off it are noted."""
-    good = faults.good.copy()
+    options, faults, good = rows.options, rows.faults, rows.faults.good.copy()
     shown = moments.choose(moments.coarse)[good].unique().sort_values()
     try:
         frequency = settle_frequency(options.frequency, shown)
@@ -220,34 +227,27 @@ def _place(
     reason = f" is not on the grid of {frequency} from {grid[0]}"
     cells = faults.table.frame[options.time].iloc[off]
     faults.note(options.time, off, [quoted(text) + reason for text in cells])
-    return frequency, grid, places
+    return _Grid(frequency, grid, places)
 
 
-def _note_duplicates(
-    faults: Faults, column: str, rows: _Rows, places: np.ndarray
-) -> None:
+def _note_duplicates(rows: _Rows, places: np.ndarray) -> None:
     """Notes rows of one series and step: all where numbers differ, else the copies."""
-    good = np.flatnonzero(faults.good)
+    note, column = rows.faults.note, rows.options.time
+    good = np.flatnonzero(rows.faults.good)
     keys = [rows.codes[good], places[good]]
     copy = pd.DataFrame(np.column_stack([*keys, rows.numbers[good]])).duplicated()
     different = (~copy).groupby(keys).transform("sum")
     reason = "another row of this series and time says otherwise"
-    faults.note(column, good[different > 1], reason)
+    note(column, good[different > 1], reason)
     copies = good[copy & (different == 1)]
-    faults.note(column, copies, f"{BY_CHOICE}a row above says the same")
+    note(column, copies, f"{BY_CHOICE}a row above says the same")
 
 
-def _build(
-    faults: Faults,
-    options: DataConfig,
-    rows: _Rows,
-    places: np.ndarray,
-    grid: pd.DatetimeIndex,
-    frequency: str,
-) -> Panel:
+def _build(rows: _Rows, grid: _Grid) -> Panel:
     """The panel of the good rows."""
-    good = np.flatnonzero(faults.good)
-    places, numbers, ids = places[good], rows.numbers[good], rows.ids
+    options, table = rows.options, rows.faults.table
+    good = np.flatnonzero(rows.faults.good)
+    places, numbers, ids = grid.places[good], rows.numbers[good], rows.ids
     series = rows.codes[good]
     if options.id:
         present, series = np.unique(series, return_inverse=True)
@@ -262,11 +262,12 @@ def _build(
         cube[places, :, 1:] = numbers[:, None, width:]
     observed = np.flatnonzero(np.isfinite(cube[..., 0]).any(axis=1))
     if not len(observed):
-        raise UserError(f"{faults.table.path}: there is no value in any row")
+        raise UserError(f"{table.path}: there is no value in any row")
     first, end = int(observed[0]), int(observed[-1]) + 1
     known, past = np.split(cube[first:, :, 1:], [len(options.known)], axis=2)
-    past = past[: end - first]
-    frame = faults.table.frame.iloc[good]
+    if not options.known:
+        known = known[: end - first]
+    frame = table.frame.iloc[good]
     coded = [_encode(frame[column], series) for column in options.static]
     categories = np.array([codes for codes, _ in coded], np.int32)
     groups = {}
@@ -275,12 +276,12 @@ def _build(
         groups[column] = tuple(levels[code] or NO_GROUP for code in codes)
     return Panel.of(
         cube[first:end, :, 0],
-        grid[first:end],
-        frequency,
+        grid.times[first:end],
+        grid.frequency,
         tuple(map(str, ids)),
-        known=fill_gaps(known if options.known else known[: end - first], ahead=True),
+        known=fill_gaps(known, ahead=True),
         known_names=options.known,
-        past=fill_gaps(past, ahead=False),
+        past=fill_gaps(past[: end - first], ahead=False),
         past_names=options.past,
         categories=categories.reshape(-1, len(ids)).T,
         category_names=options.static,
@@ -319,8 +320,9 @@ def _encode(cells: pd.Series, series: np.ndarray) -> tuple[np.ndarray, tuple[str
     return codes.astype(np.int32), tuple(map(str, levels))
 
 
-def _leave_out(faults: Faults, options: DataConfig, rows: _Rows, panel: Panel) -> Panel:
+def _leave_out(rows: _Rows, panel: Panel) -> Panel:
     """The panel without the series that have too few values; their rows are noted."""
+    options, faults = rows.options, rows.faults
     shares = np.isfinite(panel.values).mean(axis=0)
     keep = shares >= options.min_observed
     least = f"{options.min_observed:.0%} of the steps"
@@ -337,9 +339,9 @@ def _leave_out(faults: Faults, options: DataConfig, rows: _Rows, panel: Panel) -
     return panel.select(np.flatnonzero(keep))
 
 
-def _find_unread(faults: Faults, rows: _Rows) -> dict[str, str]:
+def _find_unread(rows: _Rows) -> dict[str, str]:
     """Series without a good row, with what is wrong with the first one."""
-    reached = set(rows.codes[faults.good].tolist())
+    faults, reached = rows.faults, set(rows.codes[rows.faults.good].tolist())
     unread: dict[str, str] = {}
     for rejection in faults.noted():
         row = int(np.searchsorted(faults.table.line, rejection.line))
