@@ -169,13 +169,6 @@ def make_times(
         ) from None
 
 
-def extend_times(
-    times: pd.DatetimeIndex, frequency: str, count: int
-) -> pd.DatetimeIndex:
-    """The `count` times after the last of a grid."""
-    return make_times(times[-1], count + 1, frequency)[1:]
-
-
 def is_too_long(steps: float, moments: int) -> bool:
     """Whether a grid of some steps would have hardly any of so many moments."""
     return steps > max(1000, min(10 * moments, _LARGEST))

@@ -14,7 +14,7 @@ import pandas as pd
 from common.errors import UserError
 from common.tables.cells import quoted
 from common.tables.schema import did_you_mean
-from forecast.panel.frequencies import extend_times, season_length
+from forecast.panel.frequencies import make_times, season_length
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Panel:
 
     def times_ahead(self, horizon: int) -> pd.DatetimeIndex:
         """The `horizon` times after the last."""
-        return extend_times(self.times, self.frequency, horizon)
+        return make_times(self.times[-1], horizon + 1, self.frequency)[1:]
 
     def prefix(self, rows: int) -> Panel:
         """The first rows. Known covariates stay, and are those of the future there.

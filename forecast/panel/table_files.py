@@ -217,16 +217,25 @@ def _place(rows: _Rows, moments: Moments) -> _Grid:
     try:
         frequency = settle_frequency(options.frequency, shown)
         coarse = split_frequency(frequency)[1] not in FINE
-        times = moments.choose(coarse)[good]
-        grid = find_grid(times, frequency)
+        grids = [_lay(moments.choose(coarse), good, frequency)]
+        if not coarse and (grids[0].places[good] < 0).any():
+            # Every six hours by the wall is no grid in UTC when the clocks change.
+            grids.append(_lay(moments.wall, good, frequency))
     except UserError as error:
         raise UserError(f"{faults.table.path}: {error}") from None
-    places = np.full(len(good), -1)
-    places[good] = locate(times, grid, frequency)
-    off = np.flatnonzero(good & (places < 0))
-    reason = f" is not on the grid of {frequency} from {grid[0]}"
+    grid = max(grids, key=lambda grid: (grid.places[good] >= 0).sum())
+    off = np.flatnonzero(good & (grid.places < 0))
+    reason = f" is not on the grid of {frequency} from {grid.times[0]}"
     cells = faults.table.frame[options.time].iloc[off]
     faults.note(options.time, off, [quoted(text) + reason for text in cells])
+    return grid
+
+
+def _lay(times: pd.DatetimeIndex, good: np.ndarray, frequency: str) -> _Grid:
+    """The grid of the good rows by their times [N], and where they lie on it."""
+    grid = find_grid(times[good], frequency)
+    places = np.full(len(good), -1)
+    places[good] = locate(times[good], grid, frequency)
     return _Grid(frequency, grid, places)
 
 

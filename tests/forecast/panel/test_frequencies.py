@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from forecast.panel.frequencies import (
     check_one_frequency,
-    extend_times,
     find_grid,
     infer_frequency,
     locate,
@@ -147,13 +146,6 @@ def test_any_day_is_in_its_month(frequency):
     grid = find_grid(days, frequency)
     assert grid.month.tolist() == [1, 2, 3, 4]
     assert locate(days, grid, frequency).tolist() == [0, 1, 1, 3]
-
-
-def test_times_after_the_last():
-    grid = pd.DatetimeIndex(["2020-01-31"])
-    found = extend_times(grid, "ME", 2)
-    assert found.tolist() == [pd.Timestamp("2020-02-29"), pd.Timestamp("2020-03-31")]
-    assert len(extend_times(grid, "D", 0)) == 0
 
 
 @pytest.mark.parametrize(("start", "count"), [("noon", 2), ("2020-01-01", 10_000_000)])

@@ -58,7 +58,9 @@ def test_a_prefix_knows_the_covariates_of_its_future():
     np.testing.assert_array_equal(short.values, [[0, 1, 2], [3, 4, 5], [6, 7, 8]])
     assert short.future == 4 and len(short.past) == len(short.times) == 3
     np.testing.assert_array_equal(short.known, panel.known)
-    assert short.times_ahead(2).equals(TIMES[3:])
+    assert short.times_ahead(2).equals(TIMES[3:]) and not len(short.times_ahead(0))
+    months = Panel.of(np.ones((1, 1)), make_times("2020-01-31", 1, "ME"), "ME")
+    assert months.times_ahead(2).month.tolist() == [2, 3]
     for rows in (0, 6):
         with pytest.raises(ValueError):
             panel.prefix(rows)

@@ -160,6 +160,15 @@ def test_hours_over_a_change_of_the_clocks(day):
     assert faults(reading) == ([] if "03" in day else [(3, "ds"), (4, "ds")])
 
 
+def test_quarters_of_days_over_a_change_of_the_clocks():
+    days = pd.date_range("2020-10-24", periods=12, freq="6h", tz="Europe/Berlin")
+    wall = pd.date_range("2020-10-24", periods=12, freq="6h")
+    for times in (days, wall.tz_localize("Europe/Berlin")):
+        reading = read([{"ds": t.isoformat(), "a": n} for n, t in enumerate(times)])
+        assert reading.rejected == [] and reading.panel.frequency == "6h"
+        assert reading.panel.values[:, 0].tolist() == list(range(12))
+
+
 @pytest.mark.parametrize(
     ("change", "column", "words"),
     [
