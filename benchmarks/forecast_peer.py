@@ -112,9 +112,7 @@ class Maf(nn.Module):
         return functional.linear(h, last[0], last[1].bias).chunk(2, -1)
 
     def _bounded(self, raw: torch.Tensor) -> torch.Tensor:
-        if math.isinf(self.bound):
-            return raw
-        return self.bound * torch.tanh(raw / self.bound)
+        return self.bound * torch.tanh(raw / self.bound) if self.bound else raw
 
 
 class FlowBatchNorm(nn.Module):

@@ -43,19 +43,20 @@ class FlowBatchNorm(Bijector):
     def forward_and_log_det(self, x, condition, *, train=False):
         """See `Bijector`."""
         del condition
-        mean, var = (
-            self._follow_batch(x) if train else (self.mean.value, self.var.value)
-        )
+        mean, var = self.mean.value, self.var.value
+        if train:
+            mean, var = self._follow_batch(x)
         log_scale = self.log_gamma - jnp.log(var + EPSILON) / 2  # [D]
-        u = _over_rows(x, jnp.exp(log_scale), -mean) + _leading(self.beta, x)
-        return u, jnp.full(x.shape[:-1], log_scale.sum())
+        mean, scale, beta = _leading(x, mean, jnp.exp(log_scale), self.beta)
+        return (x - mean) * scale + beta, jnp.full(x.shape[:-1], log_scale.sum())
 
     def inverse_and_log_det(self, u, condition):
         """See `Bijector`."""
         del condition
         log_scale = jnp.log(self.var.value + EPSILON) / 2 - self.log_gamma
-        x = _over_rows(u, jnp.exp(log_scale), -self.beta) + _leading(self.mean.value, u)
-        return x, jnp.full(u.shape[:-1], log_scale.sum())
+        mean, beta = self.mean.value, self.beta
+        mean, scale, beta = _leading(u, mean, jnp.exp(log_scale), beta)
+        return (u - beta) * scale + mean, jnp.full(u.shape[:-1], log_scale.sum())
 
     def _follow_batch(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and unbiased variance [D] of the batch; running values move to them."""
@@ -74,11 +75,6 @@ class FlowBatchNorm(Bijector):
         return mean, var
 
 
-def _over_rows(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-    """(x + shift) scale for x [..., D] and vectors [D]."""
-    return (x + _leading(shift, x)) * _leading(scale, x)
-
-
-def _leading(vector: jax.Array, x: jax.Array) -> jax.Array:
-    """A vector [D] with the rank of x."""
-    return vector.reshape((1,) * (x.ndim - 1) + (-1,))
+def _leading(like: jax.Array, *vectors: jax.Array) -> list[jax.Array]:
+    """Vectors [D] with the rank of another array."""
+    return [vector.reshape((1,) * (like.ndim - 1) + (-1,)) for vector in vectors]

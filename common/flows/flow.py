@@ -20,7 +20,7 @@ from common.flows.bijector import Bijector
 from common.flows.chain import Chain
 from common.flows.made import Masks
 from common.flows.masked_autoregressive import MaskedAutoregressive
-from common.flows.permutation import reverse
+from common.flows.permutation import Permutation
 from common.parallel.devices import SINGLE, Devices
 
 FlowKind = Literal["maf", "real_nvp"]
@@ -39,7 +39,7 @@ class Flow(nn.Module):
       hidden: units of each hidden layer.
       layers: hidden layers of a network.
       masks: of maf, see `made.hidden_degrees`.
-      bound: of maf's log-scales; infinity for none. Coupling's are below 1 by themselves.
+      bound: of maf's log-scales; 0 for none. Coupling's are below 1 by themselves.
       devices: what the batch is spread over.
     """
 
@@ -57,7 +57,7 @@ class Flow(nn.Module):
         bijectors: list[Bijector] = []
         for number in range(self.blocks):
             if self.kind == "maf" and number:
-                bijectors.append(reverse(self.size))
+                bijectors.append(Permutation(tuple(range(self.size))[::-1]))
             bijectors += [self._affine(number), FlowBatchNorm(self.size, self.devices)]
         self.chain = Chain(bijectors)
 

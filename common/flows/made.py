@@ -9,7 +9,6 @@ the first layer see the condition: those of degree 0 nothing else.
 Source: Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation".
 """
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -51,12 +50,11 @@ def hidden_degrees(masks: Masks, size: int, hidden: int) -> np.ndarray:
     return np.round(np.linspace(0, size - 1, hidden)).astype(int)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Blocks:
+class Blocks(NamedTuple):
     """Which outputs can be computed together, once the inputs before are known.
 
     Hidden units of one degree are a group. After group g the outputs up to the degree of
-    group g + 1 are determined: they are block g. BlockWeights 0 depends on no unit.
+    group g + 1 are determined: they are block g. Block 0 depends on no unit.
 
     Attributes:
       starts: int [G], the first unit of a group, or as many before as the width allows.
@@ -74,13 +72,9 @@ def blocks_of(masks: Masks, size: int, hidden: int) -> Blocks:
     """The blocks of a network; see `hidden_degrees`."""
     degrees = hidden_degrees(masks, size, hidden)
     found, firsts, counts = np.unique(degrees, return_index=True, return_counts=True)
-    bounds = [0, *found.tolist(), size]
+    outputs = itertools.starmap(range, itertools.pairwise([0, *found.tolist(), size]))
     width = int(counts.max())
-    return Blocks(
-        np.minimum(firsts, hidden - width),
-        width,
-        tuple(range(a, b) for a, b in itertools.pairwise(bounds)),
-    )
+    return Blocks(np.minimum(firsts, hidden - width), width, tuple(outputs))
 
 
 class BlockWeights(NamedTuple):

@@ -26,7 +26,7 @@ class MaskedAutoregressive(Bijector):
       hidden: units of each hidden layer.
       layers: hidden layers.
       masks: see `made.hidden_degrees`.
-      bound: A of the log-scale; infinity for none.
+      bound: A of the log-scale; 0 for none.
     """
 
     size: int
@@ -60,9 +60,7 @@ class MaskedAutoregressive(Bijector):
         return x.reshape(u.shape), log_scale.sum(-1).reshape(u.shape[:-1])
 
     def _bounded(self, raw: jax.Array) -> jax.Array:
-        if self.bound == float("inf"):
-            return raw
-        return self.bound * jnp.tanh(raw / self.bound)
+        return self.bound * jnp.tanh(raw / self.bound) if self.bound else raw
 
 
 def _rows(condition: jax.Array, like: jax.Array) -> jax.Array:

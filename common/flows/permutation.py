@@ -32,10 +32,5 @@ class Permutation(Bijector):
         return _reorder(u, np.argsort(self.order))
 
 
-def reverse(size: int) -> Permutation:
-    """The permutation that turns the order of so many coordinates round."""
-    return Permutation(tuple(reversed(range(size))))
-
-
 def _reorder(x: jax.Array, order: np.ndarray) -> tuple[jax.Array, jax.Array]:
     return x[..., order], jnp.zeros(x.shape[:-1])
