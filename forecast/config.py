@@ -133,6 +133,16 @@ class BacktestConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """What `--mode=predict` writes beside its table."""
+
+    paths: bool = knob(False, "the sample paths too, into <stem>_paths.parquet")
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExplainConfig:
     """What if a covariate that is known ahead were another one over the horizon?"""
 
@@ -163,6 +173,7 @@ class Config:
     train: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
+    predict: PredictConfig = dataclasses.field(default_factory=PredictConfig)
     explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
     reproduce: ReproduceConfig = dataclasses.field(default_factory=ReproduceConfig)
     precision: str = precision_knob("products of the bodies; flows have float32")

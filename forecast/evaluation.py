@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,23 @@ import numpy as np
 from common.parallel.execution import Execution
 from common.reports.claims import Verdict, verdict_over_windows
 from common.training import activity
-from forecast import baselines, metrics
+from forecast import baselines, data, metrics
 from forecast.config import Config
 from forecast.generated import demand
 from forecast.metrics import Table
-from forecast.panel.backtest import Backtest
+from forecast.panel.backtest import Backtest, make_backtest
 from forecast.panel.benchmarks import BENCHMARKS
+from forecast.panel.hierarchy import sum_groups
 from forecast.run import Run, window_batches
+from forecast.scores import marginal
+from forecast.scores.tables import tabulate
 from forecast.step import Learner
 
 WINDOWS = "windows_test.npz"
 NETWORK = "network"
 _SEED = 0  # of the baselines' draws
 _AT_ONCE = 8  # windows
+OF_SUMS = ("crps", "wape", "coverage_90")
 # In every report; the two others take a fit a series and window.
 REPORTED = tuple(
     name for name in baselines.BASELINES if name not in baselines.NEED_STATSMODELS
@@ -33,7 +37,7 @@ REPORTED = tuple(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluated:
-    """What a trained network and the baselines did on test.
+    """What a trained network and the baselines did on the windows of a split.
 
     Attributes:
       values: contents of metrics.json.
@@ -46,29 +50,48 @@ class Evaluated:
     paths: np.ndarray
 
 
-@activity.doing("forecasting the test windows")
-def evaluate(run: Run, state: Any) -> Evaluated:
-    """Samples and scores the test windows, beside the baselines.
+@activity.doing("forecasting the windows")
+def evaluate(run: Run, state: Any, split: str = "test") -> Evaluated:
+    """Samples and scores the windows of a split, beside the baselines.
 
     Args:
       run: prepared.
       state: in device form.
+      split: see `windows_of`.
     """
+    backtest = windows_of(run, split)
+    starts = np.array(backtest.starts, np.int32)
     parts = (run.learner, run.execution, run.grid)
-    paths, broken = mend(sample(*parts, state, run.starts["test"]))
-    tables = {NETWORK: score(run.backtest, paths)}
+    paths, broken = mend(sample(*parts, state, starts))
+    tables = {NETWORK: score(backtest, paths)}
     for name in REPORTED:
-        tables[name] = score_baseline(run.config, run.backtest, name)
-    values: dict[str, Any] = {"test/broken_paths": broken}
+        tables[name] = score_baseline(run.config, backtest, name)
+    values: dict[str, Any] = {f"{split}/broken_paths": broken}
     if not (run.config.data.path or run.config.data.benchmark):
         recovered = demand.recover_correlation(
-            run.config.demand, run.backtest.starts, paths
+            run.config.demand, backtest.starts, paths
         )
-        values |= {f"test/correlation/{k}": v for k, v in recovered.items()}
+        values |= {f"{split}/correlation/{k}": v for k, v in recovered.items()}
     for name, table in tables.items():
-        prefix = "test/" if name == NETWORK else f"test/{name}/"
+        prefix = f"{split}/" if name == NETWORK else f"{split}/{name}/"
         values |= summarise(run.config, table, prefix)
     return Evaluated(values, tables, paths)
+
+
+def windows_of(run: Run, split: str) -> Backtest:
+    """The windows of a split.
+
+    Those of "validation" are as many horizons as lie within its rows; those of "train"
+    are as many as in test, before these.
+    """
+    backtest, horizon = run.backtest, run.backtest.horizon
+    if split == "test":
+        return backtest
+    rows = data.validation_rows(run.config, backtest)
+    end, count = backtest.train_rows, rows // horizon
+    if split == "train":
+        end, count = end - rows, len(backtest.starts)
+    return make_backtest(backtest.panel.prefix(end), horizon, count)
 
 
 def score_baseline(config: Config, backtest: Backtest, name: str) -> dict[str, Table]:
@@ -90,10 +113,10 @@ def score_baseline(config: Config, backtest: Backtest, name: str) -> dict[str, T
 def summarise(
     config: Config, tables: Mapping[str, Table], prefix: str
 ) -> dict[str, float]:
-    """Means of scores; of a published set with more windows, of its own ones too."""
+    """Means of scores; of a published set with more test windows, of its own ones too."""
     found = dict(tables)
     windows = len(tables["crps"].values)
-    if config.data.benchmark:
+    if config.data.benchmark and prefix.startswith("test/"):
         count = BENCHMARKS[config.data.benchmark].windows
         if windows > count:
             for name in ("crps", "crps_sum"):
@@ -152,9 +175,30 @@ def mend(paths: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def score(backtest: Backtest, paths: Any) -> dict[str, Table]:
-    """All scores of paths of the test windows, which may come one by one."""
-    history, season = backtest.train.values, backtest.panel.season
-    return metrics.score(paths, backtest.targets, history, season)
+    """All scores of paths of the windows, which may come one by one.
+
+    Beside those of `metrics.score`, and from the same paths, `OF_SUMS` of the sums of
+    each level of the hierarchy and of all series, as "level/category/crps"; but CRPS of
+    the total is crps_sum. Both sides leave out what is missing in the target.
+    """
+    panel, targets = backtest.panel, backtest.targets
+    sums: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def note_sums() -> Iterator[np.ndarray]:
+        for path, target in zip(paths, targets, strict=True):
+            observed = np.where(np.isnan(target), np.nan, path)
+            drawn = sum_groups(observed, panel.groups)
+            for level, truth in sum_groups(target, panel.groups).items():
+                pair = np.nan_to_num(drawn[level].values), truth.values
+                sums.setdefault(level, []).append(pair)
+            yield path
+
+    tables = metrics.score(note_sums(), targets, backtest.train.values, panel.season)
+    for level, pairs in sums.items() if len(panel.ids) > 1 else ():
+        found = tabulate(marginal.unscaled, *zip(*pairs, strict=True))
+        names = OF_SUMS if level in panel.groups else OF_SUMS[1:]
+        tables |= {f"level/{level}/{name}": found[name] for name in names}
+    return tables
 
 
 def beats(claim: str, own: np.ndarray, other: np.ndarray) -> Verdict:
@@ -170,7 +214,7 @@ def beats(claim: str, own: np.ndarray, other: np.ndarray) -> Verdict:
 def write_windows(
     workdir: pathlib.Path, tables: Mapping[str, Mapping[str, Table]]
 ) -> None:
-    """Writes what each test window adds to the scores, for claims that are paired.
+    """Writes what each window adds to the scores, for claims that are paired.
 
     Args:
       workdir: of the run.

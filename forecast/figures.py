@@ -7,6 +7,7 @@ import numpy as np
 from common.reports import figures
 from forecast import metrics
 from forecast.evaluation import NETWORK, Evaluated
+from forecast.panel.hierarchy import sum_groups
 from forecast.run import Run
 
 if TYPE_CHECKING:
@@ -14,43 +15,54 @@ if TYPE_CHECKING:
 
 _BANDS = ((0.05, 0.95), (0.25, 0.75))
 _BEFORE = 3  # horizons of history in a fan
+_ALL = "sum of all series"
+_GROUPS, _SERIES = 3, 4  # of a level, and of series, that are drawn
 
 
-def draw_fans(run: Run, evaluated: Evaluated, count: int = 4) -> "Figure":
-    """The last test window of series and of their sum: median, 50 % and 90 %.
+def draw_fans(run: Run, evaluated: Evaluated) -> "Figure":
+    """The last test window of sums and of series: median, 50 % and 90 %.
 
-    The series are the largest, the smallest, and those between.
+    All series together, the largest groups of each level of the hierarchy; then series:
+    the largest, the smallest, and those between.
     """
-    backtest, paths = run.backtest, evaluated.paths[-1]  # [S, H, D]
+    backtest = run.backtest
     start, horizon = backtest.starts[-1], backtest.horizon
-    first = max(start - _BEFORE * horizon, 0)
-    rows = slice(first, start + horizon)
-    values, times = backtest.panel.values[rows], backtest.panel.times[rows]
-    size = np.nan_to_num(np.abs(backtest.panel.values[:start])).mean(0)
-    order = np.argsort(-size)
-    chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
-    panels = [(backtest.panel.ids[d], values[:, d], paths[..., d]) for d in chosen]
-    if len(order) > 1:
-        whole = np.where(np.isnan(values).all(1), np.nan, np.nansum(values, axis=1))
-        panels.insert(0, ("sum of all series", whole, paths.sum(-1)))
-    figure = figures.new_figure(8.0, 1.9 * len(panels))
-    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
-    for axis, (title, known, drawn) in zip(axes, panels, strict=True):
+    first, panel = max(start - _BEFORE * horizon, 0), backtest.panel
+    values, paths = panel.values[: start + horizon], evaluated.paths[-1]  # [S, H, D]
+    count = len(panel.ids)
+    levels, drawn = (sum_groups(part, panel.groups) for part in (values, paths))
+    fans = []  # (title, known [T], paths [S, H])
+    for level in reversed(levels) if count > 1 else ():
+        names, _, known = levels[level]
+        for g in _by_size(known[:start])[:_GROUPS]:
+            title = f"{level}: {names[g]}" if level in panel.groups else _ALL
+            fans.append((title, known[:, g], drawn[level].values[..., g]))
+    places = np.linspace(0, count - 1, min(count, _SERIES)).astype(int)
+    for d in _by_size(values[:start])[places]:
+        fans.append((panel.ids[d], values[:, d], paths[..., d]))
+    figure = figures.new_figure(8.0, 1.9 * len(fans))
+    grid = figure.subplots(len(fans), squeeze=False)[:, 0]
+    times, ahead = panel.times[first : start + horizon], panel.times[start:][:horizon]
+    for axis, (title, known, path) in zip(grid, fans, strict=True):
         figures.style(axis)
-        axis.plot(times, known, color="black", linewidth=0.9, label="observed")
-        ahead = times[start - first :]
+        axis.plot(times, known[first:], color="black", linewidth=0.9, label="observed")
         for low, high in _BANDS:
-            ends = np.quantile(drawn, (low, high), axis=0)
+            ends = np.quantile(path, (low, high), axis=0)
             axis.fill_between(ahead, *ends, color="tab:blue", alpha=0.25, linewidth=0)
-        axis.plot(ahead, np.median(drawn, 0), color="tab:blue", label="median")
+        axis.plot(ahead, np.median(path, 0), color="tab:blue", label="median")
         axis.set_title(figures.plain(title))
-    axes[0].legend(fontsize=8, loc="upper left")
+    grid[0].legend(fontsize=8, loc="upper left")
     return figure
+
+
+def _by_size(values: np.ndarray) -> np.ndarray:
+    """Numbers of the columns [T, D], the largest mean absolute value first."""
+    return np.argsort(-np.nan_to_num(np.abs(values)).mean(0), kind="stable")
 
 
 def draw_pit(run: Run, evaluated: Evaluated) -> "Figure":
     """How often the truth falls where among the paths: flat where they are honest."""
-    values = metrics.pit(evaluated.paths, run.backtest.targets, 0)
+    values = metrics.pit(evaluated.paths, run.backtest.targets)
     shares = metrics.pit_histogram(values)
     figure = figures.new_figure(6.0, 2.5)
     axis = figures.style(figure.subplots())

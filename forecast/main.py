@@ -21,7 +21,7 @@ MODES = modes.of(
     "schema",
     "check",
     "reproduce",
-    takes={"predict": (), "evaluate": (), "explain": ("input", "output")},
+    takes={"predict": (), "explain": ("input", "output")},
     no_init_from="forecast has nothing to start from another run",
 )
 # Its columns are flags, not a file of their own form.

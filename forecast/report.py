@@ -10,8 +10,10 @@ from common.reports import figures, page
 from common.reports.claims import Verdict, rows_of
 from common.training import activity, metric_writer
 from forecast import data
-from forecast.evaluation import NETWORK, REPORTED, Evaluated, beats
+from forecast.evaluation import NETWORK, OF_SUMS, REPORTED, Evaluated, beats
 from forecast.figures import draw_fans, draw_pit, draw_steps
+from forecast.panel.hierarchy import TOTAL
+from forecast.panel.panel import Panel
 from forecast.run import Run
 
 FILE = "report.html"
@@ -30,38 +32,62 @@ _CURVES = {"training": "train/loss", "validation": "validation/loss"}
 _WORST = 10  # series
 
 
-def short_table(values: Mapping[str, Any], model: str) -> list[dict[str, Any]]:
-    """Scores of the network and of the baselines, the best CRPS first."""
+def short_table(
+    values: Mapping[str, Any],
+    model: str,
+    split: str = "test",
+    columns: Mapping[str, str] = COLUMNS,
+) -> list[dict[str, Any]]:
+    """Scores of the network and of the baselines, the best CRPS first.
+
+    Args:
+      values: contents of metrics.json.
+      model: name of the network.
+      split: of the windows.
+      columns: {score: title}, with one titled CRPS.
+    """
     rows = []
     for name in (NETWORK, *REPORTED):
-        prefix = "test/" if name == NETWORK else f"test/{name}/"
-        if f"{prefix}crps" in values:
+        prefix = f"{split}/" if name == NETWORK else f"{split}/{name}/"
+        cells = {t: values.get(prefix + key, "") for key, t in columns.items()}
+        if cells["CRPS"] != "":
             title = model if name == NETWORK else name.replace("_", " ")
-            cells = {t: values.get(prefix + key, "") for key, t in COLUMNS.items()}
             rows.append({"forecast": title, **cells})
     return sorted(rows, key=lambda row: row["CRPS"])
 
 
+def sums_table(
+    values: Mapping[str, Any], model: str, panel: Panel, split: str = "test"
+) -> list[dict[str, Any]]:
+    """Scores of the sums of each level and of all series; nothing of a single series."""
+    rows = []
+    for level in dict.fromkeys([*panel.groups, TOTAL]) if len(panel.ids) > 1 else ():
+        names = [f"level/{level}/{name}" for name in OF_SUMS]
+        if level not in panel.groups:
+            names[0] = "crps_sum"
+        titles = dict(zip(names, map(COLUMNS.__getitem__, OF_SUMS), strict=True))
+        found = short_table(values, model, split, titles)
+        rows += [{"sums of": level, **row} for row in found]
+    return rows
+
+
 def compare(evaluated: Evaluated) -> list[Verdict]:
     """Whether the network's CRPS beats each baseline's; nothing of a single window."""
-    own = evaluated.tables[NETWORK]["crps"].by_window
+    own, *others = (
+        evaluated.tables[name]["crps"].by_window for name in (NETWORK, *REPORTED)
+    )
     if len(own) < 2:
         return []
     return [
-        beats(
-            f"CRPS below that of {name.replace('_', ' ')}",
-            own,
-            evaluated.tables[name]["crps"].by_window,
-        )
-        for name in REPORTED
+        beats(f"CRPS below that of {name.replace('_', ' ')}", own, other)
+        for name, other in zip(REPORTED, others, strict=True)
     ]
 
 
 @activity.doing("writing the report")
 def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path:
     """Writes report.html and its figures; returns the path of the page."""
-    values, folder = evaluated.values, workdir / "figures"
-    model = run.config.model.name
+    values, panel, model = evaluated.values, run.backtest.panel, run.config.model.name
     pictures = {
         "fans": (draw_fans(run, evaluated), _FANS),
         "steps": (draw_steps(evaluated), "CRPS by step of the horizon"),
@@ -69,24 +95,28 @@ def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path
         "curves": (figures.learning_curves(_curves(workdir)), "Loss a value"),
     }
     saved = {
-        name: page.save_picture(figure, folder / f"{name}.png", caption)
+        name: page.save_picture(figure, workdir / "figures" / f"{name}.png", caption)
         for name, (figure, caption) in pictures.items()
     }
-    claims = page.Table(rows_of(compare(evaluated)), caption=_CLAIMS)
     broken = f"{values['test/broken_paths']:,} of the sample paths were not finite."
+    claims = page.Table(rows_of(compare(evaluated)), caption=_CLAIMS)
+    sections: dict[str, list[page.Block]] = {
+        "Forecasts": [saved["fans"], page.Text(broken)],
+        "Against the baselines": [claims],
+        "Sums": [page.Table(sums_table(values, model, panel), caption=_SUMS)],
+        "Step by step": [saved["steps"]],
+        "Is the spread honest?": [saved["pit"]],
+        "Worst series": [page.Table(_worst(panel, evaluated))],
+        "Training": [saved["curves"]],
+    }
+    if len(panel.ids) == 1:
+        del sections["Sums"]
     return page.write_page(
         workdir / FILE,
         f"forecast: {model}",
         "; ".join(data.describe(run.config, run.backtest)) + ".",
         page.Table(short_table(values, model), caption=_NOTE, digits=4),
-        [
-            page.Section("Forecasts", [saved["fans"], page.Text(broken)]),
-            page.Section("Against the baselines", [claims]),
-            page.Section("Step by step", [saved["steps"]]),
-            page.Section("Is the spread honest?", [saved["pit"]]),
-            page.Section("Worst series", [page.Table(_worst(run, evaluated))]),
-            page.Section("Training", [saved["curves"]]),
-        ],
+        [page.Section(title, blocks) for title, blocks in sections.items()],
         run.config,
     )
 
@@ -98,9 +128,10 @@ _NOTE = (
     " 90 %"
 )
 _FANS = (
-    "The last test window: the sum, and series from the largest to the smallest; median,"
-    " 50 % and 90 %"
+    "The last test window: all series together, the largest groups of each level, and"
+    " series from the largest to the smallest; median, 50 % and 90 %"
 )
+_SUMS = "Of the same paths, which are added up series by series"
 _PIT = "Where the truth falls among the paths; flat is honest, a hill too wide"
 _CLAIMS = (
     "Baseline minus network, as a share of the baseline's, paired over the test windows by"
@@ -108,19 +139,13 @@ _CLAIMS = (
 )
 
 
-def _worst(run: Run, evaluated: Evaluated) -> list[dict[str, Any]]:
+def _worst(panel: Panel, evaluated: Evaluated) -> list[dict[str, Any]]:
     """Series with the largest CRPS over their size."""
     scores = evaluated.tables[NETWORK]["crps"].by_series
     order = np.argsort(-np.nan_to_num(scores, nan=-1.0))[:_WORST]
-    return [
-        {"series": run.backtest.panel.ids[d], "CRPS": float(scores[d])} for d in order
-    ]
+    return [{"series": panel.ids[d], "CRPS": float(scores[d])} for d in order]
 
 
 def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
     curves = metric_writer.read_curves(workdir, "train")
-    return {
-        "loss": {
-            title: curves[name] for title, name in _CURVES.items() if name in curves
-        }
-    }
+    return {"loss": {t: curves[name] for t, name in _CURVES.items() if name in curves}}

@@ -14,7 +14,10 @@ from forecast.config import Config
 from forecast.run import Run, prepare
 
 # What may change when a run is continued.
-FREE = (*loop_config.FREE, "reproduce.", "check.", "explain.", "backtest.paths")
+FREE = (
+    *(*loop_config.FREE, "reproduce.", "check.", "explain.", "predict."),
+    "backtest.paths",
+)
 
 
 def train_and_evaluate(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 TOTAL = "total"  # the level above all that a panel names
 
@@ -15,10 +16,12 @@ class Sums(NamedTuple):
 
     Attributes:
       names: [G] of the groups, in the order of their first series.
-      values: [..., G].
+      counts: int [G], series of each group.
+      values: float64 [..., G].
     """
 
     names: tuple[str, ...]
+    counts: np.ndarray
     values: np.ndarray
 
 
@@ -31,7 +34,7 @@ def sum_groups(
     agree by construction: a category is the sum of its articles on every path.
 
     Args:
-      values: [..., D]. A sum with a NaN in it is NaN: nobody knows it.
+      values: [..., D]. NaN is left out; a sum of nothing else is NaN.
       groups: {level: group of each series [D]}; levels need not be nested.
 
     Returns:
@@ -39,12 +42,17 @@ def sum_groups(
     """
     levels = dict(groups)
     levels.setdefault(TOTAL, (TOTAL,) * values.shape[-1])
+    seen = ~np.isnan(values)
+    known = np.where(seen, values, 0.0)
     sums = {}
     for level, of_series in levels.items():
-        places = {name: place for place, name in enumerate(dict.fromkeys(of_series))}
-        names, codes = tuple(places), np.array([places[name] for name in of_series])
+        codes, names = pd.factorize(np.array(of_series, object))
         order = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[order], np.arange(len(names)))
-        totals = np.add.reduceat(values[..., order], starts, axis=-1)  # [..., G]
-        sums[level] = Sums(names, totals)
+        counts = np.bincount(codes)
+        starts = np.cumsum(counts) - counts
+        total, some = (
+            np.add.reduceat(part[..., order], starts, axis=-1, dtype=np.float64)
+            for part in (known, seen)
+        )
+        sums[level] = Sums(tuple(names), counts, np.where(some > 0, total, np.nan))
     return sums

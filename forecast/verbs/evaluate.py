@@ -12,10 +12,10 @@ from forecast.step import State
 
 
 def run(config: Config, command: Command) -> None:
-    """Scores the trained model on the test windows; writes metrics_test.json.
+    """Scores the trained model on windows of a split; writes metrics_<split>.json.
 
-    The windows are those at the end of the table as it is now: a table that has grown
-    since is a new test.
+    Those of the test are at the end of the table as it is now: a table that has grown
+    since is a new test. See `evaluation.windows_of` for the others.
     """
     backtest = data.load(config, command.say)
     saved = saved_model.load(command.workdir, config)
@@ -26,9 +26,10 @@ def run(config: Config, command: Command) -> None:
             f" {command.workdir} was trained on: restore it or train again"
         )
     state = run.execution.replicate(State(**saved.variables, optimizer=()))
-    values = dict(evaluation.evaluate(run, state).values)
-    panel = backtest.panel
+    split, panel, model = command.split, backtest.panel, config.model.name
+    values = dict(evaluation.evaluate(run, state, split).values)
     values |= note_other_data(command.workdir, panel.fingerprint, command.say)
-    workdirs.write_metrics(command.workdir / "metrics_test.json", values)
-    table = report.short_table(values, config.model.name)
-    command.show(result_tables.to_markdown(table))
+    workdirs.write_metrics(command.workdir / f"metrics_{split}.json", values)
+    command.show(result_tables.to_markdown(report.short_table(values, model, split)))
+    if sums := report.sums_table(values, model, panel, split):
+        command.show(result_tables.to_markdown(sums))

@@ -2,28 +2,30 @@
 
 model = forecast.load("runs/demand")
 table = model.predict("sales.csv")
+sums = model.predict_sums("sales.csv")  # of categories and of all series
 paths = model.sample("sales.csv")  # [S, H, D], for questions of one's own
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from common.cli import verbs
+from common.cli import outputs, verbs
 from common.cli.app import Command
 from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
 from common.tables import table as tables
-from common.tables.cells import quoted
-from common.training import workdirs
+from common.training import activity, workdirs
 from forecast import evaluation, saved_model
 from forecast.config import Config
+from forecast.data import name_some
 from forecast.model import FORMS
+from forecast.panel.hierarchy import sum_groups
 from forecast.panel.panel import Panel
 from forecast.panel.table_files import Reading, read_panel
 from forecast.run import put_grid
@@ -66,7 +68,25 @@ class Model:
           UserError: what can't be read at all, or lacks series that the network needs.
         """
         reading, panel = self.read(rows)
-        return self._table(panel, self.sample_after(panel), reading)
+        return tabulate(panel, self.sample_after(panel), reading.unread)
+
+    def predict_sums(self, rows: str | pathlib.Path | pd.DataFrame) -> pd.DataFrame:
+        """Forecasts sums of series: of groups at each level, and in total.
+
+        They come of the same paths as those of `predict`.
+
+        Args:
+          rows: as for `predict`.
+
+        Returns:
+          A row a (group, step), the total last: level, group, series (how many there
+          are in it), ds, mean, q0.05 … q0.95.
+
+        Raises:
+          UserError: as for `predict`.
+        """
+        _, panel = self.read(rows)
+        return tabulate_sums(panel, self.sample_after(panel))
 
     def sample(self, rows: str | pathlib.Path | pd.DataFrame) -> np.ndarray:
         """Sample paths [S, H, D] of the steps after the end of a table."""
@@ -82,14 +102,20 @@ class Model:
         numbers = _number_of(panel.ids, self.trained.ids)
         grid = put_grid(learner, panel, self._execution, numbers)
         state = State(**self.trained.variables, optimizer=())
-        paths = evaluation.sample(
+        sampled = evaluation.sample(
             learner,
             self._execution,
             grid,
             self._execution.replicate(state),
             np.array([len(panel.values)], np.int32),
         )
-        return evaluation.mend(paths)[0][0]
+        paths, broken = evaluation.mend(sampled)
+        if broken:
+            activity.say(
+                f"warning: {broken:,} sample paths were not finite; copies of"
+                " others stand for them"
+            )
+        return paths[0]
 
     def read(self, rows: Any) -> tuple[Reading, Panel]:
         """What a table gave, and its panel as the network takes it."""
@@ -131,29 +157,55 @@ class Model:
             (trained.ids, panel.ids, "the table lacks series that the network needs"),
             (panel.ids, trained.ids, "the network was not trained on series"),
         ):
-            if others := sorted(set(names) - set(has)):
-                listed = ", ".join(map(quoted, others[:5]))
-                more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-                raise UserError(f"{what}: {listed}{more}")
+            if (absent := ~np.isin(names, has)).any():
+                raise UserError(f"{what}: {name_some(names, absent)}")
         return panel.select(panel.find(trained.ids))
 
-    def _table(self, panel: Panel, paths: np.ndarray, reading: Reading) -> pd.DataFrame:
-        horizon = paths.shape[1]
-        columns: dict[str, Any] = {
-            "unique_id": np.repeat(panel.ids, horizon),
-            "ds": np.tile(panel.times_ahead(horizon), len(panel.ids)),
-            "mean": paths.mean(0).T.ravel(),
-        }
-        for q in QUANTILES:
-            columns[f"q{q:g}"] = np.quantile(paths, q, axis=0).T.ravel()
-        table = pd.DataFrame({**columns, "error": ""})
-        if not reading.unread:
-            return table
-        errors = {
-            "unique_id": list(reading.unread),
-            "error": list(reading.unread.values()),
-        }
-        return pd.concat([table, pd.DataFrame(errors)], ignore_index=True)
+
+def tabulate(
+    panel: Panel, paths: np.ndarray, unread: Mapping[str, str]
+) -> pd.DataFrame:
+    """The table of `Model.predict`.
+
+    Args:
+      panel: with D series.
+      paths: [S, H, D] of the steps after it.
+      unread: {id: reason} of series that could not be read.
+    """
+    table = _summarise(panel, paths, unique_id=panel.ids).assign(error="")
+    if not unread:
+        return table
+    errors = pd.DataFrame(unread.items(), columns=["unique_id", "error"])
+    return pd.concat([table, errors], ignore_index=True)
+
+
+def tabulate_sums(panel: Panel, paths: np.ndarray) -> pd.DataFrame:
+    """The table of `Model.predict_sums`; Args as for `tabulate`."""
+    levels = [
+        _summarise(panel, sums, level=[level] * len(names), group=names, series=counts)
+        for level, (names, counts, sums) in sum_groups(paths, panel.groups).items()
+    ]
+    return pd.concat(levels, ignore_index=True)
+
+
+def tabulate_paths(panel: Panel, paths: np.ndarray) -> pd.DataFrame:
+    """A row a (series, path, step): unique_id, path from 0, ds, value; as `tabulate`."""
+    count, horizon, _ = paths.shape
+    times = panel.times_ahead(horizon)
+    names = ["unique_id", "path", "ds"]
+    rows = pd.MultiIndex.from_product([panel.ids, range(count), times], names=names)
+    return pd.DataFrame({"value": paths.transpose(2, 0, 1).ravel()}, rows).reset_index()
+
+
+def _summarise(panel: Panel, paths: np.ndarray, **columns: Any) -> pd.DataFrame:
+    """A row a (series, step) of paths [S, H, N], whose columns [N] say what they are."""
+    _, horizon, count = paths.shape
+    table = {name: np.repeat(column, horizon) for name, column in columns.items()}
+    table["ds"] = np.tile(panel.times_ahead(horizon), count)
+    table["mean"] = paths.mean(0, dtype=np.float64).T.ravel()
+    for q, values in zip(QUANTILES, np.quantile(paths, QUANTILES, axis=0), strict=True):
+        table[f"q{q:g}"] = values.T.ravel()
+    return pd.DataFrame(table)
 
 
 def _number_of(names: Sequence[str], known: Sequence[str]) -> np.ndarray:
@@ -163,12 +215,31 @@ def _number_of(names: Sequence[str], known: Sequence[str]) -> np.ndarray:
 
 
 def run(config: Config, command: Command) -> None:
-    """`--mode=predict`."""
+    """`--mode=predict`: the table of --output, and beside it sums and paths.
+
+    Where there is a hierarchy, <stem>_sums holds the sums of its levels; with
+    --predict.paths, <stem>_paths.parquet all sample paths.
+    """
     output = verbs.table_output(command)
-    table = Model(command.workdir, config).predict(command.need("input"))
-    verbs.write_table(table, output)
-    failed = table.loc[table["error"] != "", ["unique_id", "error"]]
-    for name, error in failed.itertuples(index=False):
+    model = Model(command.workdir, config)
+    reading, panel = model.read(command.need("input"))
+    sums, drawn = (
+        output.with_name(f"{output.stem}_{name}")
+        for name in (f"sums{output.suffix}", "paths.parquet")
+    )
+    for path, wanted in ((sums, panel.groups), (drawn, config.predict.paths)):
+        if wanted:
+            outputs.check_file(path)
+    paths = model.sample_after(panel)
+    verbs.write_table(tabulate(panel, paths, reading.unread), output)
+    for name, error in reading.unread.items():
         command.say(f"series {name}: {error}")
-    count = table["unique_id"].nunique() - len(failed)
-    command.show(f"{count:,} series forecast, {len(failed):,} left out: {output}")
+    failed = len(reading.unread)
+    command.show(f"{len(panel.ids):,} series forecast, {failed:,} left out: {output}")
+    if panel.groups:
+        verbs.write_table(tabulate_sums(panel, paths), sums)
+        levels = ", ".join(panel.groups)
+        command.show(f"their sums, by {levels} and in total: {sums}")
+    if config.predict.paths:
+        verbs.write_table(tabulate_paths(panel, paths), drawn)
+        command.show(f"{len(paths):,} sample paths: {drawn}")

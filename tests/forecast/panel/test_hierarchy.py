@@ -6,12 +6,15 @@ from forecast.panel.hierarchy import TOTAL, sum_groups
 
 
 def test_sums_by_arithmetic():
-    values = np.array([[1.0, 2, 4, 8], [1, np.nan, 1, 1]])
+    nan = np.nan
+    values = np.array([[1.0, 2, 4, 8], [1, nan, 1, 1], [nan, nan, 1, nan]])
     sums = sum_groups(values, {"category": ("b", "a", "b", "a"), "shop": ("s",) * 4})
     assert list(sums) == ["category", "shop", TOTAL]
-    assert sums["category"].names == ("b", "a")
-    np.testing.assert_array_equal(sums["category"].values, [[5, 10], [2, np.nan]])
-    np.testing.assert_array_equal(sums[TOTAL].values, [[15], [np.nan]])
+    assert sums["category"].names == ("b", "a") and sums[TOTAL].names == (TOTAL,)
+    assert sums["category"].counts.tolist() == [2, 2] and sums["shop"].counts == [4]
+    expected = [[5, 10], [2, 1], [1, nan]]
+    np.testing.assert_array_equal(sums["category"].values, expected)
+    np.testing.assert_array_equal(sums[TOTAL].values, [[15], [3], [1]])
     np.testing.assert_array_equal(sums["shop"].values, sums[TOTAL].values)
 
 
