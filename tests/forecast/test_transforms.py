@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from forecast.config import ModelConfig, Sizes
@@ -21,8 +22,8 @@ def test_scales_by_hand():
     # Of the context; of what is observed there; of all the past; the least of the
     # others for zeros; their mean for what nobody has seen.
     np.testing.assert_allclose(found[0], [3, 3, 1, 1, 7 / 3], rtol=1e-6)
-    alone = mean_scale(np.zeros((1, 4, 2)), np.ones((1, 4, 2), bool), 2)
-    np.testing.assert_array_equal(alone, [[1, 1]])
+    alone = jax.jit(mean_scale, static_argnums=2)(0 * past, past > -9, 2)
+    np.testing.assert_array_equal(alone, np.ones((1, 5)))
 
 
 def window_of(values):
@@ -42,14 +43,20 @@ def test_transforms_go_back_and_know_their_slope():
     sizes = Sizes(3, 0, 0, 0, (), (1, 20), 2, 1, missing=False)
     for by_copula in (False, True):
         config = ModelConfig(marginal=20)
-        made = fit_transform(config, sizes, window_of(values), by_copula)
         seen = np.ones(values.shape, bool)
-        z = made.forward(values, seen)
-        back = made.inverse(z[:, None])[:, 0]
+
+        @jax.jit
+        def run(window, config=config, by_copula=by_copula, seen=seen):
+            made = fit_transform(config, sizes, window, by_copula)
+            x = jnp.stack([window.values, window.values * 1.0001])
+            z, above = jax.lax.map(lambda x: made.forward(x, seen), x)
+            back = made.inverse(z[:, None])[:, 0]
+            return z, above, back, made.log_slope(window.values)
+
+        z, above, back, log_slope = run(window_of(values))
         np.testing.assert_allclose(back, values, rtol=1e-3)
-        above = made.forward(values * 1.0001, seen)
         slope = (above - z) / (values * 0.0001)
-        ratio = np.asarray(np.log(slope) - made.log_slope(values))
+        ratio = np.asarray(np.log(slope) - log_slope)
         assert np.median(np.abs(ratio)) < 0.02, by_copula
 
 
@@ -58,10 +65,16 @@ def test_flat_tails_stay_within_the_past_and_can_be_trained():
     values = np.concatenate([past, np.full((1, 1, 1), 9, np.float32)], 1)
     sizes = Sizes(1, 0, 0, 0, (), (1, 20), 2, 1, missing=False)
     config = ModelConfig(marginal=20, flat_tails=True)
-    made = fit_transform(config, sizes, window_of(values), by_copula=True)
-    far = made.inverse(np.full((1, 1, 1, 1), 5, np.float32))
+
+    @jax.jit
+    def run(window):
+        made = fit_transform(config, sizes, window, by_copula=True)
+        far = made.inverse(jnp.full((1, 1, 1, 1), 5.0))
+        return far, made.log_slope(window.values)
+
+    far, slope = run(window_of(values))
     assert 1.9 < far.item() <= 2
-    np.testing.assert_array_equal(made.log_slope(values), np.zeros_like(values))
+    np.testing.assert_array_equal(slope, np.zeros_like(values))
 
 
 def test_what_no_one_has_seen_is_read_as_near():
@@ -70,7 +83,12 @@ def test_what_no_one_has_seen_is_read_as_near():
     window = window_of(values)
     window.observed[:, :5] = False
     sizes = Sizes(1, 0, 0, 0, (), (1, 20), 2, 1, missing=True)
-    made = fit_transform(ModelConfig(marginal=20), sizes, window, by_copula=True)
-    z = np.asarray(made.forward(values, window.observed))
+
+    @jax.jit
+    def run(window, observed):
+        made = fit_transform(ModelConfig(marginal=20), sizes, window, by_copula=True)
+        return made.forward(window.values, observed)
+
+    z = np.asarray(run(window, window.observed))
     assert (z[:, :5] == -4).all() and (np.abs(z[:, 5:]) < 4).all()
-    assert (made.forward(values, ~window.observed)[:, :5] < -1000).all()
+    assert (run(window, ~window.observed)[:, :5] < -1000).all()
