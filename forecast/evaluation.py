@@ -138,14 +138,17 @@ def sample(
       state: in device form.
       starts: int32 [W], rows at which horizons start.
     """
-    paths = learner.config.backtest.paths
-    sampler = execution.predict_all(functools.partial(learner.sample, paths=paths))
     parts = execution.data_size
     size = -(-min(len(starts), _AT_ONCE) // parts) * parts
-    batches = window_batches(grid, starts, size)
-    with contextlib.closing(batches):  # type: ignore[type-var]
-        found: np.ndarray = sampler(state, batches, len(starts))
+    with contextlib.closing(window_batches(grid, starts, size)) as batches:  # type: ignore[type-var]
+        found: np.ndarray = _sampler(learner, execution)(state, batches, len(starts))
     return found
+
+
+@functools.lru_cache(maxsize=1)  # what is compiled serves for many tables
+def _sampler(learner: Learner, execution: Execution) -> Any:
+    paths = learner.config.backtest.paths
+    return execution.predict_all(functools.partial(learner.sample, paths=paths))
 
 
 def mend(paths: np.ndarray) -> tuple[np.ndarray, int]:

@@ -1,6 +1,7 @@
 """A run from start to report, and what is done with it afterwards."""
 
 import json
+import types
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from forecast.evaluation import mend
 from forecast.generated import demand
 from forecast.generated.parameters import DemandConfig
 from forecast.panel.backtest import make_backtest
+from forecast.verbs import evaluate
 from forecast.verbs.predict import Model
 from tests.integration.test_forecast_resume import SETTINGS
 
@@ -26,7 +28,7 @@ def table_of(series=("a", "b", "c"), rows=60):
         [
             pd.DataFrame(
                 {"unique_id": name, "ds": TIMES[:rows], "y": rng.poisson(9, rows)}
-            )
+            ).assign(kind="x" if name < "c" else "y")
             for name in series
         ]
     )
@@ -36,6 +38,7 @@ def config_of(path, **changes):
     settings = {
         **SETTINGS,
         "data.path": str(path),
+        "data.hierarchy": ("kind",),
         "train.steps": 3,
         "train.eval_every": 3,
     }
@@ -73,11 +76,35 @@ def test_forecasts_follow_the_end_of_a_table(trained):
     assert (np.diff(quantiles, axis=1) >= 0).all() and (quantiles >= 0).all()
     paths = model.sample(table_of())
     np.testing.assert_allclose(paths.mean(0).T.ravel(), found["mean"])
+    sums = model.predict_sums(table_of()).set_index(["level", "group"])["mean"]
+    a, b, c = found["mean"].to_numpy().reshape(3, 4)
+    for name, expected in (
+        (("kind", "x"), a + b),
+        (("kind", "y"), c),
+        (("total", "total"), a + b + c),
+    ):
+        np.testing.assert_allclose(sums[name], expected)
     # The order of the series in a table does not matter.
     turned = model.predict(table_of().iloc[::-1])
     by_name = turned.set_index(["unique_id", "ds"])["mean"]
     expected = found.set_index(["unique_id", "ds"])["mean"]
     np.testing.assert_allclose(by_name.reindex(expected.index), expected)
+
+
+def test_a_split_is_evaluated_afterwards(trained):
+    workdir, values = trained
+    config = Model(workdir).config
+    split = "test" if config.model.name == "gru_maf" else "validation"
+    shown = []
+    command = types.SimpleNamespace(
+        workdir=workdir, split=split, say=print, show=shown.append
+    )
+    evaluate.run(config, command)
+    found = json.loads((workdir / f"metrics_{split}.json").read_text())
+    if split == "test":
+        assert found == values
+    assert {name.split("/")[0] for name in found} == {split}
+    assert 0 < found[f"{split}/crps"] < 10 and "| kind | " in shown[1]
 
 
 def test_series_that_the_network_does_not_know(trained):
