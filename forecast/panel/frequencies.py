@@ -192,8 +192,9 @@ def find_grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
         )
     if unit in FINE:
         # One odd stamp at the start must not shift the grid of all others.
-        phase = _mode(_seconds(times) % step)
-        low += pd.Timedelta(seconds=(phase - low.timestamp()) % step)
+        moments, step = times.as_unit("us").asi8, step * 1_000_000
+        phase, first = _mode(moments % step), moments.min()
+        low = pd.Timestamp(first + (phase - first) % step, unit="us")
     else:
         low, high = low.normalize(), high.normalize()
         if _is_end(frequency):

@@ -134,6 +134,8 @@ def test_what_lies_beside_the_grid():
     grid = find_grid(hours, "h")
     assert grid[0] == pd.Timestamp("2020-01-01T01:00")  # one odd stamp moves nothing
     assert locate(hours, grid, "h").tolist() == [-1, 0, 1]
+    parts = pd.DatetimeIndex(["2020-01-01T00:00:00.123457", "2020-01-01T06:00:00.5"])
+    assert locate(parts, find_grid(parts, "2h"), "2h").tolist() == [0, -1]
     days = pd.DatetimeIndex(["2020-01-03T09:00", "2020-01-04", "2020-01-06"])
     assert locate(days, find_grid(days, "B"), "B").tolist() == [0, -1, 1]
     weeks = pd.DatetimeIndex(["2020-01-06", "2020-01-14", "2020-01-20"])
