@@ -45,8 +45,6 @@ _CATEGORY = int.from_bytes(b"demand category", "big")
 _CATEGORY_SHOCK = int.from_bytes(b"demand joint", "big")
 _COMMON_SHOCK = int.from_bytes(b"demand common", "big")
 
-KNOWN = ("promotion", "price")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class World:
@@ -78,7 +76,7 @@ def make_panel(config: DemandConfig) -> Panel:
         "D",
         tuple(f"article {d + 1}" for d in range(config.series)),
         known=known.astype(np.float32),
-        known_names=KNOWN,
+        known_names=("promotion", "price"),
         categories=world.category[:, None],
         category_names=("category",),
         category_levels=(names,),
@@ -93,10 +91,7 @@ def make_world(config: DemandConfig) -> World:
     category, place = np.divmod(numbers, p.IN_CATEGORY)
     level, promotion, price, list_price = _draw_articles(config, days)
     slow = np.isin(place, p.SLOW_PLACES) & config.intermittency
-    low, high = (
-        np.where(slow, p.SLOW[0], p.FAST[0]),
-        np.where(slow, p.SLOW[1], p.FAST[1]),
-    )
+    low, high = np.where(slow, np.transpose([p.SLOW]), np.transpose([p.FAST]))
     logs = np.repeat((low + level * (high - low))[None, :], days, axis=0)  # [T + H, D]
     if config.seasonality:
         logs += _seasons(config, days, category.max() + 1)[:, category]
@@ -136,11 +131,6 @@ def to_sales(scores: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return stats.nbinom.ppf(stats.norm.cdf(scores), shape, shape / (shape + mean))
 
 
-def true_zeros(mean: np.ndarray) -> np.ndarray:
-    """Chance of no sale: (1 + a mean)^(-1 / a)."""
-    return (1 + p.DISPERSION * mean) ** (-1 / p.DISPERSION)
-
-
 def draw_truth(
     config: DemandConfig, first: int, horizon: int, paths: int, seed: int = 0
 ) -> np.ndarray:
@@ -158,15 +148,8 @@ def draw_truth(
     """
     mean = make_world(config).mean[first : first + horizon]
     rng = np.random.default_rng(seed)
-    shape = (paths, horizon)
-    factors = (
-        rng.standard_normal((*shape, 1)),
-        rng.standard_normal((*shape, -(-config.series // p.IN_CATEGORY))),
-        rng.standard_normal((*shape, config.series)),
-    )
-    return to_sales(
-        _mix(config, *factors), np.broadcast_to(mean, (*shape, config.series))
-    )
+    factors = (rng.standard_normal((paths, horizon, n)) for n in _factors(config))
+    return to_sales(_mix(config, *factors), mean[None])
 
 
 def recover_correlation(
@@ -207,13 +190,13 @@ def _scores(config: DemandConfig, days: int) -> np.ndarray:
         streams = (generator(config.seed, number, stream) for number in range(count))
         return np.stack([rng.standard_normal(days) for rng in streams], axis=1)
 
-    categories = -(-config.series // p.IN_CATEGORY)
-    return _mix(
-        config,
-        draw(_COMMON_SHOCK, 1),
-        draw(_CATEGORY_SHOCK, categories),
-        draw(_SHOCK, config.series),
-    )
+    streams = (_COMMON_SHOCK, _CATEGORY_SHOCK, _SHOCK)
+    return _mix(config, *map(draw, streams, _factors(config)))
+
+
+def _factors(config: DemandConfig) -> tuple[int, int, int]:
+    """Numbers of the common factor, of those of categories, and of articles' own."""
+    return 1, -(-config.series // p.IN_CATEGORY), config.series
 
 
 def _mix(
@@ -231,10 +214,7 @@ def _draw_articles(config: DemandConfig, days: int) -> tuple[np.ndarray, ...]:
     """Level in (0, 1) [D], promotion and price [T + H, D], list price [D]."""
     weeks = -(-days // 7)
     level, list_price = np.empty(config.series), np.empty(config.series)
-    promotion, price = (
-        np.empty((weeks, config.series)),
-        np.empty((weeks, config.series)),
-    )
+    promotion, price = np.empty((2, weeks, config.series))
     for number in range(config.series):
         rng = generator(config.seed, number, _ARTICLE)
         level[number], list_price[number] = rng.random(), np.exp(rng.normal(3, 0.5))

@@ -57,7 +57,10 @@ class Recurrent(nn.Module):
         """Makes the parameters."""
         # PyTorch's: uniform within 1 / sqrt(width), biases too.
         within = 1 / math.sqrt(self.width)
-        init = _uniform(within)
+
+        def init(key, shape, dtype=jnp.float32):
+            return jax.random.uniform(key, shape, dtype, -within, within)
+
         gates = GATES[self.kind] * self.width
         self.inputs = [
             nn.Dense(gates, dtype=self.dtype, kernel_init=init, bias_init=init)
@@ -75,7 +78,7 @@ class Recurrent(nn.Module):
 
     def begin(self, x: jax.Array, *, train: bool = False) -> tuple[jax.Array, Carry]:
         """Reads the context [B, C, …, I] from zero states; see `advance`."""
-        zeros = jnp.zeros((*_rows(x), self.width))
+        zeros = jnp.zeros((x.shape[0], *x.shape[2:-1], self.width))
         carry = zeros if self.kind == "gru" else (zeros, zeros)
         return self.advance(x, (carry,) * self.layers, train=train)
 
@@ -124,15 +127,3 @@ class Recurrent(nn.Module):
         c = nn.sigmoid(f) * state[0] + nn.sigmoid(i) * jnp.tanh(g)
         h = nn.sigmoid(o) * jnp.tanh(c)
         return (c, h), h
-
-
-def _rows(x: jax.Array) -> tuple[int, ...]:
-    """Axes of the sequences of x [B, T, …, I]."""
-    return (x.shape[0], *x.shape[2:-1])
-
-
-def _uniform(within: float):
-    def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -within, within)
-
-    return init
