@@ -26,6 +26,7 @@ ModelName = Literal[
     "gru_real_nvp",
     "gru_maf",
     "transformer_maf",
+    "width",
 ]
 
 
@@ -43,7 +44,7 @@ class Sizes:
       context: C, steps that are read one by one before the horizon.
       horizon: H.
       missing: whether values are missing, so that networks are told which.
-      marginal: rows of the past that tell a copula's marginals; 0 without one.
+      marginal: rows of the past that tell marginals, or a walk's width; 0 of others.
     """
 
     series: int
@@ -74,7 +75,9 @@ class WindowConfig:
     lags: tuple[int, ...] = knob((), "steps back that are read; empty: by frequency")
     holidays: tuple[str, ...] = knob((), "dates that are told to the network")
     support: Support = knob("real", "what values may be; counts are whole numbers")
-    dequantise: bool = knob(False, "add uniform noise to counts in training")
+    dequantise: bool = knob(
+        False, "add uniform noise to counts in training; not of width"
+    )
 
     def __post_init__(self):
         check_bounds(self)
@@ -101,7 +104,7 @@ class ModelConfig:
         "spread",
         "of maf; narrow: as PyTorchTS has them; independent: no series sees another",
     )
-    bound: float = knob(3.0, "of maf's log-scales, softly; inf: none", low=0.0)
+    bound: float = knob(3.0, "of maf's log-scales, softly; 0: none", low=0.0)
     rank: int = knob(10, "of a covariance beside its diagonal", low=1, high=1000)
     marginal: int = knob(100, "past values that tell a copula's marginals", low=2)
     flat_tails: bool = knob(
@@ -114,6 +117,13 @@ class ModelConfig:
             raise UserError(
                 f"--model.heads={self.heads} does not divide --model.width={self.width}"
             )
+
+    @property
+    def past(self) -> int:
+        """Rows that a window must hold before the horizon, however few are read in turn."""
+        if self.name == "width":
+            return 1250  # the last 1,000 returns, and rows that tell their size
+        return self.marginal if self.name in COPULAS else 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ embeddings of some are hidden.
 | gru_real_nvp | GRU | all | conditioned Real NVP | scaled |
 | gru_maf | GRU | all | conditioned MAF | scaled |
 | transformer_maf | transformer | all | conditioned MAF | scaled |
+| width | none, `forecast.width` | each series | paths half of Student's t | returns |
 
 Sources: Salinas et al. 2020, "DeepAR: Probabilistic Forecasting with Autoregressive
 Recurrent Networks"; Salinas et al. 2019, "High-Dimensional Multivariate Forecasting with
@@ -57,7 +58,7 @@ class Form(NamedTuple):
       residual: whether the upper layers add to their input.
     """
 
-    body: Literal["gru", "lstm", "transformer"]
+    body: Literal["gru", "lstm", "transformer", "walk"]
     head: HeadKind
     shared: bool = False
     residual: bool = False
@@ -72,6 +73,7 @@ FORMS = {
     "gru_real_nvp": Form("gru", "real_nvp"),
     "gru_maf": Form("gru", "maf"),
     "transformer_maf": Form("transformer", "maf"),
+    "width": Form("walk", "student_t", shared=True),  # no `Forecaster`: forecast.width
 }
 
 
@@ -81,11 +83,12 @@ class Likelihood(NamedTuple):
     Attributes:
       scaled: of z [B, T], what is trained.
       slope: log dz/dx of the observed series [B, T]; their sum is the density of x.
+        None where there is none.
       series: observed ones of each step [B, T].
     """
 
     scaled: jax.Array
-    slope: jax.Array
+    slope: jax.Array | None
     series: jax.Array
 
 
@@ -109,6 +112,7 @@ class Forecaster(nn.Module):
     def setup(self):
         """Makes the layers."""
         model, form = self.model, self.form
+        assert form.body != "walk", "that is forecast.width"
         if form.body == "transformer":
             self.body: Any = EncoderDecoder(
                 self.sizes.horizon,

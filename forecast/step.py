@@ -5,6 +5,8 @@ A batch is {"grid": the panel, the same for all rows; "start": rows at which hor
 start; "mask": 0 for padding, absent where there is none}.
 
     loss = - sum_t log p(z_t) / number of observed values
+
+The width model has minus a CRPS for log p, and weights for numbers.
 """
 
 import dataclasses
@@ -24,6 +26,7 @@ from common.training.optim import make_optimizer
 from forecast.config import Config, Sizes
 from forecast.distributions.support import dequantise
 from forecast.model import Forecaster
+from forecast.width import Width
 from forecast.windows import Grid, Window, cut
 
 Batch = Mapping[str, Any]
@@ -58,8 +61,10 @@ class Learner:
     devices: Devices = SINGLE
 
     @property
-    def network(self) -> Forecaster:
+    def network(self) -> Forecaster | Width:
         """The network that the config names."""
+        if self.config.model.name == "width":
+            return Width(self.sizes, self.config.window.support)
         return Forecaster(
             self.config.model,
             self.sizes,
@@ -100,7 +105,7 @@ class Learner:
             )
             pairs = self._pairs(likelihood, batch)
             total, weight = pairs["loss"]
-            return total / jnp.maximum(weight, 1), (pairs, changed)
+            return total / jnp.where(weight > 0, weight, 1), (pairs, changed)
 
         grads, (pairs, changed) = jax.grad(loss_of, has_aux=True)(state.params)
         grads = self.devices.mean(grads)
@@ -125,10 +130,11 @@ class Learner:
     def sample(self, state: State, batch: Batch, paths: int) -> jax.Array:
         """Paths [B, S, H, D] of windows, in the units of the data.
 
-        A path depends on the row at which its window starts, on its number and on
-        batch["key"], whatever stands beside it.
+        A path depends on the seed of the run, on the row at which its window starts and
+        on its number, whatever stands beside it.
         """
-        keys = jax.vmap(lambda start: path_keys(start, paths))(batch["start"])
+        seed = self.config.train.seed
+        keys = jax.vmap(lambda start: path_keys(seed, start, paths))(batch["start"])
         return self.sample_windows(state, self.window(batch), keys)
 
     def sample_windows(
@@ -146,7 +152,7 @@ class Learner:
 
     def _noisy(self, window: Window, key: jax.Array) -> Window:
         """Windows with uniform noise on their counts, if that is asked for."""
-        if not self.config.window.dequantise:
+        if not self.config.window.dequantise or self.config.model.name == "width":
             return window
         rows = len(window.values) * self.devices.count()
         keys = self.devices.rows(jax.random.split(key, rows))
@@ -160,15 +166,16 @@ class Learner:
         mask = batch.get("mask", jnp.ones(len(likelihood.series)))
         series = likelihood.series * mask[:, None]
         there = jnp.where(series > 0, 1.0, 0.0)
-        scaled = -(likelihood.scaled * there).sum()
-        whole = scaled - (likelihood.slope * there).sum()
-        scaled, whole, count = self.devices.sum((scaled, whole, series.sum()))
-        return {"loss": (scaled, count), "nll": (whole, count)}
+        totals = {"loss": -(likelihood.scaled * there).sum()}
+        if likelihood.slope is not None:
+            totals["nll"] = totals["loss"] - (likelihood.slope * there).sum()
+        totals, count = self.devices.sum((totals, series.sum()))
+        return {name: (total, count) for name, total in totals.items()}
 
 
-def path_keys(start: jax.Array, paths: int) -> jax.Array:
-    """Keys [S] of the paths of the window whose horizon starts at a row."""
-    key = jax.random.fold_in(rng.stream(rng.root(0), "paths"), start)
+def path_keys(seed: int, start: jax.Array, paths: int) -> jax.Array:
+    """Keys [S], by the seed of a run, of the window whose horizon starts at a row."""
+    key = jax.random.fold_in(rng.stream(rng.root(seed), "paths"), start)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(paths))
 
 

@@ -58,7 +58,7 @@ def train_prepared(run: Run, record: RunRecord, say: Say) -> dict[str, Any]:
     """
     workdir = record.workdir
     record.add_data(run.backtest.panel.fingerprint)
-    state = train(run, workdir)
+    state = train(run, workdir, say)
     evaluated = evaluation.evaluate(run, state)
     if broken := evaluated.values["test/broken_paths"]:
         say(f"warning: {broken:,} sample paths of test were not finite; see the report")
@@ -70,11 +70,12 @@ def train_prepared(run: Run, record: RunRecord, say: Say) -> dict[str, Any]:
     return evaluated.values
 
 
-def train(run: Run, workdir: pathlib.Path) -> Any:
+def train(run: Run, workdir: pathlib.Path, say: Say) -> Any:
     """Trains the network, going on from where an earlier process ended.
 
     Returns:
-      The best state on validation, in device form.
+      The best state on validation, in device form. Of the width model that may be the
+      first one, a walk as good as any.
     """
     config = run.config.train
     phase = supervised_phase("train", run.learner, run, config, run.execution)
@@ -85,4 +86,10 @@ def train(run: Run, workdir: pathlib.Path) -> Any:
         run.execution,
         identity={"data": run.backtest.panel.fingerprint},
     )
+    if run.config.model.name == "width":
+        first = run.execution.init(run.learner.init, None)
+        sign = 1.0 if config.best_mode == "max" else -1.0
+        if sign * phase.evaluate(first)[config.best_metric] >= sign * result.best_value:
+            say("validation likes nothing better than the walk as it begins")
+            return first
     return result.state

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from forecast.config import COPULAS, Config, Sizes
+from forecast.config import Config, Sizes
 from forecast.features import calendar, lags_of
 from forecast.panel.panel import Panel
 from forecast.standalone_windows import fill
@@ -72,7 +72,7 @@ def sizes_of(config: Config, panel: Panel) -> Sizes:
         context=context,
         horizon=options.horizon,
         missing=bool(np.isnan(panel.values).any()),
-        marginal=config.model.marginal if config.model.name in COPULAS else 0,
+        marginal=config.model.past,
     )
 
 

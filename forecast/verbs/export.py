@@ -78,7 +78,7 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
             arrays.get("categories", jnp.zeros((sizes.series, 1), jnp.int32)),
         )
         state = State(weights["params"], weights["batch_stats"], ())
-        keys = path_keys(arrays["seed"], paths)[None]
+        keys = path_keys(config.train.seed, arrays["seed"], paths)[None]
         return mend(learner.sample_windows(state, window, keys)[0])
 
     def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:

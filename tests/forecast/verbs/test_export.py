@@ -23,7 +23,8 @@ def load(folder, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "support"), [("gru_maf", "non_negative"), ("gp", "real")]
+    ("name", "support"),
+    [("gru_maf", "non_negative"), ("gp", "real"), ("width", "real")],
 )
 def test_the_program_draws_the_paths_of_the_network(tmp_path, name, support):
     panel = make_panel()
