@@ -61,8 +61,8 @@ def evaluate(run: Run, state: Any, split: str = "test") -> Evaluated:
     """
     backtest = windows_of(run, split)
     starts = np.array(backtest.starts, np.int32)
-    parts = (run.learner, run.execution, run.grid)
-    paths, broken = mend(sample(*parts, state, starts))
+    sampled = sample(run.learner, run.execution, run.grid, state, starts)
+    paths, broken = mend(sampled)
     tables = {NETWORK: score(backtest, paths)}
     for name in REPORTED:
         tables[name] = score_baseline(run.config, backtest, name)
@@ -114,14 +114,15 @@ def summarise(
     config: Config, tables: Mapping[str, Table], prefix: str
 ) -> dict[str, float]:
     """Means of scores; of a published set with more test windows, of its own ones too."""
-    found = dict(tables)
-    windows = len(tables["crps"].values)
-    if config.data.benchmark and prefix.startswith("test/"):
-        count = BENCHMARKS[config.data.benchmark].windows
-        if windows > count:
-            for name in ("crps", "crps_sum"):
-                part = Table(*(column[:count] for column in tables[name]))
-                found[f"published/{name}"] = part
+    found, spec = dict(tables), BENCHMARKS.get(config.data.benchmark)
+    if (
+        spec
+        and prefix.startswith("test/")
+        and len(tables["crps"].values) > spec.windows
+    ):
+        for name in ("crps", "crps_sum"):
+            parts = (column[: spec.windows] for column in tables[name])
+            found[f"published/{name}"] = Table(*parts)
     means = {prefix + name: table.mean for name, table in found.items()}
     return {name: mean for name, mean in means.items() if np.isfinite(mean)}
 
@@ -164,17 +165,14 @@ def mend(paths: np.ndarray) -> tuple[np.ndarray, int]:
       FloatingPointError: no path of a window is finite.
     """
     finite = np.isfinite(paths).all((2, 3))  # [W, S]
-    broken = int((~finite).sum())
-    if broken:
-        if not finite.any(1).all():
-            raise FloatingPointError("no sample path of a window is finite")
-        paths = paths.copy()
-        for window in np.flatnonzero(~finite.all(1)):
-            good, bad = (
-                np.flatnonzero(bits) for bits in (finite[window], ~finite[window])
-            )
-            paths[window, bad] = paths[window, good[np.arange(len(bad)) % len(good)]]
-    return paths, broken
+    if finite.all():
+        return paths, 0
+    if not finite.any(1).all():
+        raise FloatingPointError("no sample path of a window is finite")
+    paths = paths.copy()
+    for path, good in zip(paths, finite, strict=True):
+        path[~good] = path[np.resize(np.flatnonzero(good), (~good).sum())]
+    return paths, int((~finite).sum())
 
 
 def score(backtest: Backtest, paths: Any) -> dict[str, Table]:

@@ -78,14 +78,9 @@ def draw_steps(evaluated: Evaluated) -> "Figure":
     axis = figures.style(figure.subplots())
     for name, tables in evaluated.tables.items():
         steps = tables["crps"].by_step
-        own = name == NETWORK
-        axis.plot(
-            np.arange(1, len(steps) + 1),
-            steps,
-            label=name.replace("_", " "),
-            linewidth=2.0 if own else 0.9,
-            color="black" if own else None,
-        )
+        style = {"color": "black", "lw": 2.0} if name == NETWORK else {"lw": 0.9}
+        places = np.arange(1, len(steps) + 1)
+        axis.plot(places, steps, label=name.replace("_", " "), **style)
     axis.set_xlabel("step of the horizon")
     axis.set_ylabel("CRPS")
     axis.set_yscale("log")  # a baseline may be very wrong

@@ -28,7 +28,6 @@ COLUMNS = {
     "coverage_90": "in the 90 % interval",
     "bias": "bias",
 }
-_CURVES = {"training": "train/loss", "validation": "validation/loss"}
 _WORST = 10  # series
 
 
@@ -73,14 +72,12 @@ def sums_table(
 
 def compare(evaluated: Evaluated) -> list[Verdict]:
     """Whether the network's CRPS beats each baseline's; nothing of a single window."""
-    own, *others = (
-        evaluated.tables[name]["crps"].by_window for name in (NETWORK, *REPORTED)
-    )
-    if len(own) < 2:
-        return []
+    crps = {name: of["crps"].by_window for name, of in evaluated.tables.items()}
+    own = crps.pop(NETWORK)
     return [
         beats(f"CRPS below that of {name.replace('_', ' ')}", own, other)
-        for name, other in zip(REPORTED, others, strict=True)
+        for name, other in crps.items()
+        if len(own) > 1
     ]
 
 
@@ -88,11 +85,17 @@ def compare(evaluated: Evaluated) -> list[Verdict]:
 def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path:
     """Writes report.html and its figures; returns the path of the page."""
     values, panel, model = evaluated.values, run.backtest.panel, run.config.model.name
+    curves = metric_writer.read_curves(workdir, "train")
+    losses = {
+        split: curves[f"{split}/loss"]
+        for split in ("train", "validation")
+        if f"{split}/loss" in curves
+    }
     pictures = {
         "fans": (draw_fans(run, evaluated), _FANS),
         "steps": (draw_steps(evaluated), "CRPS by step of the horizon"),
         "pit": (draw_pit(run, evaluated), _PIT),
-        "curves": (figures.learning_curves(_curves(workdir)), "Loss a value"),
+        "curves": (figures.learning_curves({"loss": losses}), "Loss a value"),
     }
     saved = {
         name: page.save_picture(figure, workdir / "figures" / f"{name}.png", caption)
@@ -100,16 +103,17 @@ def write(run: Run, workdir: pathlib.Path, evaluated: Evaluated) -> pathlib.Path
     }
     broken = f"{values['test/broken_paths']:,} of the sample paths were not finite."
     claims = page.Table(rows_of(compare(evaluated)), caption=_CLAIMS)
+    sums = page.Table(sums_table(values, model, panel), caption=_SUMS)
     sections: dict[str, list[page.Block]] = {
         "Forecasts": [saved["fans"], page.Text(broken)],
         "Against the baselines": [claims],
-        "Sums": [page.Table(sums_table(values, model, panel), caption=_SUMS)],
+        "Sums": [sums],
         "Step by step": [saved["steps"]],
         "Is the spread honest?": [saved["pit"]],
         "Worst series": [page.Table(_worst(panel, evaluated))],
         "Training": [saved["curves"]],
     }
-    if len(panel.ids) == 1:
+    if not sums.rows:
         del sections["Sums"]
     return page.write_page(
         workdir / FILE,
@@ -144,8 +148,3 @@ def _worst(panel: Panel, evaluated: Evaluated) -> list[dict[str, Any]]:
     scores = evaluated.tables[NETWORK]["crps"].by_series
     order = np.argsort(-np.nan_to_num(scores, nan=-1.0))[:_WORST]
     return [{"series": panel.ids[d], "CRPS": float(scores[d])} for d in order]
-
-
-def _curves(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
-    curves = metric_writer.read_curves(workdir, "train")
-    return {"loss": {t: curves[name] for t, name in _CURVES.items() if name in curves}}

@@ -98,17 +98,13 @@ class Model:
         Args:
           panel: as `read` and `arrange` give it.
         """
-        learner = Learner(self.config, self.trained.sizes, self._execution.devices)
-        numbers = _number_of(panel.ids, self.trained.ids)
-        grid = put_grid(learner, panel, self._execution, numbers)
-        state = State(**self.trained.variables, optimizer=())
-        sampled = evaluation.sample(
-            learner,
-            self._execution,
-            grid,
-            self._execution.replicate(state),
-            np.array([len(panel.values)], np.int32),
-        )
+        trained, execution = self.trained, self._execution
+        learner = Learner(self.config, trained.sizes, execution.devices)
+        numbers = _number_of(panel.ids, trained.ids)
+        grid = put_grid(learner, panel, execution, numbers)
+        state = execution.replicate(State(**trained.variables, optimizer=()))
+        starts = np.array([len(panel.values)], np.int32)
+        sampled = evaluation.sample(learner, execution, grid, state, starts)
         paths, broken = evaluation.mend(sampled)
         if broken:
             activity.say(
@@ -223,6 +219,8 @@ def run(config: Config, command: Command) -> None:
     output = verbs.table_output(command)
     model = Model(command.workdir, config)
     reading, panel = model.read(command.need("input"))
+    if reading.note:
+        command.say(reading.note)
     sums, drawn = (
         output.with_name(f"{output.stem}_{name}")
         for name in (f"sums{output.suffix}", "paths.parquet")

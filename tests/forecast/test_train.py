@@ -9,7 +9,7 @@ import pytest
 
 from common.config import configs
 from common.errors import UserError
-from forecast import data, saved_model, train
+from forecast import data, evaluation, saved_model, train
 from forecast.config import Config
 from forecast.evaluation import mend
 from forecast.generated import demand
@@ -150,6 +150,15 @@ def test_paths_that_are_not_finite_are_replaced_and_counted():
     np.testing.assert_array_equal(found[0], paths[0, [0, 0, 2]])
     with pytest.raises(FloatingPointError):
         mend(np.full((1, 3, 2, 2), np.nan))
+
+
+def test_forecasts_tell_of_paths_that_were_not_finite(trained, monkeypatch, capsys):
+    paths = np.ones((1, 5, 4, 3))
+    paths[0, 2, 0, 0] = np.nan
+    monkeypatch.setattr(evaluation, "sample", lambda *_: paths)
+    found = Model(trained[0]).predict(table_of())
+    assert (found["mean"] == 1).all()
+    assert "warning: 1 sample paths were not finite" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
