@@ -26,7 +26,6 @@ from forecast.step import Learner
 
 WINDOWS = "windows_test.npz"
 NETWORK = "network"
-_SEED = 0  # of the baselines' draws
 _AT_ONCE = 8  # windows
 OF_SUMS = ("crps", "wape", "coverage_90")
 # In every report; the two others take a fit a series and window.
@@ -95,14 +94,14 @@ def windows_of(run: Run, split: str) -> Backtest:
 
 
 def score_baseline(config: Config, backtest: Backtest, name: str) -> dict[str, Table]:
-    """Scores of a baseline, whose paths are drawn window by window."""
+    """Scores of a baseline, whose paths are drawn window by window, by the run's seed."""
     simulated = (
         baselines.simulate(
             name,
             backtest.history(window).values,
             backtest.horizon,
             config.backtest.paths,
-            np.random.default_rng([_SEED, window]),
+            np.random.default_rng([config.train.seed, window]),
             backtest.panel.season,
         )
         for window in range(len(backtest.starts))

@@ -96,7 +96,7 @@ def result_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
             found.append(_cells(row.title, runs, "test/"))
     networks = [row.name for row in rows if not row.rival and results.get(row.name)]
     for name in REPORTED:
-        runs = results[networks[0]][:1]  # baselines are the same beside each network
+        runs = results[networks[0]]  # baselines are the same beside each network
         found.append(_cells(name.replace("_", " "), runs, f"test/{name}/"))
     return sorted(found, key=lambda cells: float(str(cells["CRPS"]).split()[0]))
 
@@ -198,8 +198,7 @@ def _describe(config: Config, results: Results) -> str:
     return (
         f"Mean ± standard error over {seeds} seeds; {config.train.steps:,} steps of"
         f" {config.train.batch_size} windows, {config.backtest.paths} paths,"
-        f" {config.backtest.windows} windows of {config.window.horizon} steps. Baselines"
-        " are one draw."
+        f" {config.backtest.windows} windows of {config.window.horizon} steps."
     )
 
 
