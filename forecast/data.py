@@ -37,8 +37,8 @@ def load(
         reading = read_panel(
             pathlib.Path(config.data.path), config.data, rejected_file=rejected_file
         )
-        if reading.rejected:
-            say(f"note: {len(reading.rejected):,} rows rejected")
+        if reading.note:
+            say(reading.note)
         panel = reading.panel
     else:
         panel = demand.make_panel(config.demand)

@@ -55,6 +55,18 @@ class Reading:
     rejected: list[Rejection]
     unread: dict[str, str]
 
+    @property
+    def note(self) -> str:
+        """A line on the rejected rows; "" if there are none."""
+        if not self.rejected:
+            return ""
+        first = self.rejected[0]
+        column = f", column {first.column}" if first.column else ""
+        return (
+            f"note: {len(self.rejected):,} rows rejected; the first is line"
+            f" {first.line}{column}: {first.reason}"
+        )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Rows:
