@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
 from common.tables import table as tables
+from common.tables.cells import quoted
 from common.training import activity, workdirs
 from forecast import evaluation, saved_model
 from forecast.config import Config
@@ -125,6 +126,12 @@ class Model:
             static=trained.category_names if self._shared else (),
         )
         reading = read_panel(given, options, check=False)
+        lost = [] if self._shared else [*filter(reading.unread.get, trained.ids)]
+        if lost:
+            name = lost[0]
+            raise UserError(
+                f"the network needs series {quoted(name)}: {reading.unread[name]}"
+            )
         return reading, self.arrange(reading.panel)
 
     def arrange(self, panel: Panel) -> Panel:

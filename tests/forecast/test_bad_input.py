@@ -117,6 +117,14 @@ def test_awkward_series_are_forecast(name, tmp_path, monkeypatch, capsys):
     if whole:
         assert call("--mode=evaluate", f"--workdir={workdir}") == 0
         check_finite(workdir, "metrics_test.json")
+        path = tmp_path / "lost.csv"
+        broken = table.assign(y=table["y"].where(table["unique_id"] != "block", "x"))
+        broken.to_csv(path, index=False)
+        assert (
+            call("--mode=predict", flags[0], f"--input={path}", "--output=a.csv") == 2
+        )
+        words = "error: the network needs series 'block': 'x' is not a number"
+        assert words in capsys.readouterr().err
     output = tmp_path / "forecast.csv"
     given = f"--input={tmp_path / 'table.csv'}"
     capsys.readouterr()
