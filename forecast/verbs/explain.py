@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
@@ -23,12 +24,12 @@ from common.tables.cells import quoted
 from common.tables.schema import did_you_mean
 from forecast import data
 from forecast.config import Config, ExplainConfig
+from forecast.panel.hierarchy import TOTAL, sum_groups
 from forecast.panel.panel import Panel
 from forecast.scores.joint import correlate
 from forecast.verbs.predict import Model
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LARGEST = 30  # series of the map
@@ -115,23 +116,25 @@ def choose_pair(correlations: np.ndarray) -> tuple[int, ...]:
 def order_series(panel: Panel, correlations: np.ndarray) -> np.ndarray:
     """Places of series that belong together side by side.
 
-    By the first level of the hierarchy; where there is none, or a single group, by
-    average-linkage clustering with the distance 1 - r.
+    By the first level of the hierarchy that has groups, in the order of their largest
+    series; else by average-linkage clustering with the distance 1 - r.
     """
-    for names in panel.groups.values():
-        if len(set(names)) > 1:
-            # In the order of their largest series.
-            ranks = {name: rank for rank, name in enumerate(dict.fromkeys(names))}
-            return np.argsort([ranks[name] for name in names], kind="stable")
+    if names := _groups(panel):
+        return np.argsort(pd.factorize(np.array(names, object))[0], kind="stable")
     distances = 1 - (correlations + correlations.T) / 2
     np.fill_diagonal(distances, 0)
     tree = hierarchy.average(squareform(distances.clip(0), checks=False))
     return hierarchy.leaves_list(tree)
 
 
+def _groups(panel: Panel) -> tuple[str, ...]:
+    """Of each series, at the first level that parts them; () where none does."""
+    return next((names for names in panel.groups.values() if len(set(names)) > 1), ())
+
+
 def draw_correlations(panel: Panel, correlations: np.ndarray) -> Figure:
     """A map of correlations; lines part the groups of the hierarchy."""
-    order = order_series(panel, correlations)
+    order, names = order_series(panel, correlations), _groups(panel)
     shown = correlations[np.ix_(order, order)].copy()
     np.fill_diagonal(shown, np.nan)
     count = len(order)
@@ -148,23 +151,16 @@ def draw_correlations(panel: Panel, correlations: np.ndarray) -> Figure:
     axes.set_yticks(range(count), labels)
     axes.tick_params(length=0, labelsize=7, colors=figures.INK)
     axes.spines[:].set_visible(False)
-    names = next((n for n in panel.groups.values() if len(set(n)) > 1), None)
-    for place in range(1, count) if names else ():
-        if names and names[order[place]] != names[order[place - 1]]:
-            axes.axhline(place - 0.5, color=figures.INK, linewidth=0.8)
-            axes.axvline(place - 0.5, color=figures.INK, linewidth=0.8)
+    for place in range(1, count if names else 0):
+        if names[order[place]] != names[order[place - 1]]:
+            for line in (axes.axhline, axes.axvline):
+                line(place - 0.5, color=figures.INK, linewidth=0.8)
     bar = figure.colorbar(image, ax=axes, shrink=0.75)
     bar.set_label("correlation over the paths of a step, mean over steps", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    axes.set_title(
-        f"forecast from {_next_time(panel)}: the {count} largest series", fontsize=9
-    )
+    first = f"{panel.times_ahead(1)[0]:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    axes.set_title(f"forecast from {first}: the {count} largest series", fontsize=9)
     return figure
-
-
-def _next_time(panel: Panel) -> str:
-    """When the horizon after a panel starts."""
-    return f"{panel.times_ahead(1)[0]:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
 
 
 def draw_simulations(shown: Shown, pair: np.ndarray) -> Figure:
@@ -173,41 +169,27 @@ def draw_simulations(shown: Shown, pair: np.ndarray) -> Figure:
     The mean is smooth and hides what a single run has: steps up and down, and series
     that move together.
     """
-    paths = shown.paths[..., pair]
-    panels = [(f"mean of {len(paths):,} simulations", paths.mean(0))]
-    panels += [
-        (f"simulation {number + 1}", path) for number, path in enumerate(paths[:SINGLE])
-    ]
-    figure = figures.new_figure(10.0, 2.5 * -(-len(panels) // 2))
-    grid = figure.subplots(-(-len(panels) // 2), 2, sharex=True, sharey=True)
-    for axes, (title, values) in zip(grid.flat, panels, strict=False):
-        _draw_history(axes, shown, pair)
-        ahead = shown.panel.times_ahead(len(values))
-        for number, place in enumerate(pair):
-            axes.plot(
-                ahead,
-                values[:, number],
-                color=figures.COLOURS[number],
-                linewidth=1.5,
-                label=_label(shown.panel.ids[place]),
-            )
+    paths, panel = shown.paths[..., pair], shown.panel
+    parts = [(f"mean of {len(paths):,} simulations", paths.mean(0))]
+    parts += [(f"simulation {n + 1}", path) for n, path in enumerate(paths[:SINGLE])]
+    rows, before = -(-len(parts) // 2), -_BEFORE * len(shown.truth)
+    figure = figures.new_figure(10.0, 2.5 * rows)
+    grid = figure.subplots(rows, 2, sharex=True, sharey=True).flat
+    ahead = panel.times_ahead(len(shown.truth))
+    for axes, (title, values) in zip(grid, parts, strict=False):
+        figures.style(axes)
+        for place, drawn, colour in zip(pair, values.T, figures.COLOURS, strict=False):
+            known = panel.times[before:], panel.values[before:, place]
+            axes.plot(*known, color=colour, linewidth=0.7, alpha=0.6)
+            label = _label(panel.ids[place])
+            axes.plot(ahead, drawn, color=colour, linewidth=1.5, label=label)
+        axes.axvline(panel.times[-1], color="#999999", linewidth=0.8, linestyle=":")
         axes.set_title(title, loc="left", fontsize=9)
-    for axes in grid.flat[len(panels) :]:
+    for axes in grid[len(parts) :]:
         axes.set_visible(False)
-    grid.flat[0].legend(fontsize=7, loc="upper left")
+    grid[0].legend(fontsize=7, loc="upper left")
     _fit_dates(figure)
     return figure
-
-
-def _draw_history(axes: Axes, shown: Shown, pair: np.ndarray) -> None:
-    """What came before the horizon, faintly."""
-    figures.style(axes)
-    rows = _BEFORE * len(shown.truth)
-    times, values = shown.panel.times[-rows:], shown.panel.values[-rows:]
-    for number, place in enumerate(pair):
-        colour = figures.COLOURS[number]
-        axes.plot(times, values[:, place], color=colour, linewidth=0.7, alpha=0.6)
-    axes.axvline(times[-1], color="#999999", linewidth=0.8, linestyle=":")
 
 
 def change_known(panel: Panel, options: ExplainConfig, horizon: int) -> Panel | None:
@@ -220,16 +202,11 @@ def change_known(panel: Panel, options: ExplainConfig, horizon: int) -> Panel | 
     if not name:
         return None
     if name not in panel.known_names:
-        names = ", ".join(panel.known_names)
         hint = did_you_mean(name, panel.known_names)
-        raise UserError(
-            f"--explain.covariate={name}: "
-            + (
-                f"must be one of {names}{hint}"
-                if names
-                else "no covariate is known ahead"
-            )
-        )
+        words = f"must be one of {', '.join(panel.known_names)}{hint}"
+        if not panel.known_names:
+            words = "no covariate is known ahead"
+        raise UserError(f"--explain.covariate={name}: {words}")
     members, rows = find_group(panel, options.group), len(panel.values)
     known = panel.known[: rows + horizon]
     # What is not known ahead stays as it last was, as the network reads it.
@@ -275,21 +252,20 @@ def draw_what_if(shown: Shown, changed: np.ndarray, group: str, title: str) -> F
         others = np.setdiff1d(np.arange(count), members)
         parts += [(_label(group), members), ("the others", others)]
     figure = figures.new_figure(8.0, 2.4 * len(parts))
-    rows, horizon = _BEFORE * len(shown.truth), len(shown.truth)
-    ahead = shown.panel.times_ahead(horizon)
+    before, panel = -_BEFORE * len(shown.truth), shown.panel
+    ahead = panel.times_ahead(len(shown.truth))
     grid = figure.subplots(len(parts), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (name, chosen) in zip(grid, parts, strict=True):
         figures.style(axes)
-        before = _sum(shown.panel.values[-rows:, chosen])
-        axes.plot(shown.panel.times[-rows:], before, color="black", linewidth=0.9)
-        axes.plot(
-            ahead, _sum(shown.truth[:, chosen]), color="black", linewidth=0.9, label="observed"
-        )  # fmt: skip
-        for number, (label, paths) in enumerate(
-            (("as it is known", shown.paths), (title, changed))
-        ):
-            drawn, colour = paths[..., chosen].sum(-1), figures.COLOURS[number]
-            low, middle, high = np.quantile(drawn, (0.05, 0.5, 0.95), axis=0)
+        known, truth, *drawn = (
+            sum_groups(values[..., chosen], {})[TOTAL].values[..., 0]
+            for values in (panel.values[before:], shown.truth, shown.paths, changed)
+        )
+        axes.plot(panel.times[before:], known, color="black", linewidth=0.9)
+        axes.plot(ahead, truth, color="black", linewidth=0.9, label="observed")
+        labels = "as it is known", title
+        for paths, label, colour in zip(drawn, labels, figures.COLOURS, strict=False):
+            low, middle, high = np.quantile(paths, (0.05, 0.5, 0.95), axis=0)
             axes.fill_between(ahead, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(ahead, middle, color=colour, label=figures.plain(label))
         axes.set_title(name, loc="left", fontsize=9)
@@ -308,18 +284,12 @@ def compare(paths: np.ndarray, changed: np.ndarray, title: str) -> str:
     )
 
 
-def _sum(values: np.ndarray) -> np.ndarray:
-    """Sums over series [T] of values [T, D]; NaN where all are missing."""
-    none = np.isnan(values).all(1)
-    return np.where(none, np.nan, np.nansum(values, axis=1, dtype=np.float64))
-
-
 def _label(name: str) -> str:
     short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
     return figures.plain(short)
 
 
-def _fit_dates(figure: Figure) -> Any:
+def _fit_dates(figure: Figure) -> None:
     """Dates that do not run into each other."""
     import matplotlib.dates
 
