@@ -89,15 +89,11 @@ _PAPER = (
 
 def result_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
     """Scores of the rows and of the baselines, the best CRPS first."""
-    found = []
-    for row in rows:
-        runs = results.get(row.name)
-        if runs:
-            found.append(_cells(row.title, runs, "test/"))
-    networks = [row.name for row in rows if not row.rival and results.get(row.name)]
-    for name in REPORTED:
-        runs = results[networks[0]]  # baselines are the same beside each network
-        found.append(_cells(name.replace("_", " "), runs, f"test/{name}/"))
+    there = [(row, runs) for row in rows if (runs := results.get(row.name))]
+    found = [_cells(row.title, runs, "test/") for row, runs in there]
+    for runs in [runs for row, runs in there if not row.rival][:1]:
+        for name in REPORTED:  # the same beside each network
+            found.append(_cells(name.replace("_", " "), runs, f"test/{name}/"))
     return sorted(found, key=lambda cells: float(str(cells["CRPS"]).split()[0]))
 
 
@@ -106,12 +102,11 @@ def _cells(title: str, runs: Any, prefix: str) -> dict[str, Any]:
     for metric, column in tables.COLUMNS.items():
         cells[column] = mean_cell(runs, prefix + metric, _DIGITS)
     for metric in ("crps", "crps_sum"):
-        if f"{prefix}published/{metric}" in runs[0]:
-            title = f"{tables.COLUMNS[metric]}, published windows"
-            key = f"{prefix}published/{metric}"
-            cells[title] = mean_cell(runs, key, _DIGITS)
-    if "test/broken_paths" in runs[0] and prefix == "test/":
-        cells["broken paths"] = mean_cell(runs, "test/broken_paths")
+        if (key := f"{prefix}published/{metric}") in runs[0]:
+            column = f"{tables.COLUMNS[metric]}, published windows"
+            cells[column] = mean_cell(runs, key, _DIGITS)
+    if f"{prefix}broken_paths" in runs[0]:
+        cells["broken paths"] = mean_cell(runs, f"{prefix}broken_paths")
     return cells
 
 
@@ -119,19 +114,17 @@ def published_rows(
     benchmark: str, rows: Sequence[Row], results: Results
 ) -> list[dict[str, Any]]:
     """All sets by model: our figure and the published one."""
-    table = []
+    table, key = [], "test/published/crps_sum"
     for name in tables.PUBLISHED:
         cells: dict[str, Any] = {"set": name}
         for row in rows:
             figure = tables.published(name, row.name)
             if figure is None:
                 continue
-            ours = "no data"
-            if name == benchmark and row.name in results:
-                runs = results[row.name]
-                at_published = "test/published/crps_sum"
-                key = at_published if at_published in runs[0] else "test/crps_sum"
-                ours = mean_cell(runs, key, _DIGITS)
+            ours, runs = "no data", results.get(row.name)
+            if name == benchmark and runs:
+                key_of_all = key if key in runs[0] else "test/crps_sum"
+                ours = mean_cell(runs, key_of_all, _DIGITS)
             cells[row.title] = f"{ours} ({figure:g})"
         table.append(cells)
     return table
@@ -140,22 +133,16 @@ def published_rows(
 def correlation_rows(rows: Sequence[Row], results: Results) -> list[dict[str, Any]]:
     """What paths have of the generated correlation, beside the truth."""
     prefix = "test/correlation/"
+    columns = {"one category": "within", "two categories": "across"}
     known = [row for row in rows if prefix + "error" in results.get(row.name, [{}])[0]]
-    table = [
-        {
-            "forecast": row.title,
-            "one category": mean_cell(results[row.name], prefix + "within"),
-            "two categories": mean_cell(results[row.name], prefix + "across"),
-            "error of a pair": mean_cell(results[row.name], prefix + "error"),
-        }
-        for row in known
-    ]
-    if known:
-        runs = results[known[0].name][:1]
-        pairs = ("within_true", "across_true")
-        cells = (mean_cell(runs, prefix + name) for name in pairs)
-        names = ("one category", "two categories")
-        table.append({"forecast": "truth", **dict(zip(names, cells, strict=True))})
+    table = []
+    for row in known:
+        found = columns | {"error of a pair": "error"}
+        cells = {c: mean_cell(results[row.name], prefix + n) for c, n in found.items()}
+        table.append({"forecast": row.title, **cells})
+    for runs in [results[row.name][:1] for row in known[:1]]:
+        cells = {c: mean_cell(runs, f"{prefix}{n}_true") for c, n in columns.items()}
+        table.append({"forecast": "truth", **cells})
     return table
 
 
@@ -177,20 +164,24 @@ def judge(
                 key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]
             }
             scores[row.name], titles[row.name] = means, row.title
-    verdicts = []
-    for name, means in scores.items():
-        for metric, other in itertools.product(("crps", "crps_sum"), REPORTED):
-            text = f"{titles[name]} beats {other.replace('_', ' ')} ({metric})"
-            pair = means[f"{NETWORK}/{metric}"], means[f"{other}/{metric}"]
-            verdicts.append(evaluation.beats(text, *pair))
-    for better, worse in tables.DEPENDENT:
-        if better not in scores or worse not in scores:
-            continue
-        for metric in ("variogram", "energy", "crps_sum"):
-            text = f"{titles[better]} beats {titles[worse]} ({metric})"
-            pair = (scores[name][f"{NETWORK}/{metric}"] for name in (better, worse))
-            verdicts.append(evaluation.beats(text, *pair))
-    return verdicts
+    verdicts = [
+        evaluation.beats(
+            f"{titles[name]} beats {other.replace('_', ' ')} ({metric})",
+            means[f"{NETWORK}/{metric}"],
+            means[f"{other}/{metric}"],
+        )
+        for name, means in scores.items()
+        for metric, other in itertools.product(("crps", "crps_sum"), REPORTED)
+    ]
+    return verdicts + [
+        evaluation.beats(
+            f"{titles[better]} beats {titles[worse]} ({metric})",
+            *(scores[name][f"{NETWORK}/{metric}"] for name in (better, worse)),
+        )
+        for better, worse in tables.DEPENDENT
+        if {better, worse} <= scores.keys()
+        for metric in ("variogram", "energy", "crps_sum")
+    ]
 
 
 def _describe(config: Config, results: Results) -> str:

@@ -31,6 +31,8 @@ def test_baselines_stand_beside_the_rows_the_best_first():
     assert found[0]["CRPS"] == "2.5000 ± 0.5000"
     assert found[1]["CRPS"] == "3.5000 ± 0.5000"
     assert len(found) == 1 + len(REPORTED)
+    (alone,) = reproduce.result_rows(ROWS, {"ets": [{"test/crps": 1.0}]})
+    assert alone["CRPS"] == "1.0000"  # no network brought baselines
 
 
 def test_sets_without_a_file_say_so():
