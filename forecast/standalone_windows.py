@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 
-_LARGEST = 2**32
-
 
 class WindowError(ValueError):
     """Arrays that make no window; the message says which and why."""
@@ -70,8 +68,8 @@ def make_window(
             " of the horizon"
         )
     seed = rows if seed is None else seed
-    if not 0 <= seed < _LARGEST:
-        raise WindowError(f"seed {seed}: give a whole number from 0 to {_LARGEST - 1}")
+    if not 0 <= seed < 2**32:
+        raise WindowError(f"seed {seed}: give a whole number from 0 to 2^32 - 1")
     covariates = _join(about, rows, known, past)
     front = max(about["past"] - rows, 0)  # a short history has empty rows in front
     read = -(about["context"] + ahead)
@@ -115,50 +113,43 @@ def make_calendar(about: Mapping[str, Any], times: np.ndarray) -> np.ndarray:
     Returns:
       float32 [T, F]; where there are holidays, the last number is 1 at steps with one.
     """
-    columns = []
+    columns = [np.zeros((0, len(times)))]
     for part, period in about["calendar"]:
         angle = 2 * np.pi * _read_part(times, part) / period
-        columns += [np.cos(angle), np.sin(angle)]
+        columns.append(np.stack([np.cos(angle), np.sin(angle)]))
     if about["holidays"]:
-        columns.append(_has_holiday(times, about["unit"], about["holidays"]))
-    if not columns:
-        return np.zeros((len(times), 0), np.float32)
-    return np.stack(columns, axis=1).astype(np.float32)
+        columns.append(_has_holiday(times, about["unit"], about["holidays"])[None])
+    return np.concatenate(columns).T.astype(np.float32)
 
 
 def _read_part(times: np.ndarray, part: str) -> np.ndarray:
     """A part of times, float64 [T]; days of a week from 0, Monday, others from 1."""
-    days, months = times.astype("datetime64[D]"), times.astype("datetime64[M]")
-    if part in ("minute", "hour"):
-        seconds = (times - days).astype(np.int64)
-        found = seconds // 60 % 60 if part == "minute" else seconds // 3600
-    elif part == "day_of_week":
-        found = (days.astype(np.int64) + 3) % 7  # day 0 was a Thursday
-    elif part == "day_of_year":
-        years = times.astype("datetime64[Y]").astype("datetime64[D]")
-        found = (days - years).astype(np.int64) + 1
-    else:
-        month = months.astype(np.int64) % 12
-        found = month + 1 if part == "month" else month // 3 + 1
-    return np.asarray(found, np.float64)
+    days, years = times.astype("datetime64[D]"), times.astype("datetime64[Y]")
+    seconds = (times - days).astype(np.int64)
+    month = times.astype("datetime64[M]").astype(np.int64) % 12
+    parts = {
+        "minute": seconds // 60 % 60,
+        "hour": seconds // 3600,
+        "day_of_week": (days.astype(np.int64) + 3) % 7,  # day 0 was a Thursday
+        "day_of_year": (days - years.astype("datetime64[D]")).astype(np.int64) + 1,
+        "month": month + 1,
+        "quarter": month // 3 + 1,
+    }
+    return parts[part].astype(np.float64)
 
 
 def _has_holiday(times: np.ndarray, unit: str, holidays: Sequence[str]) -> np.ndarray:
     """Whether the span of a step has a holiday; that of a week ends with its stamp."""
-    dates = np.array(holidays, "datetime64[D]")
-    days = times.astype("datetime64[D]")
+    days, dates = times.astype("datetime64[D]"), np.array(holidays, "datetime64[D]")
     if unit == "week":
         back = (days[:, None] - dates[None, :]).astype(np.int64)
         return ((back >= 0) & (back < 7)).any(1).astype(np.float64)
-    if unit == "quarter":
-        spans, marked = (
-            each.astype("datetime64[M]").astype(np.int64) // 3 for each in (days, dates)
-        )
-    else:
-        kind = {"month": "datetime64[M]", "year": "datetime64[Y]"}
-        spans, marked = (
-            each.astype(kind.get(unit, "datetime64[D]")) for each in (days, dates)
-        )
+    letter = {"month": "M", "quarter": "M", "year": "Y"}.get(unit, "D")
+    spans, marked = (
+        each.astype(f"datetime64[{letter}]").astype(np.int64)
+        // (3 if unit == "quarter" else 1)
+        for each in (days, dates)
+    )
     return np.isin(spans, marked).astype(np.float64)
 
 
@@ -200,20 +191,18 @@ def _number(
     categories: Sequence[Sequence[str]] | None,
 ) -> np.ndarray:
     """Numbers int32 [D, 1 + K] of series and of their levels, as in training."""
-    ids = list(about["ids"])
-    chosen = ids if series is None else list(series)
-    columns = [[str(name) for name in chosen]]
-    levels = about["category_levels"]
-    if levels:
+    known = [list(about["ids"]), *about["category_levels"]]
+    count = len(known[0])
+    columns = [[str(name) for name in (known[0] if series is None else series)]]
+    if len(known) > 1:
         if categories is None:
             names = ", ".join(about["category_names"])
             raise WindowError(f"categories are missing: {names} of each series")
         columns += [list(column) for column in zip(*categories, strict=True)]
-    lengths = [len(column) for column in columns]
-    if lengths != [len(ids)] * (1 + len(levels)):
-        raise WindowError(f"give {len(ids)} series, with {len(levels)} categories each")
+    if [len(column) for column in columns] != [count] * len(known):
+        raise WindowError(f"give {count} series, with {len(known) - 1} categories each")
     numbers = []
-    for column, names in zip(columns, (ids, *levels), strict=True):
+    for column, names in zip(columns, known, strict=True):
         # What training did not have has the number behind.
         places = {name: place for place, name in enumerate(names)}
         numbers.append([places.get(name, len(names)) for name in column])
