@@ -198,8 +198,10 @@ def make_head(
     """The head of a kind."""
     options: Any = (model, sizes, shared, devices)
     if kind in ("maf", "real_nvp"):
-        return FlowHead(*options, kind)
-    return LowRankHead(*options) if kind == "low_rank" else SeriesHead(*options, kind)
+        return FlowHead(*options, kind=kind)
+    if kind == "low_rank":
+        return LowRankHead(*options)
+    return SeriesHead(*options, kind=kind)
 
 
 def _normals(keys: jax.Array, count: int) -> jax.Array:

@@ -98,7 +98,9 @@ def crps(paths: Windows, targets: Windows) -> Table:
 def crps_sum(paths: Windows, targets: Windows) -> Table:
     """The table [W, H, 1] of crps_sum alone; Args as for `score`."""
     return tabulate(
-        lambda *of: {"crps": marginal.crps(*summed(*of, 1))}, paths, targets
+        lambda path, target: {"crps": marginal.crps(*summed(path, target, 1))},
+        paths,
+        targets,
     )["crps"]
 
 
