@@ -196,12 +196,12 @@ def make_head(
     kind: HeadKind, model: ModelConfig, sizes: Sizes, shared: bool, devices: Devices
 ) -> Head:
     """The head of a kind."""
-    options: Any = (model, sizes, shared, devices)
+    options: Any = dict(model=model, sizes=sizes, shared=shared, devices=devices)
     if kind in ("maf", "real_nvp"):
-        return FlowHead(*options, kind=kind)
+        return FlowHead(**options, kind=kind)
     if kind == "low_rank":
-        return LowRankHead(*options)
-    return SeriesHead(*options, kind=kind)
+        return LowRankHead(**options)
+    return SeriesHead(**options, kind=kind)
 
 
 def _normals(keys: jax.Array, count: int) -> jax.Array:
