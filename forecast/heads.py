@@ -196,7 +196,8 @@ def make_head(
     kind: HeadKind, model: ModelConfig, sizes: Sizes, shared: bool, devices: Devices
 ) -> Head:
     """The head of a kind."""
-    options: Any = dict(model=model, sizes=sizes, shared=shared, devices=devices)
+    options: dict[str, Any] = {"model": model, "sizes": sizes}
+    options |= {"shared": shared, "devices": devices}
     if kind in ("maf", "real_nvp"):
         return FlowHead(**options, kind=kind)
     if kind == "low_rank":
