@@ -137,6 +137,9 @@ class BacktestConfig:
         low=0,
     )
     paths: int = knob(100, "sampled of each window", low=1, high=100_000)
+    refit: bool = knob(
+        False, "--mode=evaluate trains a network for each window, on all rows before it"
+    )
 
     def __post_init__(self):
         check_bounds(self)

@@ -58,10 +58,15 @@ def evaluate(run: Run, state: Any, split: str = "test") -> Evaluated:
       state: in device form.
       split: see `windows_of`.
     """
+    starts = np.array(windows_of(run, split).starts, np.int32)
+    paths = sample(run.learner, run.execution, run.grid, state, starts)
+    return evaluate_paths(run, paths, split)
+
+
+def evaluate_paths(run: Run, paths: np.ndarray, split: str = "test") -> Evaluated:
+    """Scores sample paths [W, S, H, D] of the windows of a split, beside the baselines."""
     backtest = windows_of(run, split)
-    starts = np.array(backtest.starts, np.int32)
-    sampled = sample(run.learner, run.execution, run.grid, state, starts)
-    paths, broken = mend(sampled)
+    paths, broken = mend(paths)
     tables = {NETWORK: score(backtest, paths)}
     for name in REPORTED:
         tables[name] = score_baseline(run.config, backtest, name)

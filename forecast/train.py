@@ -3,6 +3,8 @@
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from common.config import configs
 from common.parallel import processes
 from common.parallel.processes import is_first_process
@@ -11,12 +13,13 @@ from common.training.phase import supervised_phase
 from common.training.workdirs import RunRecord, Say
 from forecast import data, evaluation, report, saved_model
 from forecast.config import Config
+from forecast.panel.backtest import Backtest
 from forecast.run import Run, prepare
 
 # What may change when a run is continued.
 FREE = (
     *(*loop_config.FREE, "reproduce.", "check.", "explain.", "predict."),
-    "backtest.paths",
+    *("backtest.paths", "backtest.refit"),
 )
 
 
@@ -93,3 +96,27 @@ def train(run: Run, workdir: pathlib.Path, say: Say) -> Any:
             say("validation likes nothing better than the walk as it begins")
             return first
     return result.state
+
+
+def sample_refitted(
+    run: Run, split: str, workdir: pathlib.Path, say: Say
+) -> np.ndarray:
+    """Paths [W, S, H, D] of networks that are trained on all rows before their window.
+
+    Goes on where an earlier process ended.
+
+    Args:
+      run: prepared; its settings are those of each network.
+      split: whose windows, see `evaluation.windows_of`.
+      workdir: a folder for checkpoints.
+      say: prints a line of progress.
+    """
+    backtest, found = evaluation.windows_of(run, split), []
+    for number, start in enumerate(backtest.starts, 1):
+        say(f"window {number} of {len(backtest.starts)}: trained on {start:,} steps")
+        window = Backtest(backtest.panel, start, (start,), backtest.horizon)
+        alone = prepare(run.config, window)
+        state = train(alone, workdir / f"window{number}", say)
+        parts = (alone.learner, alone.execution, alone.grid, state)
+        found.append(evaluation.sample(*parts, alone.starts["test"]))
+    return np.concatenate(found)

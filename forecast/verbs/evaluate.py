@@ -5,7 +5,7 @@ from common.errors import UserError
 from common.reports import result_tables
 from common.training import workdirs
 from common.training.data_identity import note_other_data
-from forecast import data, evaluation, report, saved_model
+from forecast import data, evaluation, report, saved_model, train
 from forecast.config import Config
 from forecast.run import prepare
 from forecast.step import State
@@ -15,7 +15,8 @@ def run(config: Config, command: Command) -> None:
     """Scores the trained model on windows of a split; writes metrics_<split>.json.
 
     Those of the test are at the end of the table as it is now: a table that has grown
-    since is a new test. See `evaluation.windows_of` for the others.
+    since is a new test. See `evaluation.windows_of` for the others. With
+    --backtest.refit each window has a network of its own, trained on all rows before it.
     """
     backtest = data.load(config, command.say)
     saved = saved_model.load(command.workdir, config)
@@ -25,9 +26,15 @@ def run(config: Config, command: Command) -> None:
             "the table has other series, covariates or gaps than the one that"
             f" {command.workdir} was trained on: restore it or train again"
         )
-    state = run.execution.replicate(State(**saved.variables, optimizer=()))
     split, panel, model = command.split, backtest.panel, config.model.name
-    values = dict(evaluation.evaluate(run, state, split).values)
+    if config.backtest.refit:
+        folder = command.workdir / f"refit_{split}"
+        paths = train.sample_refitted(run, split, folder, command.say)
+        found = evaluation.evaluate_paths(run, paths, split)
+    else:
+        state = run.execution.replicate(State(**saved.variables, optimizer=()))
+        found = evaluation.evaluate(run, state, split)
+    values = dict(found.values)
     values |= note_other_data(command.workdir, panel.fingerprint, command.say)
     workdirs.write_metrics(command.workdir / f"metrics_{split}.json", values)
     command.show(result_tables.to_markdown(report.short_table(values, model, split)))

@@ -15,6 +15,8 @@ from forecast.evaluation import mend
 from forecast.generated import demand
 from forecast.generated.parameters import DemandConfig
 from forecast.panel.backtest import make_backtest
+from forecast.run import prepare
+from forecast.step import State
 from forecast.verbs import evaluate
 from forecast.verbs.predict import Model
 from tests.integration.test_forecast_resume import SETTINGS
@@ -170,3 +172,30 @@ def test_rows_that_choose_the_step(rows, set_to, expected):
     backtest = make_backtest(panel, horizon=4, windows=2)
     config = configs.replace(Config(), {"backtest.validation": set_to})
     assert data.validation_rows(config, backtest) == expected
+
+
+@pytest.mark.parametrize("trained", ["deepar"], indirect=True)
+def test_refitted_networks_learn_from_all_rows_before_their_window(
+    trained, tmp_path, monkeypatch
+):
+    """The first one from those of the run, so that its paths are those of the run."""
+    workdir, _, model = trained
+    run = prepare(model.config, data.load(model.config))
+    lines, learned, train_one = [], [], train.train
+
+    def watched(run, *others):
+        learned.append(run.starts["train"].max())
+        return train_one(run, *others)
+
+    monkeypatch.setattr(train, "train", watched)
+    refitted = train.sample_refitted(run, "test", tmp_path, lines.append)
+    first, second = run.backtest.starts
+    assert f"window 2 of 2: trained on {second} steps" in lines
+    saved = saved_model.load(workdir, model.config)
+    state = run.execution.replicate(State(**saved.variables, optimizer=()))
+    parts = (run.learner, run.execution, run.grid, state)
+    plain = evaluation.sample(*parts, np.array([first, second], np.int32))
+    np.testing.assert_allclose(refitted[0], plain[0], rtol=1e-5)
+    assert learned[0] == run.starts["train"].max()
+    # As many rows as the windows are apart, but for those that validation has of them.
+    assert learned[0] < learned[1] <= learned[0] + second - first
