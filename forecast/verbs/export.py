@@ -25,7 +25,6 @@ from forecast.saved_model import SavedModel
 from forecast.step import Learner, State, path_keys
 from forecast.windows import Window
 
-WINDOWS = "windows.py"
 _HELP = {
     "values": "the last rows before the horizon; a missing value is the one before it",
     "observed": "whether the value was there",
@@ -81,11 +80,8 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
         keys = path_keys(config.train.seed, arrays["seed"], paths)[None]
         return mend(learner.sample_windows(state, window, keys)[0])
 
-    def predict(weights: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        return jax.vmap(draw, (None, 0))(weights, arrays)
-
     export.export_program(
-        predict,
+        jax.vmap(draw, (None, 0)),
         dict(trained.variables),
         inputs_of(trained),
         directory,
@@ -93,7 +89,7 @@ def write(trained: SavedModel, directory: pathlib.Path) -> None:
         about=describe(trained),
     )
     source = pathlib.Path(standalone_windows.__file__).read_bytes()
-    (directory / WINDOWS).write_bytes(source)
+    (directory / "windows.py").write_bytes(source)
 
 
 def mend(paths: jax.Array) -> dict[str, jax.Array]:
@@ -108,26 +104,21 @@ def mend(paths: jax.Array) -> dict[str, jax.Array]:
 
 def describe(trained: SavedModel) -> dict[str, Any]:
     """What callers must know of the data; `standalone_windows` reads it."""
-    sizes, frequency = trained.sizes, trained.frequency
-    holidays = map(pd.Timestamp, trained.config.window.holidays)
+    model, options = trained.config.model.name, trained.config.window
+    of_data = ["ids", "frequency", "known_names", "past_names"]
+    of_data += ["category_names", "category_levels"]
     return {
-        "model": trained.config.model.name,
-        "shared": FORMS[trained.config.model.name].shared,
-        "ids": list(trained.ids),
-        "frequency": frequency,
-        "unit": split_frequency(frequency)[1],
-        "calendar": [list(part) for part in calendar_parts(frequency)],
-        "holidays": [f"{date:%Y-%m-%d}" for date in holidays],
-        "lags": list(sizes.lags),
-        "context": sizes.context,
-        "past": sizes.past,
-        "horizon": sizes.horizon,
+        "model": model,
+        "shared": FORMS[model].shared,
+        **{name: getattr(trained, name) for name in of_data},
+        "unit": split_frequency(trained.frequency)[1],
+        "calendar": calendar_parts(trained.frequency),
+        "holidays": [f"{pd.Timestamp(date):%Y-%m-%d}" for date in options.holidays],
+        **{
+            n: getattr(trained.sizes, n) for n in ("lags", "context", "past", "horizon")
+        },
         "paths": trained.config.backtest.paths,
-        "support": trained.config.window.support,
-        "known_names": list(trained.known_names),
-        "past_names": list(trained.past_names),
-        "category_names": list(trained.category_names),
-        "category_levels": [list(levels) for levels in trained.category_levels],
+        "support": options.support,
     }
 
 
