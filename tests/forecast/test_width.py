@@ -17,6 +17,7 @@ from forecast.panel.panel import Panel
 from forecast.run import prepare
 from forecast.step import Learner
 from forecast.windows import cut, make_grid, sizes_of
+from tests.integration import killing
 from tests.integration.test_forecast_resume import SETTINGS
 
 NAN = np.nan
@@ -347,3 +348,13 @@ def test_validation_may_like_the_first_state_best(tmp_path):
     _, params, said = train_on(clustered()[0], tmp_path, **wrong)
     assert not params["linear"].any() and not params["outer"].any()
     assert "nothing better than the walk as it begins" in said[0]
+
+
+def test_a_run_that_goes_on_leaves_no_trace(tmp_path):
+    history, few = walk_of(500), {"train.eval_every": 2, "train.log_every": 2}
+    for steps in (2, 4):
+        train_on(history, tmp_path / "continued", **{**few, "train.steps": steps})
+    train_on(history, tmp_path / "whole", **{**few, "train.steps": 4})
+    expected = killing.fingerprint(tmp_path / "whole")
+    assert expected["train/latest"]["step"] == 4
+    assert killing.fingerprint(tmp_path / "continued") == expected
