@@ -83,7 +83,7 @@ def test_paths_are_long():
 @pytest.mark.parametrize("groups", [True, False])
 @pytest.mark.parametrize("paths", [True, False])
 def test_files_beside_the_output(tmp_path, monkeypatch, groups, paths):
-    reading = types.SimpleNamespace(unread={"z": "no number"})
+    reading = types.SimpleNamespace(unread={"z": "no number"}, note="")
     model = types.SimpleNamespace(
         read=lambda rows: (reading, make_panel(groups)), sample_after=lambda _: PATHS
     )
