@@ -16,7 +16,8 @@ def run(config: Config, command: Command) -> None:
 
     Those of the test are at the end of the table as it is now: a table that has grown
     since is a new test. See `evaluation.windows_of` for the others. With
-    --backtest.refit each window has a network of its own, trained on all rows before it.
+    --backtest.refit each window has a network of its own, trained on all rows before it,
+    and the file is metrics_<split>_refit.json.
     """
     backtest = data.load(config, command.say)
     saved = saved_model.load(command.workdir, config)
@@ -27,8 +28,9 @@ def run(config: Config, command: Command) -> None:
             f" {command.workdir} was trained on: restore it or train again"
         )
     split, panel, model = command.split, backtest.panel, config.model.name
+    file = f"metrics_{split}.json"
     if config.backtest.refit:
-        folder = command.workdir / f"refit_{split}"
+        file, folder = f"metrics_{split}_refit.json", command.workdir / f"refit_{split}"
         paths = train.sample_refitted(run, split, folder, command.say)
         found = evaluation.evaluate_paths(run, paths, split)
     else:
@@ -36,7 +38,7 @@ def run(config: Config, command: Command) -> None:
         found = evaluation.evaluate(run, state, split)
     values = dict(found.values)
     values |= note_other_data(command.workdir, panel.fingerprint, command.say)
-    workdirs.write_metrics(command.workdir / f"metrics_{split}.json", values)
+    workdirs.write_metrics(command.workdir / file, values)
     command.show(result_tables.to_markdown(report.short_table(values, model, split)))
     if sums := report.sums_table(values, model, panel, split):
         command.show(result_tables.to_markdown(sums))

@@ -1,7 +1,6 @@
 """`--mode=reproduce`: the published table, several seeds, and the baselines beside it."""
 
 import functools
-import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -150,38 +149,44 @@ def judge(
     workdir: pathlib.Path, rows: Sequence[Row], results: Results
 ) -> list[claims.Verdict]:
     """Whether each network beats each baseline, and joint densities independent ones."""
-    scores, titles = {}, {}  # {row: {"network/crps": [W], …}}, means over seeds
-    for row in rows:
-        if row.rival or row.name not in results:
-            continue
-        runs = []
-        for seed in range(len(results[row.name])):
-            folder = workdir / "runs" / row.name / f"seed{seed}"
-            with np.load(folder / evaluation.WINDOWS) as columns:
-                runs.append(dict(columns))
-        if len(runs[0][f"{NETWORK}/crps"]) > 1:
-            means = {
-                key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]
-            }
-            scores[row.name], titles[row.name] = means, row.title
-    verdicts = [
-        evaluation.beats(
-            f"{titles[name]} beats {other.replace('_', ' ')} ({metric})",
-            means[f"{NETWORK}/{metric}"],
-            means[f"{other}/{metric}"],
-        )
-        for name, means in scores.items()
-        for metric, other in itertools.product(("crps", "crps_sum"), REPORTED)
-    ]
-    return verdicts + [
-        evaluation.beats(
-            f"{titles[better]} beats {titles[worse]} ({metric})",
-            *(scores[name][f"{NETWORK}/{metric}"] for name in (better, worse)),
-        )
-        for better, worse in tables.DEPENDENT
-        if {better, worse} <= scores.keys()
-        for metric in ("variogram", "energy", "crps_sum")
-    ]
+    there = {row.name: row for row in rows if row.name in results}
+    scores = {  # {row: {"network/crps": [W], …}}, means over seeds
+        name: _mean_windows(workdir, name, len(results[name])) for name in there
+    }
+    if any(len(means[f"{NETWORK}/crps"]) < 2 for means in scores.values()):
+        return []
+    verdicts = []
+
+    def claim(better: str, worse: str, metric: str, other: Any) -> None:
+        text = f"{there[better].title} beats {worse} ({metric})"
+        own = scores[better][f"{NETWORK}/{metric}"]
+        verdicts.append(evaluation.beats(text, own, other))
+
+    rivals = [name for name, row in there.items() if row.rival]
+    for name in (name for name in there if name not in rivals):
+        for metric in ("crps", "crps_sum"):
+            for other in REPORTED:
+                title = other.replace("_", " ")
+                claim(name, title, metric, scores[name][f"{other}/{metric}"])
+            for other in rivals:
+                rival = scores[other][f"{NETWORK}/{metric}"]
+                claim(name, there[other].title, metric, rival)
+    for better, worse in tables.DEPENDENT:
+        if {better, worse} <= there.keys():
+            for metric in ("variogram", "energy", "crps_sum"):
+                rival = scores[worse][f"{NETWORK}/{metric}"]
+                claim(better, there[worse].title, metric, rival)
+    return verdicts
+
+
+def _mean_windows(workdir: pathlib.Path, row: str, seeds: int) -> dict[str, np.ndarray]:
+    """What each window adds to the scores of a row, means over seeds."""
+    runs = []
+    for seed in range(seeds):
+        folder = workdir / "runs" / row / f"seed{seed}"
+        with np.load(folder / evaluation.WINDOWS) as columns:
+            runs.append(dict(columns))
+    return {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
 
 
 def _describe(config: Config, results: Results) -> str:

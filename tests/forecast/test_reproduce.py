@@ -103,3 +103,18 @@ def test_a_table_is_written_and_not_run_again(tmp_path, capsys, monkeypatch):
     assert "| truth |" in (tmp_path / "tables" / "correlation.md").read_text()
     reproduce.reproduce(config, tmp_path, print)
     assert "seed 0" not in capsys.readouterr().out
+
+
+def test_rivals_with_rows_of_their_own_have_claims_too(tmp_path):
+    for name, size in {"gru_maf": 0.5, "ets": 2.0}.items():
+        folder = tmp_path / "runs" / name / "seed0"
+        folder.mkdir(parents=True)
+        scores = ("crps", "crps_sum")
+        columns = {f"{NETWORK}/{m}": np.full(4, size) for m in scores}
+        if name == "gru_maf":
+            columns |= {f"{b}/{m}": np.ones(4) for b in REPORTED for m in scores}
+        np.savez(folder / WINDOWS, **columns)
+    found = reproduce.judge(tmp_path, tables.ROWS, {"gru_maf": [{}], "ets": [{}]})
+    (crps,) = (v for v in found if v.claim == "GRU MAF beats ets (crps)")
+    assert crps.difference == pytest.approx(0.75) and crps.held
+    assert len(found) == 2 * (len(REPORTED) + 1)  # ets itself claims nothing
