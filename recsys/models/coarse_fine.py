@@ -169,8 +169,8 @@ class CoarseFine(Recommender):
         - "level 1", ...: p_u^k . e^k, what the user needs by category.
         - "visual": p_u^vis . e_vis, what the user likes of the item's look.
         - "visual, all users": b_user . e_vis, what everybody likes in its leaf.
-        - "user": what does not depend on the look, and only through the leaf on the
-          item: p_u^bias.
+        - "user bias": P_u . p_u^bias + b_user . p_u^bias,vis, which does not depend on
+          the look, and only through the leaf on the item.
         """
         preference = self.pick(self.user_preference, "user", users)  # [B, D]
         bias = self.pick(self.user_bias, "user", users)  # [B, D]
@@ -191,5 +191,5 @@ class CoarseFine(Recommender):
         return parts | {
             "visual": inner(fine, seen),
             "visual, all users": offset,
-            "user": prior,
+            "user bias": prior,
         }

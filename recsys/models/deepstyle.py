@@ -99,7 +99,8 @@ class DeepStyle(Recommender):
     ) -> dict[str, jax.Array]:
         """Parts of the score, {part: [B]}.
 
-        "visual" is p_u . E f, "leaf" -p_u . l_c, "factors" p_u . q_i and "user" b_u.
+        "visual" is p_u . E f, "leaf" -p_u . l_c, "factors" p_u . q_i and "user bias"
+        b_u.
         """
         style = self.pick(self.user_style, "user", users)  # [B, D]
         parts = {
@@ -109,5 +110,5 @@ class DeepStyle(Recommender):
         if self.item_factors:
             parts["factors"] = inner(style, self.pick(self.item_factor, "item", items))
         if self.user_bias_used:
-            parts["user"] = self.pick(self.user_bias, "user", users)[..., 0]
+            parts["user bias"] = self.pick(self.user_bias, "user", users)[..., 0]
         return parts

@@ -187,7 +187,11 @@ class Recommender(nn.Module):
         leaves: jax.Array,
         features: jax.Array,
     ) -> dict[str, jax.Array]:
-        """What the score of pairs adds up from, {part: [B]}; arguments as of `score`."""
+        """What the score of pairs adds up from, {part: [B]}; arguments as of `score`.
+
+        Parts stand in tables beside ids of users and items, so none is named "user" or
+        "item".
+        """
         raise NotImplementedError
 
     @nn.nowrap

@@ -135,7 +135,7 @@ class VisualFactors(Recommender):
         """Parts of the score, {part: [B]}.
 
         "visual" is theta_u . theta_i, "visual, all users" beta' . f, "factors" gamma_u
-        . gamma_i, "item" b_i and "user" b_u.
+        . gamma_i, "item bias" b_i and "user bias" b_u.
         """
         visual = self.pick(self.user_visual, "user", users)  # [B, K']
         parts = {
@@ -146,9 +146,9 @@ class VisualFactors(Recommender):
             user = self.pick(self.user_factor, "user", users)
             parts["factors"] = inner(user, self.pick(self.item_factor, "item", items))
         if self.has_item_bias:
-            parts["item"] = self.pick(self.item_bias, "item", items)[..., 0]
+            parts["item bias"] = self.pick(self.item_bias, "item", items)[..., 0]
         if self.user_bias_used:
-            parts["user"] = self.pick(self.user_bias, "user", users)[..., 0]
+            parts["user bias"] = self.pick(self.user_bias, "user", users)[..., 0]
         return parts
 
 

@@ -1,9 +1,10 @@
 """Why an item stands in a list: which parts made its score, and what is near it.
 
-The parts of a score mean nothing alone: a part that is high for every item moves no
-list. So each is given as its difference from the mean over items of the catalogue,
-for the same user. "Near" are those of the items that the user has taken whose visual
-vectors have the largest cosine with the item's.
+The parts of a score add up to it, but mean little alone: a part that is high for every
+item moves no list. So beside each stands the mean item's, the mean of the part over
+items of the catalogue for the same user, and the difference from it, which is drawn.
+"Near" are those of the items that the user has taken whose visual vectors have the
+largest cosine with the item's.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Explained:
       user: id.
       items: int [K] of the catalogue, best first.
       scores: [K].
-      parts: {part: [K]}, differences from the mean over the catalogue.
+      parts: {part: [K]}, which add up to the scores.
+      means: {part: its mean over items of the catalogue}, for this user.
       near: int [K, NEAR] of the catalogue, the nearest that the user has taken, -1 for
         none.
       cosines: [K, NEAR] with these.
@@ -81,8 +83,14 @@ class Explained:
     items: np.ndarray
     scores: np.ndarray
     parts: dict[str, np.ndarray]
+    means: dict[str, float]
     near: np.ndarray
     cosines: np.ndarray
+
+    @property
+    def differences(self) -> dict[str, np.ndarray]:
+        """{part: [K]} less that of the mean item."""
+        return {name: part - self.means[name] for name, part in self.parts.items()}
 
 
 def explain(model: Model, user: str) -> Explained:
@@ -107,7 +115,8 @@ def explain(model: Model, user: str) -> Explained:
         user,
         items,
         best.scores[0][: len(items)],
-        {name: values - usual[name].mean() for name, values in parts.items()},
+        parts,
+        {name: float(values.mean()) for name, values in usual.items()},
         near,
         cosines,
     )
@@ -143,6 +152,10 @@ def write(
     say: Say = lambda text: None,
 ) -> None:
     """Writes parts.csv, and a figure for each user.
+
+    A row of the table is an item of a list: user, rank, item, category, score; the parts
+    that add up to it; "<part>, mean item" and "<part>, difference" of each; and the
+    nearest items that the user has taken, by "|".
 
     Args:
       model: with its catalogue.
@@ -182,8 +195,16 @@ def _rows(model: Model, explained: Explained) -> list[dict[str, Any]]:
             "rank": k + 1,
             "item": ids[item],
             "category": " > ".join(model.category_of(item)),
-            "score": f"{explained.scores[k]:.6g}",
-            **{name: f"{values[k]:.6g}" for name, values in explained.parts.items()},
+            "score": f"{explained.scores[k]:.8g}",
+            **{name: f"{part[k]:.8g}" for name, part in explained.parts.items()},
+            **{
+                f"{name}, {what}": f"{value:.8g}"
+                for name, mean in explained.means.items()
+                for what, value in (
+                    ("mean item", mean),
+                    ("difference", explained.differences[name][k]),
+                )
+            },
             "near": "|".join(str(ids[n]) for n in explained.near[k] if n >= 0),
         }
         for k, item in enumerate(explained.items)
@@ -244,7 +265,7 @@ def draw(model: Model, explained: Explained, photos: Photos) -> Figure:
     figure.suptitle(plain(f"user {explained.user}"), fontsize=10, x=0.01, ha="left")
     grid = figure.add_gridspec(rows, 2 + NEAR, width_ratios=[1, 2.2, *[1] * NEAR])
     names = list(explained.parts)
-    values = np.stack([explained.parts[name] for name in names])  # [parts, K]
+    values = np.stack(list(explained.differences.values()))  # [parts, K]
     reach = 1.1 * float(np.abs(values).max(initial=1e-9))
     for k, item in enumerate(explained.items):
         _show(

@@ -148,7 +148,7 @@ def test_the_parts_of_a_score_add_up_to_it():
 
     parts, scores = run(PARAMS)
     levels = [f"level {k}" for k in (1, 2, 3)]
-    assert set(parts) == {*levels, "visual", "visual, all users", "user"}
+    assert set(parts) == {*levels, "visual", "visual, all users", "user bias"}
     np.testing.assert_allclose(sum(parts.values()), scores, rtol=1e-10, atol=1e-10)
     for b, leaf in enumerate(leaves):
         fine = plain.visual_vector(PARAMS, leaf, features[b])
@@ -165,7 +165,7 @@ def test_the_parts_of_a_score_add_up_to_it():
             )
         }
         expected |= {"visual": needs[3] @ fine, "visual, all users": shift @ fine}
-        expected["user"] = preference @ bias + shift @ bias[-VISUAL:]
+        expected["user bias"] = preference @ bias + shift @ bias[-VISUAL:]
         for name, value in expected.items():
             np.testing.assert_allclose(parts[name][b], value, rtol=1e-10, atol=1e-12)
 

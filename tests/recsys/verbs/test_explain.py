@@ -1,12 +1,72 @@
-"""The pictures of `--mode=explain`."""
+"""The table and the pictures of `--mode=explain`."""
 
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from recsys.verbs import explain
 from recsys.verbs.explain import Photos
+from recsys.verbs.predict import Model
+from tests.recsys import saved_models
+from tests.recsys.saved_models import plain_scores
+
+NAMES = (
+    "coarse-fine",
+    "vbpr",
+    "vbpr-i",
+    "sherlock",
+    "sherlock-i",
+    "deepstyle",
+    "deepstyle-i",
+)
+IDS = ["user", "rank", "item", "category", "score"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return saved_models.open_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_keep_apart_from_the_ids_and_add_up_to_the_score(
+    shop, name, tmp_path, monkeypatch
+):
+    """In parts.csv, by the formulas of the papers in NumPy."""
+    pages = {}
+    monkeypatch.setattr(explain, "draw", lambda model, found, photos: found)
+    monkeypatch.setattr(
+        explain.figures, "save", lambda found, path: pages.update({path.name: found})
+    )
+    # Each of the baselines has a part of the user too.
+    changes = {} if name == "coarse-fine" else {"model__user_bias": True}
+    model = Model(shop.save(tmp_path / "run", name, **changes))
+    explain.write(model, ["owl", "wren"], tmp_path)
+    table = pd.read_csv(tmp_path / "parts.csv")
+    assert table["user"].tolist() == ["owl"] * 5 + ["wren"] * 5
+    lists = model.recommend(["owl", "wren"], 5)
+    assert table["item"].tolist() == lists["item"].tolist()
+    users = [sorted({user for user, _ in shop.pairs}).index(u) for u in ("owl", "wren")]
+    scores = plain_scores(model.network, model.trained.params, shop, users)
+    parts = [c.removesuffix(", mean item") for c in table if c.endswith(", mean item")]
+    assert not {"user", "item", *IDS} & set(parts) and "user bias" in parts
+    given = [*(f"{p}, {what}" for p in parts for what in ("mean item", "difference"))]
+    assert table.columns.tolist() == [*IDS, *parts, *given, "near"]
+    total = table[parts].sum(axis=1)
+    np.testing.assert_allclose(total, table["score"], rtol=1e-5, atol=1e-5)
+    for place, row in enumerate(table.itertuples()):
+        own = scores.iloc[place // 5]
+        np.testing.assert_allclose(row.score, own[row.item], rtol=1e-4, atol=1e-4)
+    means = table[[f"{p}, mean item" for p in parts]]
+    usual = np.repeat(scores.mean(axis=1), 5)  # of all 30 items
+    np.testing.assert_allclose(means.sum(axis=1), usual, rtol=1e-4, atol=1e-4)
+    for part in parts:
+        apart = table[part] - table[f"{part}, mean item"]
+        np.testing.assert_allclose(table[f"{part}, difference"], apart, atol=1e-5)
+        drawn = pages["user_001.png"].differences[part]
+        np.testing.assert_allclose(drawn, apart[5:], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
