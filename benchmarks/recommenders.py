@@ -102,8 +102,6 @@ def train_epoch(corpus: Corpus) -> Callable[[], Any]:
             "model.name": "vbpr",
             "negatives.kind": "uniform",
             "negatives.count": 1,
-            "loss.user_weight": 0.0,
-            "loss.item_weight": 1.0,
             "optimizer.weight_decay": 0.0,
             "row_optimizer": "lazy",
             "train.batch_size": 256,

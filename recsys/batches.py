@@ -105,7 +105,7 @@ class Batches:
             "leaves": leaves[local],
             "features": self._corpus.catalogue.take_features(items[local]),
         }
-        if config.loss.user_weight and config.loss.mask_other_users:
+        if config.task_weights[1] and config.loss.mask_other_users:
             rows["others"] = self._others(positives[local])
         return HostBatch(
             rows, self._shared(step, users, items, leaves), drawn.fallback[local]
@@ -150,7 +150,7 @@ class Batches:
 
 def samples_users(config: Config) -> bool:
     """Whether the second task sees some users only."""
-    return config.loss.user_weight > 0 and config.loss.softmax == "sampled"
+    return config.task_weights[1] > 0 and config.loss.softmax == "sampled"
 
 
 def _takers(corpus: Corpus) -> UserItems:

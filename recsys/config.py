@@ -20,19 +20,21 @@ NegativesKind = Literal["hierarchical", "uniform"]
 Reduction = Literal["mean", "sum"]  # of losses
 RowRule = Literal["dense", "lazy", "lazy_corrected"]
 
-# beta_1 and beta_2 (paper, section 4.2).
+# beta_1 and beta_2 (paper, section 4.2); of models that learn the first task alone.
 WEIGHTS = (0.75, 0.25)
+FIRST_TASK = (1.0, 0.0)
 
 OURS = "coarse-fine"
+BASELINES = ("vbpr", "sherlock", "deepstyle")
+BOTH_TASKS = (OURS, *(f"{name}-ii" for name in BASELINES))
+# All rows of the paper; -s and -i learn the first task alone.
 MODELS = (
     OURS,
-    "vbpr",
-    "vbpr-i",
-    "sherlock",
-    "sherlock-i",
-    "deepstyle",
-    "deepstyle-i",
+    f"{OURS}-s",
+    *(f"{name}{variant}" for name in BASELINES for variant in ("", "-i", "-ii")),
 )
+# They know who took what, and nothing else.
+RIVALS = ("item-knn", "als", "bpr")
 
 
 B2 = 0.999  # second decay rate of Adam, as in `make_optimizer`
@@ -169,7 +171,12 @@ class AtomicConfig:
 class ModelConfig:
     """Which score is learnt."""
 
-    name: str = knob(OURS, "the paper's model, or a baseline", choices=MODELS)
+    name: str = knob(
+        OURS,
+        "the paper's model, a baseline or a rival; -s and -i learn the first task, -ii"
+        " both",
+        choices=(*MODELS, *RIVALS),
+    )
     width: int = knob(128, "length of a user's or an item's vector, D", low=2)
     level_widths: tuple[int, ...] = knob(
         (),
@@ -184,6 +191,16 @@ class ModelConfig:
     def __post_init__(self):
         check_bounds(self)
 
+    @property
+    def score(self) -> str:
+        """The name less what it is trained on: "vbpr-i" of "vbpr-ii"."""
+        return self.name.removesuffix("-s").replace("-ii", "-i")
+
+    @property
+    def is_rival(self) -> bool:
+        """Whether a library fits it, and no step of gradients."""
+        return self.name in RIVALS
+
     def check_widths(self, levels: int) -> None:
         """Checks the widths against the levels of the categories.
 
@@ -192,7 +209,7 @@ class ModelConfig:
         """
         given, flag = self.level_widths, "--model.level_widths"
         written = f"{flag}={','.join(map(str, given))}"
-        if self.name == OURS:
+        if self.score == OURS:
             widths = given or (self.width // (levels + 1),) * levels
             if len(widths) != levels or min(widths) < 1 or sum(widths) >= self.width:
                 raise UserError(
@@ -203,7 +220,8 @@ class ModelConfig:
         elif given and not self.name.startswith("sherlock"):
             raise UserError(f"{written}: --model.name={self.name} has no such widths")
         elif given:
-            half = self.width if self.name == "sherlock-i" else -(-self.width // 2)
+            whole = self.score == "sherlock-i"
+            half = self.width if whole else -(-self.width // 2)
             if len(given) != levels or sum(given) != half:
                 raise UserError(
                     f"{written} with --model.width={self.width}: {self.name} needs"
@@ -229,12 +247,16 @@ class NegativesConfig:
 class LossConfig:
     """The two tasks (paper, Eq. 7 to 9)."""
 
-    item_weight: float = knob(
-        WEIGHTS[0], "beta_1, of recommending items to users", low=0.0
+    item_weight: float | None = knob(
+        None,
+        "beta_1, of recommending items to users; empty: by the model, 0.75 of both tasks"
+        " and 1 of the first alone",
+        low=0.0,
     )
-    user_weight: float = knob(
-        WEIGHTS[1],
-        "beta_2, of identifying the users of items; 0: the first task alone",
+    user_weight: float | None = knob(
+        None,
+        "beta_2, of identifying the users of items; 0: the first task alone; empty: by"
+        " the model, 0.25 or 0",
         low=0.0,
     )
     softmax: Literal["exact", "sampled"] = knob(
@@ -348,12 +370,23 @@ class Config:
     def __post_init__(self):
         check_bounds(self)
 
+    @property
+    def task_weights(self) -> tuple[float, float]:
+        """(beta_1, beta_2): as given, and as the model's name says where they are not."""
+        usual = WEIGHTS if self.model.name in BOTH_TASKS else FIRST_TASK
+        given = self.loss.item_weight, self.loss.user_weight
+        item, user = (
+            one if value is None else value
+            for one, value in zip(usual, given, strict=True)
+        )
+        return item, user
+
     def check_together(self) -> None:
         """Refuses what can't go together; see `configs.check_together`."""
         check_row_rule(self.row_optimizer, self.optimizer)
         if self.data.levels is not None:
             self.model.check_widths(self.data.levels)
-        if not self.loss.item_weight and not self.loss.user_weight:
+        if not any(self.task_weights):
             raise UserError(
                 "--loss.item_weight=0 and --loss.user_weight=0 leave nothing to learn"
             )

@@ -39,7 +39,7 @@ MOST_LEVELS = 16  # of a category tree
 
 # Class and fields of each baseline by name. A variant I learns nothing of single items;
 # II, the same model trained on both tasks (paper, section 4.3), is no other model.
-BASELINES: Mapping[str, tuple[type[Recommender], Mapping[str, Any]]] = {
+SCORES: Mapping[str, tuple[type[Recommender], Mapping[str, Any]]] = {
     "vbpr": (Vbpr, {}),
     "vbpr-i": (Vbpr, {"factor_width": 0}),
     "sherlock": (Sherlock, {}),
@@ -95,9 +95,9 @@ def make_model(
         "projection": form,
         "dtype": compute_dtype(config.precision),
     }
-    if model.name == OURS:
+    if model.score == OURS:
         return CoarseFine(tree=tree, level_widths=model.level_widths or None, **fields)
-    kind, variant = BASELINES[model.name]
+    kind, variant = SCORES[model.score]
     if kind is not DeepStyle:
         fields["factor_width"] = model.width // 2
     if kind is Sherlock:
@@ -127,7 +127,7 @@ def row_kinds(config: Config) -> tuple[str, ...]:
     """
     if config.row_optimizer == "dense":
         return ()
-    every_user = config.loss.user_weight > 0 and config.loss.softmax == "exact"
+    every_user = config.task_weights[1] > 0 and config.loss.softmax == "exact"
     levels = (f"level{k}" for k in range(1, MOST_LEVELS + 1))
     return (*(() if every_user else ("user",)), "item", "leaf", *levels)
 
@@ -226,11 +226,12 @@ class Learner:
     ) -> dict[str, metrics.Pair]:
         """Loss and its parts over the global batch."""
         config, ids = self.config.loss, batch.get("ids", {})
+        weights = self.config.task_weights
         variables = join_rows(rows, dense, ids)
         user = self._apply(variables, "user_vectors", batch["users"])  # [B, E]
         items = [batch[name] for name in ("items", "leaves", "features")]
         second = None
-        if config.user_weight:
+        if weights[1]:
             vectors = self._apply(variables, "item_vectors", *items)  # [B, 1 + n, E]
             second = self._user_loss(variables, user, vectors[:, 0], batch)
             apart = differences(vectors)
@@ -239,11 +240,8 @@ class Learner:
         ahead = score_pairs(user, apart)  # [B, n]
         first = losses.pairwise_loss(ahead, devices=self.devices)
         parts = {"pairs": first} | ({} if second is None else {"users": second})
-        weights = config.item_weight, config.user_weight
         if second is None:
-            loss = config.item_weight * losses.joint_loss(
-                first, reduction=config.reduction
-            )
+            loss = weights[0] * losses.joint_loss(first, reduction=config.reduction)
         else:
             loss = losses.joint_loss(
                 first, second, weights=weights, reduction=config.reduction

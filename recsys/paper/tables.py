@@ -10,51 +10,45 @@ from typing import Any
 from common.config import configs
 from common.reports import paper_rows
 from common.reports.paper_rows import Claim, Results, mean_cell
-from recsys.config import OURS, Config
+from recsys.config import BASELINES, BOTH_TASKS, OURS, RIVALS, Config
 from recsys.paper import figures
-
-# J1 alone, as large as it is beside the other.
-FIRST_TASK = {"loss.user_weight": 0.0, "loss.item_weight": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Row(paper_rows.Row):
-    """One row of the tables; `rival` is one of `recsys.paper.rivals`."""
+    """One row of the tables: a model by its name."""
 
     def apply(self, config: Any, seed: int) -> Any:
         """The config of one run: model, tasks and seed, and its own split if asked."""
-        changes: dict[str, Any] = {}
-        if self.changes.get("model.name", config.model.name) != config.model.name:
+        changes: dict[str, Any] = {"model.name": self.name}
+        model = dataclasses.replace(config.model, name=self.name)
+        if model.score != config.model.score:
             changes["model.level_widths"] = ()
+        if self.name not in BOTH_TASKS:  # weights that are given are those of two tasks
+            changes |= {"loss.item_weight": None, "loss.user_weight": None}
         if config.reproduce.resplit:
             changes["data.split_seed"] = seed
         return super().apply(configs.replace(config, changes), seed)
 
 
-def _row(name: str, title: str, model: str, both_tasks: bool = False) -> Row:
-    tasks = {} if both_tasks else FIRST_TASK
-    return Row(name, title, {"model.name": model, **tasks})
-
-
 def _baseline(name: str, title: str) -> tuple[Row, ...]:
-    return (
-        _row(name, title, name),
-        _row(f"{name}-i", f"{title}-I", f"{name}-i"),
-        _row(f"{name}-ii", f"{title}-II", f"{name}-i", both_tasks=True),
+    return tuple(
+        Row(f"{name}{suffix.lower()}", f"{title}{suffix}")
+        for suffix in ("", "-I", "-II")
     )
 
 
-BASELINES = ("vbpr", "sherlock", "deepstyle")
 SINGLE = f"{OURS}-s"
 ROWS = (
     *_baseline("vbpr", "VBPR"),
     *_baseline("sherlock", "Sherlock"),
     *_baseline("deepstyle", "DeepStyle"),
-    _row(SINGLE, "OurModel-S", OURS),
-    _row(OURS, "OurModel", OURS, both_tasks=True),
-    Row("item-knn", "ItemKNN", rival="item-knn"),
-    Row("als", "ALS", rival="als"),
-    Row("bpr", "BPR", rival="bpr"),
+    Row(SINGLE, "OurModel-S"),
+    Row(OURS, "OurModel"),
+    *(
+        Row(name, title, rival=name)
+        for name, title in zip(RIVALS, ("ItemKNN", "ALS", "BPR"), strict=True)
+    ),
 )
 POPULARITY = "popularity"
 # Table of the paper by metric.

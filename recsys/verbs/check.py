@@ -211,7 +211,7 @@ def smaller(config: Config) -> list[Changes]:
     fewer = proposals.lower(config, {"ranking.validation_users": 1000})
     if not config.ranking.validation_users:  # 0: all
         fewer = {"ranking.validation_users": 1000}
-    exact = config.loss.user_weight > 0 and config.loss.softmax == "exact"
+    exact = config.task_weights[1] > 0 and config.loss.softmax == "exact"
     drawn: dict[str, Any] = {"loss.softmax": "sampled"} if exact else {}
     rows = {"row_optimizer": "lazy"} if config.row_optimizer == "dense" else {}
     light = {**fewer, **drawn, **rows}

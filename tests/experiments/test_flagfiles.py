@@ -99,7 +99,7 @@ def test_tables_of_recsys_are_run_at_the_papers_sizes():
     counts = config.closet.counts()
     assert (counts.users, counts.items, counts.interactions) == (1000, 212487, 330690)
     assert (config.closet.feature_width, config.model.width) == (2048, 128)
-    assert (config.loss.item_weight, config.loss.user_weight) == (0.75, 0.25)
+    assert config.task_weights == (0.75, 0.25)
     assert (config.loss.softmax, config.negatives.kind) == ("exact", "hierarchical")
     assert config.ranking.lengths == (5, 10, 20)
     assert (config.data.split, config.data.split_fractions) == (

@@ -13,7 +13,7 @@ import pytest
 
 from common.config import configs
 from recsys import step
-from recsys.config import MODELS, Config, RowRule
+from recsys.config import OURS, Config, RowRule
 from recsys.models.recommender import NO_ROW, pad_ids
 from recsys.step import Learner, State
 from tests.recsys import plain_models as plain
@@ -47,6 +47,9 @@ def _compile_quickly_in_float64():
         yield
 
 
+MODELS = (OURS, *step.SCORES)
+
+
 def make_config(name="vbpr", **changes):
     settings = {
         "model.name": name,
@@ -55,6 +58,8 @@ def make_config(name="vbpr", **changes):
         "model.user_bias": name != "coarse-fine",
         "optimizer.learning_rate": RATE,
         "optimizer.weight_decay": 0.0,
+        "loss.item_weight": 0.75,  # both tasks, whatever the name
+        "loss.user_weight": 0.25,
         "loss.chunk": 2,
         "train.steps": 9,
     }
@@ -194,10 +199,7 @@ def dense_change(gradient):
 def test_a_step_follows_the_gradient_of_equation_9(name):
     """0.75 J_1 + 0.25 J_2 over all users."""
     learner = make_learner(name)
-    assert (learner.config.loss.item_weight, learner.config.loss.user_weight) == (
-        0.75,
-        0.25,
-    )
+    assert learner.config.task_weights == (0.75, 0.25)
     params, after, pairs = first_step(name)
     total, weight = pairs["loss"]
     expected = plain_loss(learner, params, make_batch(learner))

@@ -140,6 +140,23 @@ def test_the_run_says_what_it_trains_on(smoke):
     assert note.startswith("note: the random split leaks in time")
 
 
+def test_lists_below_the_most_popular_items_are_told_everywhere(smoke):
+    """Eight steps are too few, and the last one was the best."""
+    ours = smoke.values["validation/ndcg@10"]
+    theirs = smoke.values["popularity/validation/ndcg@10"]
+    assert ours < theirs
+    told = (
+        f"below the most popular items: ndcg@10 on validation is {ours:.4f}, theirs"
+        f" {theirs:.4f}. Try --model.name=vbpr"
+    )
+    again = call("--mode=evaluate", f"--workdir={smoke.workdir}")
+    for said in (smoke.said, again):
+        assert f"\n{told}" in said.out and "--train.steps than 8" in said.out
+        assert f"warning: {told}" in said.err
+    page = (smoke.workdir / "report.html").read_text()
+    assert f'<p class="note">{told}' in page
+
+
 def test_a_second_call_gives_the_same_figures_and_trains_nothing(smoke):
     before = {
         path: (path.stat().st_mtime_ns, path.read_bytes())
@@ -199,7 +216,7 @@ def test_a_model_is_not_judged_on_other_data_than_its_own(flag, smoke):
         ("--data.split_seed=3", "data.split_seed is 0 there and 3 now"),
         ("--closet.seed=3", "closet.seed is 0 there and 3 now"),
         ("--row_optimizer=lazy", "row_optimizer is 'dense' there and 'lazy' now"),
-        ("--loss.user_weight=0", "loss.user_weight is 0.25 there and 0.0 now"),
+        ("--loss.user_weight=0", "loss.user_weight is None there and 0.0 now"),
     ],
 )
 def test_another_config_in_the_same_workdir_is_refused_by_name(flag, words, smoke):

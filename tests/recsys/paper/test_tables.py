@@ -66,23 +66,49 @@ def test_figures_of_the_paper_are_whole_and_hang_together():
 def test_a_second_variant_is_the_first_on_both_tasks():
     for name in tables.BASELINES:
         one, two = apply(f"{name}-i", 3), apply(f"{name}-ii", 3)
-        assert one.model.name == two.model.name == f"{name}-i"
-        assert (two.loss.item_weight, two.loss.user_weight) == (0.75, 0.25)
-        assert configs.replace(two, {"loss": one.loss}) == one
-        assert apply(name).model.name == name
+        assert (one.task_weights, two.task_weights) == ((1.0, 0.0), (0.75, 0.25))
+        assert one.model.score == two.model.score == f"{name}-i"
+        assert configs.replace(two, {"model": one.model}) == one
+        assert apply(name).model.score == apply(name).model.name == name
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_model_by_its_name_is_the_row(name):
+    """What `--model.name` alone trains."""
+    named = configs.replace(Config(), {"model.name": name, "reproduce.resplit": False})
+    assert apply(name, reproduce__resplit=False) == named
+    assert (named.task_weights == (0.75, 0.25)) == (
+        name in ("coarse-fine", "vbpr-ii", "sherlock-ii", "deepstyle-ii")
+    )
 
 
 @pytest.mark.parametrize("name", ["vbpr", "sherlock-i", "deepstyle-i", "coarse-fine-s"])
 def test_a_row_on_one_task_has_the_first_at_its_full_weight(name):
-    loss = apply(name, loss__item_weight=0.6, loss__penalty=0.5).loss
-    assert (loss.item_weight, loss.user_weight, loss.penalty) == (1.0, 0.0, 0.5)
+    given = {"loss__item_weight": 0.6, "loss__user_weight": 0.4}
+    config = apply(name, **given, loss__penalty=0.5)
+    assert (config.task_weights, config.loss.penalty) == ((1.0, 0.0), 0.5)
+    assert apply("vbpr-ii", **given).task_weights == (0.6, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "user", "weights"),
+    [
+        ("vbpr", None, None, (1.0, 0.0)),
+        ("vbpr", None, 0.5, (1.0, 0.5)),
+        ("coarse-fine", None, 0.0, (0.75, 0.0)),
+        ("deepstyle-ii", 0.0, None, (0.0, 0.25)),
+    ],
+)
+def test_weights_that_are_given_count_with_every_name(name, item, user, weights):
+    changes = {"model.name": name, "loss.item_weight": item, "loss.user_weight": user}
+    assert configs.replace(Config(), changes).task_weights == weights
 
 
 def test_our_model_and_its_single_task_differ_in_their_tasks_alone():
     ours, single = apply("coarse-fine", 2), apply("coarse-fine-s", 2)
-    differing = {name for name in vars(ours) if vars(ours)[name] != vars(single)[name]}
-    assert differing == {"loss"} and ours.model.name == "coarse-fine"
-    assert ours.loss == Config().loss
+    assert configs.replace(single, {"model": ours.model}) == ours
+    assert ours.model.score == single.model.score == "coarse-fine"
+    assert (ours.task_weights, single.task_weights) == ((0.75, 0.25), (1.0, 0.0))
 
 
 def test_each_seed_has_a_split_of_its_own_where_wanted():
@@ -304,9 +330,8 @@ def test_each_run_has_the_config_of_its_row_and_seed(finished):
         folder = workdir / "runs" / row / f"seed{seed}"
         record = workdirs.read_record(folder)
         config = record["config"]
-        assert (config["model"]["name"], config["train"]["seed"]) == ("vbpr-i", seed)
+        assert (config["model"]["name"], config["train"]["seed"]) == (row, seed)
         assert config["data"]["split_seed"] == seed
-        assert config["loss"]["user_weight"] == (0.25 if row == "vbpr-ii" else 0)
     # The data of a seed are those of all rows, and others than those of another seed.
     hashes = [
         [

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from recsys.config import MODELS
+from recsys.config import OURS
+from recsys.step import SCORES
 from recsys.verbs import export
 from recsys.verbs.predict import Model
 from tests.recsys import saved_models
@@ -25,7 +26,7 @@ def quiet(text):
     del text
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", (OURS, *SCORES))
 def test_inner_products_of_the_files_are_the_scores(name, shop, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_export_program", lambda model, folder, about: None)
     workdir = shop.save(tmp_path / "run", name, model__user_bias=name != "vbpr")
