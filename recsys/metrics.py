@@ -31,6 +31,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 KS = (5, 10, 20)
+# Means over users that say how good lists are; the others say what they spread over.
+QUALITY = ("accuracy", "auc", "ndcg", "f1", "precision", "recall", "mrr")
 
 
 def find_hits(lists: np.ndarray, starts: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from common.reports import figures, page
-from common.training import activity, metric_writer
-from recsys import data, saved_model
+from common.training import activity, metric_writer, workdirs
+from recsys import data, metrics, saved_model
+from recsys.config import Config
 from recsys.evaluation import EvaluatedLists
 from recsys.run import Run
 
@@ -58,6 +59,83 @@ def short_table(
     return rows
 
 
+def compare_with_popular(
+    config: Config, values: Mapping[str, Any], last_was_best: bool
+) -> str:
+    """What to say of lists that are below those of the most popular items.
+
+    Held against each other on validation, by `train.best_metric` where that says how
+    good lists are, else by NDCG at the middle length.
+
+    Args:
+      config: of the run.
+      values: contents of metrics.json.
+      last_was_best: whether the last evaluation on validation was the best one.
+
+    Returns:
+      Both figures and what to try, in one line; "" where the model is not below.
+    """
+    metric = config.train.best_metric
+    if metric.rpartition("@")[0].rpartition("/")[2] not in metrics.QUALITY:
+        metric = f"ndcg@{middle_length(config)}"
+    ours = values.get(f"validation/{metric}")
+    theirs = values.get(f"popularity/validation/{metric}")
+    if ours is None or theirs is None or not ours < theirs:
+        return ""
+    return (
+        f"below the most popular items: {metric} on validation is {ours:.4f}, theirs"
+        f" {theirs:.4f}. Try {'; '.join(_propose(config, last_was_best))}."
+    )
+
+
+def _propose(config: Config, last_was_best: bool) -> list[str]:
+    """Flags that may bring a model above the most popular items."""
+    model, optimizer = config.model, config.optimizer
+    tries = []
+    if model.name != "vbpr":
+        tries.append("--model.name=vbpr, for goods that are taken again and again")
+    if model.is_rival:
+        return tries
+    if config.negatives.kind == "hierarchical":
+        tries.append("--negatives.kind=uniform")
+    if last_was_best:
+        steps = config.train.steps
+        tries.append(f"more --train.steps than {steps}: the last evaluation was best")
+    elif optimizer.name == "adamw":
+        decay = optimizer.weight_decay
+        tries.append(f"an --optimizer.weight_decay above {decay:g}")
+    else:
+        tries.append("--optimizer.name=adamw with a weight decay")
+    return tries
+
+
+def find_warning(
+    config: Config, workdir: pathlib.Path, values: Mapping[str, Any] | None = None
+) -> str:
+    """`compare_with_popular` of the run in a workdir.
+
+    Args:
+      config: of the run.
+      workdir: with its curves.
+      values: contents of metrics.json; None reads them, "" where they are not there.
+    """
+    if values is None:
+        if not (workdir / workdirs.METRICS).exists():
+            return ""
+        values = workdirs.read_metrics(workdir)
+    name = f"validation/{config.train.best_metric}"
+    _, curve = metric_writer.read_curves(workdir, saved_model.PHASE).get(name, ([], []))
+    best = max if config.train.best_mode == "max" else min
+    return compare_with_popular(
+        config, values, bool(curve) and curve[-1] == best(curve)
+    )
+
+
+def middle_length(config: Config) -> int:
+    """The list length of the short table."""
+    return config.ranking.lengths[len(config.ranking.lengths) // 2]
+
+
 @activity.doing("writing the report")
 def write(
     run: Run,
@@ -104,6 +182,7 @@ def write(
         tables[0],
         sections,
         run.config,
+        find_warning(run.config, workdir, values),
     )
 
 

@@ -61,6 +61,8 @@ def train_and_evaluate(
             say(line)
         values = train_prepared(prepare(config, corpus), record)
         record.finish(values)
+        if warning := report.find_warning(config, workdir, values):
+            say(f"warning: {warning}")
     return values
 
 

@@ -92,9 +92,10 @@ class Section:
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #5b6470; --line: #d9dde3;
-  --page: #ffffff; --card: #f5f7f9; --link: #0067a3; }
+  --page: #ffffff; --card: #f5f7f9; --link: #0067a3; --warn: #b45309; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e7eb; --soft: #a2abb6;
-  --line: #3a414b; --page: #15181c; --card: #1e2329; --link: #6cb8ea; } }
+  --line: #3a414b; --page: #15181c; --card: #1e2329; --link: #6cb8ea;
+  --warn: #f0a65a; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 4rem;
   background: var(--page); color: var(--ink);
@@ -108,6 +109,8 @@ nav { font-size: .9rem; margin: 1rem 0 0; }
 nav a { display: inline-block; margin-right: 1.1rem; }
 a { color: var(--link); }
 p { max-width: 46rem; }
+.note { background: var(--card); border-left: 4px solid var(--warn);
+  padding: .6rem .9rem; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem;
   font-variant-numeric: tabular-nums; }
@@ -139,7 +142,11 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px
 
 
 def render_page(
-    title: str, lead: str, summary: Table, sections: Sequence[Section]
+    title: str,
+    lead: str,
+    summary: Table,
+    sections: Sequence[Section],
+    note: str = "",
 ) -> str:
     """Writes the page of a report.
 
@@ -148,6 +155,7 @@ def render_page(
       lead: one sentence under it: what was run, on what data.
       summary: a short table on top, what a reader wants first.
       sections: the rest, in order.
+      note: what nobody may miss, above the table; "" for nothing.
 
     Returns:
       HTML of one file; pictures are part of it, all text is escaped.
@@ -164,6 +172,7 @@ def render_page(
         "<body>",
         "<main>",
         f'<h1>{_escape(title)}</h1>\n<p class="lead">{_escape(lead)}</p>',
+        f'<p class="note">{_escape(note)}</p>' if note else "",
         _table(summary),
     ]
     if len(sections) > 1:
@@ -188,6 +197,7 @@ def write_page(
     summary: Table,
     sections: Sequence[Section],
     config: Any = None,
+    note: str = "",
 ) -> pathlib.Path:
     """Writes the page of a report, with the settings of the run as its last section.
 
@@ -198,6 +208,7 @@ def write_page(
       summary: a short table.
       sections: the rest.
       config: of the run; None leaves its section out.
+      note: as for `render_page`.
 
     Returns:
       The path.
@@ -205,7 +216,8 @@ def write_page(
     if config is not None:
         settings = Code("\n".join(configs.flag_lines(config)))
         sections = [*sections, Section("Settings", [settings])]
-    workdirs.write_atomically(path, render_page(title, lead, summary, sections))
+    text = render_page(title, lead, summary, sections, note)
+    workdirs.write_atomically(path, text)
     return path
 
 

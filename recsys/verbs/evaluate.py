@@ -32,3 +32,6 @@ def run(config: Config, command: Command) -> None:
     for length in config.ranking.lengths:
         table = report.short_table(values, command.split, length)
         command.show(result_tables.to_markdown(table))
+    if warning := report.find_warning(config, command.workdir):
+        command.show(warning)
+        command.say(f"warning: {warning}")

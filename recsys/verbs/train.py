@@ -12,6 +12,8 @@ def run(config: Config, command: Command) -> None:
     values = train.train_and_evaluate(config, command.workdir, say=command.say)
     if not is_first_process():
         return
-    length = config.ranking.lengths[len(config.ranking.lengths) // 2]
+    length = report.middle_length(config)
     command.show(result_tables.to_markdown(report.short_table(values, "test", length)))
+    if warning := report.find_warning(config, command.workdir, values):
+        command.show(warning)
     command.show(f"report: {command.workdir / report.FILE}")

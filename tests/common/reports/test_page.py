@@ -87,6 +87,14 @@ def test_the_page_needs_nothing_from_outside():
     assert Image.open(io.BytesIO(data)).format == "PNG"
 
 
+def test_a_note_stands_above_the_table_where_there_is_one():
+    table = report.Table([{"n": 1}])
+    page = report.render_page("t", "l", table, [], f"note {EVIL}")
+    assert f"note {EVIL}" in Page(page).text
+    assert page.index('<p class="note">') < page.index("<table>")
+    assert 'class="note"' not in report.render_page("t", "l", table, [])
+
+
 def test_headings_and_links_belong_together():
     page = Page(make_page())
     ids = [a["id"] for tag, a in page.tags if tag == "h2"]
