@@ -21,7 +21,8 @@ class EvaluatedLists:
       users: int64 [Q], who they are for.
       lists: int32 [Q, K], items by rank, -1 after the last one.
       tests: the items of the split, by row of `users`.
-      values: of `ranking_metrics`, and of `planted` for a model's lists.
+      values: of `ranking_metrics`; for a model's lists also of `planted`, and "ties@K"
+        of `count_ties`.
     """
 
     users: np.ndarray
@@ -74,10 +75,14 @@ def evaluate(
     index = ranker.index_items(params)
     length = max(config.ranking.lengths)
     vectors = ranker.user_vectors(params, users)
-    lists = ranker.rank(index, vectors, length, left_out).items
-    evaluated = evaluate_lists(config, corpus, users, lists, split)
-    truth = planted(config, users, lists)
-    return dataclasses.replace(evaluated, values=evaluated.values | truth)
+    ranked = ranker.rank(index, vectors, length, left_out)
+    evaluated = evaluate_lists(config, corpus, users, ranked.items, split)
+    truth = planted(config, users, ranked.items)
+    ties = {
+        f"ties@{k}": metrics.count_ties(ranked.scores, k)
+        for k in config.ranking.lengths
+    }
+    return dataclasses.replace(evaluated, values={**evaluated.values, **truth, **ties})
 
 
 def planted(config: Config, users: np.ndarray, lists: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,7 @@ user's test items and h the number of hits, the t with H_t in G. Yu et al.,
 10 to 13, read as their tables show:
 
   accuracy@K  share of users with h > 0 (Eq. 10).
+  hr@K        hit rate: the same under the name that most know.
   auc@K       pairs (hit above miss) / (h (n - h)), 0 to 1; h = 0 gives 0 and h = n > 0
               gives 1. Eq. 12 also divides by 2, which no published value fits.
   ndcg@K      sum over hits of 1 / log2(1 + t), divided by its largest value, that of
@@ -15,6 +16,8 @@ user's test items and h the number of hits, the t with H_t in G. Yu et al.,
   f1@K        2 P R / (P + R) of the means P and R over users (Eq. 13), not the mean of
               a user's own; 0 where P or R is 0.
   mrr@K       1 / rank of the first hit, 0 without one.
+  map@K       sum over hits of (hits down to rank t) / t, divided by min(K, |G|); the
+              mean over users of this average precision.
   coverage@K  share of the items that stand in some list.
   gini@K      how unevenly the lists spread over all items: 0 if all stand in equally
               many, near 1 if few items fill them.
@@ -32,7 +35,9 @@ import numpy as np
 
 KS = (5, 10, 20)
 # Means over users that say how good lists are; the others say what they spread over.
-QUALITY = ("accuracy", "auc", "ndcg", "f1", "precision", "recall", "mrr")
+QUALITY = ("accuracy", "hr", "auc", "ndcg", "f1", "precision", "recall", "mrr", "map")
+SPREAD = ("coverage", "gini")
+GROUPS = ("", "seen/", "unseen/")  # of test items
 
 
 def find_hits(lists: np.ndarray, starts: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -83,9 +88,9 @@ def per_user(
       all_hits_auc: AUC where all items of the list are hits, 0 to 1.
 
     Returns:
-      {"accuracy@5", "auc@5", "ndcg@5", "precision@5", "recall@5", "mrr@5", ... and
-      "seen/accuracy@5", "unseen/accuracy@5", ...: float64 [users averaged over]}, users
-      in the order of the lists.
+      {"accuracy@5", "hr@5", "auc@5", "ndcg@5", "precision@5", "recall@5", "mrr@5",
+      "map@5", ... and "seen/accuracy@5", "unseen/accuracy@5", ...: float64 [users
+      averaged over]}, users in the order of the lists.
 
     Raises:
       ValueError: where the arrays are not as said.
@@ -179,6 +184,7 @@ def _user_values(
     counts = np.cumsum(hits, axis=1, dtype=np.int64)  # [U, Kmax]
     rank_sums = np.cumsum(hits * ranks, axis=1)  # [U, Kmax]
     gains = np.cumsum(hits * discounts, axis=1)  # [U, Kmax]
+    precisions = np.cumsum(hits * counts / (ranks + 1), axis=1)  # [U, Kmax]
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])  # of 0, 1, ... hits
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), hits.shape[1])
     values: dict[str, np.ndarray] = {}
@@ -190,11 +196,13 @@ def _user_values(
         auc = np.where((h > 0) & (h == n), float(all_hits_auc), 0.0)
         values |= {
             f"accuracy@{k}": (h > 0).astype(np.float64),
+            f"hr@{k}": (h > 0).astype(np.float64),
             f"auc@{k}": _divide(pairs, h * (n - h), auc),
             f"ndcg@{k}": _divide(gains[:, k - 1], ideal[np.minimum(sizes, k)]),
             f"precision@{k}": h / k,
             f"recall@{k}": _divide(h, sizes),
             f"mrr@{k}": np.where(first < k, 1 / (first + 1), 0.0),
+            f"map@{k}": _divide(precisions[:, k - 1], np.minimum(sizes, k)),
         }
     return values
 
@@ -279,6 +287,21 @@ def _mean(values: np.ndarray) -> float:
     # In two halves, for two users at 1 would fill 64 bits.
     high, low = whole >> 32, whole & 0xFFFFFFFF
     return ((int(high.sum()) << 32) + int(low.sum())) / (len(values) << 62)
+
+
+def count_ties(scores: np.ndarray, k: int) -> float:
+    """Share of the neighbours within the first k places that have equal scores.
+
+    Args:
+      scores: float [U, Kmax], descending, -inf after the last item of a list.
+      k: places that are looked at.
+
+    Returns:
+      0 to 1; 0 where no list has two items.
+    """
+    above, below = scores[:, : k - 1], scores[:, 1:k]  # [U, k - 1]
+    both = below > -np.inf
+    return float(np.sum((above == below) & both) / max(np.sum(both), 1))
 
 
 def gini(counts: np.ndarray) -> float:

@@ -15,17 +15,19 @@ from recsys.run import Run
 
 FILE = "report.html"
 
-# Titles of the metrics of a table, in order.
+# Titles of the metrics of a table, in order; the hit rate is the paper's accuracy.
 TITLES = {
-    "accuracy": "accuracy",
-    "auc": "AUC",
     "ndcg": "NDCG",
-    "f1": "F1",
+    "accuracy": "HR (accuracy)",
     "recall": "recall",
     "mrr": "MRR",
+    "map": "MAP",
+    "auc": "AUC",
+    "f1": "F1",
     "coverage": "coverage",
     "gini": "Gini",
 }
+DIGITS = 4  # of metrics; lists of unique items hit little
 # Bins of users by their training interactions.
 _ACTIVITY = (1, 5, 20, 100, 500)
 
@@ -57,6 +59,26 @@ def short_table(
     if f"popularity/{split}/users" in values:
         rows.append(row("most popular items", f"popularity/{split}/"))
     return rows
+
+
+def describe_ties(values: Mapping[str, Any], split: str, length: int) -> str:
+    """How many neighbours in the model's lists have equal scores, in a sentence.
+
+    Args:
+      values: contents of metrics.json.
+      split: prefix of the figures there.
+      length: K.
+
+    Returns:
+      The sentence; "" where the lists came without scores.
+    """
+    share = values.get(f"{split}/ties@{length}")
+    if share is None:
+        return ""
+    return (
+        f"{share:.1%} of the neighbours in this model's lists of {length} have equal"
+        " scores; of those the item that stands first in the table of items is first."
+    )
 
 
 def compare_with_popular(
@@ -162,24 +184,32 @@ def write(
         workdir / "figures" / "curves.png",
         "Loss in training, and the lists of validation users",
     )
-    activity = page.Table(
+    by_activity = page.Table(
         _by_activity(run, evaluated, by_user),
         caption=f"Lists of {max(lengths)}, by what a user has in training",
+        digits=DIGITS,
     )
-    tables = [
-        page.Table(short_table(values, "test", length), caption=f"Lists of {length}")
+    tables = {
+        length: page.Table(
+            short_table(values, "test", length),
+            caption=f"Lists of {length}",
+            digits=DIGITS,
+        )
         for length in lengths
-    ]
+    }
+    summary = tables.pop(middle_length(run.config))  # shown once, at the top
+    sentence = describe_ties(values, "test", max(lengths))
+    ties = [page.Text(sentence)] if sentence else []
     sections = [
         page.Section("Training", [curves]),
-        page.Section("Test users", [*tables, activity]),
+        page.Section("Test users", [*tables.values(), *ties, by_activity]),
         page.Section("Categories", [page.Table(_by_category(run, evaluated))]),
     ]
     return page.write_page(
         workdir / FILE,
         f"recsys: {run.config.model.name}",
         "; ".join(data.describe(run.config, run.corpus)) + ".",
-        tables[0],
+        summary,
         sections,
         run.config,
         find_warning(run.config, workdir, values),
@@ -215,7 +245,7 @@ def _by_activity(
         low, high = int(counts[members].min()), int(counts[members].max())
         means = {
             TITLES[name]: float(by_user[f"{name}@{length}"][members].mean())
-            for name in ("accuracy", "auc", "ndcg", "recall", "mrr")
+            for name in ("ndcg", "accuracy", "recall", "mrr", "map", "auc")
         }
         span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         users = int(members.sum())

@@ -31,7 +31,7 @@ def run(config: Config, command: Command) -> None:
     workdirs.write_metrics(command.workdir / f"metrics_{command.split}.json", values)
     for length in config.ranking.lengths:
         table = report.short_table(values, command.split, length)
-        command.show(result_tables.to_markdown(table))
+        command.show(result_tables.to_markdown(table, digits=report.DIGITS))
     if warning := report.find_warning(config, command.workdir):
         command.show(warning)
         command.say(f"warning: {warning}")

@@ -13,7 +13,8 @@ def run(config: Config, command: Command) -> None:
     if not is_first_process():
         return
     length = report.middle_length(config)
-    command.show(result_tables.to_markdown(report.short_table(values, "test", length)))
+    table = report.short_table(values, "test", length)
+    command.show(result_tables.to_markdown(table, digits=report.DIGITS))
     if warning := report.find_warning(config, command.workdir, values):
         command.show(warning)
     command.show(f"report: {command.workdir / report.FILE}")

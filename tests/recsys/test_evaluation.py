@@ -1,5 +1,7 @@
 """Lists of hand-set vectors: whole numbers, so that every score is known exactly."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -274,6 +276,12 @@ def test_lists_are_those_of_a_sort_of_all_scores():
     np.testing.assert_array_equal(
         found.scores, np.take_along_axis(scores, order, axis=1)
     )
+    config = make_config(ranking__hide_training=False, ranking__hide_validation=False)
+    values = evaluation.evaluate(config, corpus, programs, device, "test").values
+    top = np.take_along_axis(scores, order, axis=1)[sorted(TEST)]
+    for k in (2, 5):
+        pairs = [a == b for row in top for a, b in itertools.pairwise(row[:k])]
+        assert 0 < values[f"ties@{k}"] == np.mean(pairs) < 1
     # Users in any order, one of them twice and one unknown, each with items hidden.
     users = np.array([4, -1, 0, 4])
     hidden = select(corpus.train, users)
@@ -329,6 +337,7 @@ def test_a_list_is_worth_the_same_whoever_made_it(ranker):
     )
     # All but what is known of the closet, from whose users these are taken to be.
     beside = evaluation.planted(make_config(), evaluated.users, evaluated.lists)
+    beside |= {"ties@2": 0.0, "ties@5": 0.0}  # no two items of a user score the same
     assert {**again.values, **beside} == evaluated.values
     own_tables = make_config(data__interactions="some.csv")
     assert evaluation.planted(own_tables, evaluated.users, evaluated.lists) == {}

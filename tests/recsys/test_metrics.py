@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys import metrics
 
-NAMES = ("accuracy", "auc", "ndcg", "precision", "recall", "mrr")
+NAMES = ("accuracy", "auc", "ndcg", "precision", "recall", "mrr", "map", "hr")
 
 # Discounts 1 / log2(1 + t) of ranks 2, 4 and 5; those of 1 and 3 are 1 and 1/2.
 D2, D4, D5 = 0.6309297535714574, 0.43067655807339306, 0.38685280723454163
@@ -52,6 +52,16 @@ EXPECTED = {
     "precision@5": [0, 5 / 5, 1 / 5, 2 / 5, 4 / 5, 1 / 5, 0],
     "recall@5": [0, 5 / 7, 1 / 1, 2 / 2, 4 / 6, 1 / 2, 0],
     "mrr@5": [0, 1, 1 / 2, 1, 1, 1, 0],
+    "map@5": [
+        0,
+        (1 / 1 + 2 / 2 + 3 / 3 + 4 / 4 + 5 / 5) / 5,  # five places for seven items
+        (1 / 2) / 1,
+        (1 / 1 + 2 / 4) / 2,
+        (1 / 1 + 2 / 2 + 3 / 4 + 4 / 5) / 5,  # ranks 1, 2, 4 and 5
+        (1 / 1) / 2,
+        0,
+    ],
+    "hr@5": [0, 1, 1, 1, 1, 1, 0],
 }
 
 
@@ -103,7 +113,7 @@ def test_users_without_a_test_item_may_count_as_nothing():
     for name in ("coverage@5", "gini@5"):
         assert counted[name] == left_out[name]
     rows = metrics.per_user(*arrays(USERS), ks=(5,), count_without_test=True)
-    assert [rows[f"{name}@5"][0] for name in NAMES] == [0] * 6
+    assert [rows[f"{name}@5"][0] for name in NAMES] == [0] * len(NAMES)
 
 
 def test_auc_of_a_list_of_hits_may_be_nothing():
@@ -211,7 +221,10 @@ def slow_user(ranked, tests, k):
     dcg = sum(1 / math.log2(2 + t) for t in range(n) if hit[t])
     best = sum(1 / math.log2(2 + t) for t in range(min(k, len(tests))))
     first = 1 / (1 + hit.index(True)) if h else 0.0
-    return float(h > 0), auc, dcg / best, h / k, h / len(tests), first
+    precisions = sum(sum(hit[: t + 1]) / (t + 1) for t in range(n) if hit[t])
+    average = precisions / min(k, len(tests))
+    some = float(h > 0)
+    return some, auc, dcg / best, h / k, h / len(tests), first, average, some
 
 
 def slow_metrics(users, members, k):
@@ -222,7 +235,7 @@ def slow_metrics(users, members, k):
         if kept:
             rows.append(slow_user(ranked, kept, k))
     means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    found = dict(zip(NAMES, means or [math.nan] * 6, strict=True))
+    found = dict(zip(NAMES, means or [math.nan] * len(NAMES), strict=True))
     p, r = found["precision"], found["recall"]
     found["f1"] = 0.0 if p == 0 or r == 0 else 2 / (1 / p + 1 / r)
     often = [sum(item in ranked[:k] for ranked, _ in users) for item in sorted(members)]
@@ -324,11 +337,37 @@ def test_agrees_with_ranx():
         }
     )
     found = metrics.ranking_metrics(lists[:, :20], starts, items, 60)
-    theirs = {"accuracy": "hit_rate", **{name: name for name in NAMES[2:]}}
+    # Their MAP divides by |G|, also where no list of K could hold so many.
+    same = ("ndcg", "precision", "recall", "mrr")
+    theirs = {name: "hit_rate" for name in ("accuracy", "hr")} | {n: n for n in same}
     names = {f"{a}@{k}": f"{b}@{k}" for a, b in theirs.items() for k in metrics.KS}
     expected = ranx.evaluate(qrels, run, list(names.values()))
     for name, their_name in names.items():
         assert found[name] == pytest.approx(expected[their_name], rel=1e-9), name
+
+
+def test_average_precision_agrees_with_scikit_learn():
+    """On lists of all items, where its denominator |G| is min(K, |G|)."""
+    scores, relevant, lists, starts, items = random_rankings(100, 40, 5)
+    found = metrics.per_user(lists, starts, items, ks=(40,))["map@40"]
+    expected = [
+        sklearn.metrics.average_precision_score(row, score)
+        for row, score in zip(relevant, scores, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+# Ties
+
+
+def test_ties_written_out():
+    end = -np.inf
+    scores = np.array([[3, 3, 1, 1], [2, 1, end, end], [5, end, end, end]], np.float32)
+    # Neighbours: (3, 3), (3, 1), (1, 1), (2, 1); the ends of lists are none.
+    assert metrics.count_ties(scores, 4) == 2 / 4
+    assert metrics.count_ties(scores, 2) == 1 / 2
+    assert metrics.count_ties(scores, 1) == 0
+    assert metrics.count_ties(scores[2:], 4) == 0
 
 
 # Gini

@@ -13,7 +13,7 @@ import pytest
 
 from common.config import configs
 from common.training import metric_writer, workdirs
-from recsys import data, evaluation, train
+from recsys import data, evaluation, metrics, train
 from recsys.config import Config
 from recsys.main import main
 from recsys.run import prepare
@@ -81,7 +81,7 @@ def test_the_smoke_job_ends_with_its_figures(smoke):
     assert smoke.said.code == 0, smoke.said.err
     values = smoke.values
     assert sum(values[f"{name}/n"] for name in ("train", "validation", "test")) > 1000
-    names = ("accuracy", "auc", "ndcg", "f1", "precision", "recall", "mrr", "coverage")
+    names = (*metrics.QUALITY, "coverage")
     for prefix in ("", "popularity/"):
         for split in ("validation", "test"):
             assert 1 <= values[f"{prefix}{split}/users"] <= 60
@@ -108,15 +108,21 @@ def test_the_short_table_shows_the_figures_of_the_file(smoke):
     ):
         row = rows[titles.index(title)]
         assert int(row[2]) == values[f"{prefix}/users"]
-        shown = f"{values[f'{prefix}/ndcg@10']:.3f}"
-        assert shown in [cell.strip() for cell in row]
+        cells = [cell.strip() for cell in row]
+        for place, name in enumerate(("ndcg", "hr", "recall", "mrr", "map"), 3):
+            assert cells[place] == f"{values[f'{prefix}/{name}@10']:.4f}"
     assert str(smoke.workdir / "report.html") in smoke.said.out
 
 
 def test_the_workdir_holds_report_figures_curves_and_model(smoke):
     page = (smoke.workdir / "report.html").read_text()
-    assert "Lists of 10" in page and "--model.width=16" in page
-    assert f"{smoke.values['test/ndcg@20']:.3f}" in page
+    assert "--model.width=16" in page
+    for length in (5, 10, 20):
+        assert page.count(f"<caption>Lists of {length}</caption>") == 1
+        assert f"{smoke.values[f'test/ndcg@{length}']:.4f}" in page
+    assert page.index("Lists of 10<") < page.index("Lists of 5<")  # on top
+    ties = f"{smoke.values['test/ties@20']:.1%} of the neighbours in this model"
+    assert ties in page
     assert "Lists of 20, by what a user has in training" in page
     curves = smoke.workdir / "figures" / "curves.png"
     assert curves.read_bytes()[:4] == b"\x89PNG"
@@ -194,7 +200,7 @@ def test_evaluation_gives_the_figures_of_training(smoke):
     expected = {k: v for k, v in smoke.values.items() if k.startswith("test/")}
     del expected["test/n"]
     assert found == expected
-    assert f"{expected['test/ndcg@5']:.3f}" in said.out
+    assert f"{expected['test/ndcg@5']:.4f}" in said.out
 
 
 @pytest.mark.parametrize("flag", ["--closet.seed=1", "--closet.user_count=61"])
