@@ -13,6 +13,7 @@ from common.reports.price_distribution import Pooling
 from ican import train
 from ican.step import Outputs
 from ican.verbs.predict import Model
+from tests.docs.pages import columns_of
 
 NUMBERS = ["price", "price_low", "price_high"]
 NUMBERS += [f"probability_{place}" for place in (1, 2, 3)]
@@ -52,12 +53,14 @@ def test_every_way_in_gives_the_same(model, table, shop):
 
 def test_rows_keep_their_order(model, table, shop):
     assert table["id"].tolist() == [row["id"] for row in shop.rows]
+    assert [*table][1:] == columns_of("ican", "predict", "--output")[1:]
     turned = model.predict(shop.rows[::-1], shop.folder / "photos")
     assert_same(turned[::-1], table)
 
 
 def test_the_numbers_are_those_of_the_evaluation(photo_run, table, shop):
     judged = pd.read_csv(photo_run.workdir / train.PREDICTIONS)
+    assert [*judged][1:] == columns_of("ican", "train", train.PREDICTIONS)
     rows = shop.positions("test")
     assert judged["row"].tolist() == rows
     np.testing.assert_allclose(
