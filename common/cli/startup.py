@@ -3,7 +3,7 @@
 Memory comes in pages of 2 MiB, with which a training step on a CPU needs far less time.
 A step takes memory for its results and gives it back, and the first touch of each page
 costs a page fault: with pages of 4 KiB a gradient of 88 MB costs 21,600 of them, 40 ms.
-`docs/results.md`, "Speed", says what huge pages save. glibc's malloc asks for them where
+`docs/results/speed.md` says what huge pages save. glibc's malloc asks for them where
 the environment says so when a program starts, so this starts it once more.
 """
 

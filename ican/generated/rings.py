@@ -32,7 +32,7 @@ undo the third where the backbone is frozen: what only the photo shows stands in
 pattern and the gloss of the band, which a linear map of a pooled feature vector reads
 badly and attention to the band reads well. Bilinear fusions keep a small lead even with
 all three off, for the simple ones are linear in the attributes. Both are measured in
-docs/results.md.
+docs/results/ican/rings.md.
 
 Source: Yamaura et al., "The Resale Price Prediction of Secondhand Jewelry Items".
 """
