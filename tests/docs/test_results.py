@@ -52,6 +52,29 @@ def test_the_counts_of_the_overview_are_those_of_the_claims():
         assert int(lost or 0) == counts["lost"], name
 
 
+def test_every_figure_of_the_overview_stands_on_the_page_of_its_row():
+    page, missing, checked = "", [], 0
+    for line in (RESULTS / "README.md").read_text().splitlines():
+        if not line.startswith("| ") or line.count("|") != 10:
+            continue
+        cells = line.strip("|").split("|")
+        link = re.search(r"\]\(([^)#]+\.md)", cells[0])
+        if link:  # else the row is of the same page as the one above
+            page = (RESULTS / link[1]).read_text()
+        for figure in re.findall(r"(?<![\d.])\d*\.\d+", " ".join(cells[3:6])):
+            checked += 1
+            if not re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", page):
+                missing.append((cells[0], figure))
+    assert checked > 50
+    assert not missing
+
+
+def test_every_page_is_linked_from_the_overview():
+    text = (RESULTS / "README.md").read_text()
+    named = {(RESULTS / name) for name in re.findall(r"\]\(([^)#\s]+)", text)}
+    assert {*PAGES, RESULTS / "claims.png"} - named == {RESULTS / "README.md"}
+
+
 def anchor(heading):
     """The anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
