@@ -3,18 +3,20 @@
 import dataclasses
 from typing import Literal
 
-from common.config.configs import check_bounds, knob
+from common.config.configs import check_bounds, hint, knob
 from common.errors import UserError
 from common.parallel.precision import precision_knob
 from common.parallel.processes import ParallelConfig
 from common.training.loop_config import LoopConfig
 from common.training.optimizer_config import OptimizerConfig
 from common.training.sections import CheckConfig, ResplitConfig
+from recsys import metrics
 from recsys.generated.parameters import LEVELS, ClosetConfig, SimulationConfig
 
 # What modules take as words; they import them from here.
 Uneven = Literal["refuse", "repeat"]  # paths of unequal depth
 SplitKind = Literal["random", "per_user", "temporal_global", "leave_last_out"]
+SplitChoice = Literal["auto", SplitKind]
 Normalisation = Literal["none", "unit", "standardise"]  # of features
 NegativesKind = Literal["hierarchical", "uniform"]
 Reduction = Literal["mean", "sum"]  # of losses
@@ -97,8 +99,10 @@ class DataConfig:
     max_rejected_fraction: float = knob(
         0.05, "share of rows that may be rejected", low=0.0, high=1.0
     )
-    split: SplitKind = knob(
-        "random", "of the interactions; the paper's is random, 8:1:1"
+    split: SplitChoice = knob(
+        "auto",
+        "of the interactions; auto: temporal_global where --data.time is given, else"
+        " random, which is the paper's, 8:1:1",
     )
     split_fractions: tuple[float, float, float] = knob(
         (0.8, 0.1, 0.1),
@@ -142,6 +146,13 @@ class DataConfig:
                 f"--data.split_fractions={','.join(f'{share:g}' for share in shares)}:"
                 " give three shares above 0 that sum to 1"
             )
+
+    @property
+    def split_kind(self) -> SplitKind:
+        """How interactions are split: as told, or by whether their times are known."""
+        if self.split != "auto":
+            return self.split
+        return "temporal_global" if self.interactions and self.time else "random"
 
     @property
     def levels(self) -> int | None:
@@ -381,6 +392,32 @@ class Config:
         )
         return item, user
 
+    def check_metric(self, metric: str) -> None:
+        """Refuses a metric that lists are not evaluated by.
+
+        Raises:
+          UserError: naming those that there are.
+        """
+        name, _, length = metric.rpartition("@")
+        lengths = [str(one) for one in self.ranking.lengths]
+        kinds = (*metrics.QUALITY, *metrics.SPREAD)
+        known = [f"{group}{kind}" for group in metrics.GROUPS for kind in kinds]
+        if not self.data.interactions:
+            known.append("branch_need")  # which the closet alone knows
+        if name not in known:
+            every = [f"{one}@{length}" for length in lengths for one in known]
+            raise UserError(
+                f"--train.best_metric={metric}: there is no such metric"
+                f"{hint(metric, every)}; there are {', '.join(kinds)}, each with @ and"
+                f" one of --ranking.lengths={','.join(lengths)}, and with seen/ or"
+                " unseen/ before it for such items alone"
+            )
+        if length not in lengths:
+            raise UserError(
+                f"--train.best_metric={metric} needs the length {length} among"
+                f" --ranking.lengths={','.join(lengths)}"
+            )
+
     def check_together(self) -> None:
         """Refuses what can't go together; see `configs.check_together`."""
         check_row_rule(self.row_optimizer, self.optimizer)
@@ -390,10 +427,4 @@ class Config:
             raise UserError(
                 "--loss.item_weight=0 and --loss.user_weight=0 leave nothing to learn"
             )
-        name, _, length = self.train.best_metric.rpartition("@")
-        lengths = [str(one) for one in self.ranking.lengths]
-        if name and length not in lengths:
-            raise UserError(
-                f"--train.best_metric={self.train.best_metric} needs the length"
-                f" {length} among --ranking.lengths={','.join(lengths)}"
-            )
+        self.check_metric(self.train.best_metric)

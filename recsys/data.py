@@ -267,7 +267,9 @@ def make_corpus(
     """
     data, feature_rows = config.data, assembled.feature_rows
     distinct, duplicates = assembled.interactions.deduplicate()
-    parts = splits.split(distinct, data.split, data.split_fractions, data.split_seed)
+    parts = splits.split(
+        distinct, data.split_kind, data.split_fractions, data.split_seed
+    )
     trained = np.unique(parts["train"].items)
     rows = trained if feature_rows is None else feature_rows[trained]
     catalogue = Catalogue(
@@ -295,10 +297,10 @@ def describe(config: Config, corpus: Corpus) -> list[str]:
         f" ({corpus.duplicates:,} repeated, {corpus.rejected:,} rejected)"
     )
     shares = (
-        f"split {config.data.split}: {json.dumps(sizes)[1:-1]};"
+        f"split {config.data.split_kind}: {json.dumps(sizes)[1:-1]};"
         f" {unseen:.0%} of the test interactions are with items that training has not"
     )
     lines = [size, shares]
-    if leak := splits.describe_leakage(config.data.split):
+    if leak := splits.describe_leakage(config.data.split_kind):
         lines.append(f"note: {leak}")
     return lines

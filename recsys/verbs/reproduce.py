@@ -97,10 +97,11 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f"the generated closet, sub-dataset {config.closet.subset},"
         f" size {config.closet.size}"
     )
+    resplit = config.reproduce.resplit and config.data.split_kind != "temporal_global"
     return (
         f"Data: {data_from}; {values['train/n']:,} / {values['validation/n']:,} /"
-        f" {values['test/n']:,} interactions, split {config.data.split}"
-        f"{', another one for each seed' if config.reproduce.resplit else ''};"
+        f" {values['test/n']:,} interactions, split {config.data.split_kind}"
+        f"{', another one for each seed' if resplit else ''};"
         f" all items ranked, {values['test/users']:,.0f} users with a test item. Mean ±"
         f" standard error over {config.reproduce.seeds} seeds."
         f" {config.train.steps:,} steps of {config.train.batch_size} positives with"

@@ -235,6 +235,28 @@ def test_a_split_along_time_takes_the_last_for_the_test(files):
     assert len(data.describe(config, corpus)) == 2  # no leak to tell of
 
 
+def test_with_times_the_split_is_along_time_unless_told_otherwise(files):
+    rows = [(*pair, 1e9 + 60 * n) for n, pair in enumerate(reversed(PAIRS))]
+    files.write("interactions", rows, ["user", "item", "when"])
+    told = files.config(time="when", split="temporal_global")
+    for config in (files.config(time="when"), told):
+        corpus = data.load(config)
+        assert pairs_of(corpus)[-2:] == [PAIRS[1], PAIRS[0]]
+        assert "split temporal_global: " in data.describe(config, corpus)[1]
+    drawn = data.load(files.config(time="when", split="random"))
+    assert drawn.fingerprint != corpus.fingerprint
+    assert data.load(files.config()).fingerprint == drawn.fingerprint
+
+
+def test_the_split_of_the_closet_is_the_papers():
+    assert Config().data.split_kind == "random"
+    timed = configs.replace(Config(), {"data.time": "time"})
+    assert timed.data.split_kind == "random"  # no table that it could be a column of
+    before = configs.from_dict(Config, {"data": {"time": "t", "split": "random"}})
+    own = configs.replace(before, {"data.interactions": "own.csv"})
+    assert own.data.split_kind == "random"  # as an earlier version wrote it down
+
+
 def test_paths_of_unequal_depth_are_refused_or_repeated(files):
     items = [row if row[0] != "x9" else ("x9", "art", None, 4) for row in ITEMS]
     files.write("items", items)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from common.config import configs
+from common.errors import UserError
 from common.training import metric_writer, workdirs
 from recsys import data, evaluation, metrics, train
 from recsys.config import Config
@@ -273,11 +274,42 @@ def test_lists_of_training_users_are_not_judged_on_training(smoke):
     assert "--split=train" in line.mistake()
 
 
-def test_an_unknown_metric_to_choose_by_is_named(smoke, tmp_path):
-    flags = [*smoke.flags, "--train.best_metric=ndcg@7", "--train.steps=1"]
-    said = call(*flags, f"--workdir={tmp_path}")
-    assert said.code == 2
-    assert "--train.best_metric=ndcg@7 needs the length 7" in said.err.splitlines()[-1]
+@pytest.mark.parametrize(
+    "metric, words",
+    [
+        ("ndcg@7", ["needs the length 7 among --ranking.lengths=5,10,20"]),
+        ("ndgc@10", ["no such metric; did you mean ndcg@10?", "accuracy, hr, auc, "]),
+        ("hit@10", ["no such metric", "there are accuracy, hr, auc, ndcg, f1, "]),
+        ("seen/recal@10", ["did you mean seen/recall@10?"]),
+        ("loss", ["no such metric", "map, coverage, gini, each with @ and one of"]),
+        ("ndcg", ["did you mean ndcg@", "--ranking.lengths=5,10,20"]),
+        ("users", ["no such metric"]),
+    ],
+)
+def test_an_unknown_metric_to_choose_by_lists_those_there_are(metric, words, tmp_path):
+    """Before anything is read."""
+    workdir = tmp_path / "run"
+    flags = f"--flagfile={SMOKE}", f"--train.best_metric={metric}"
+    line = call(*flags, f"--workdir={workdir}").mistake()
+    assert line.startswith(f"error: --train.best_metric={metric}")
+    assert all(word in line for word in words), line
+    assert not workdir.exists()
+
+
+def test_every_metric_that_there_is_may_choose(smoke):
+    config = workdirs.load_config(smoke.workdir, Config, "recsys")
+    planted = [f"branch_need@{k}" for k in (5, 10, 20)]
+    for name in smoke.values:
+        split, _, metric = name.partition("/")
+        kind = metric.rpartition("@")[0]
+        if split == "validation" and kind and kind != "ties":
+            changed = configs.replace(config, {"train.best_metric": metric})
+            changed.check_together()
+            planted = [one for one in planted if one != metric]
+    assert not planted  # they were among them
+    own = {"data.interactions": "own.csv", "train.best_metric": "branch_need@5"}
+    with pytest.raises(UserError, match="no such metric"):
+        configs.replace(config, own).check_together()
 
 
 def own_tables(folder):
