@@ -102,7 +102,7 @@ def test_tables_of_recsys_are_run_at_the_papers_sizes():
     assert config.task_weights == (0.75, 0.25)
     assert (config.loss.softmax, config.negatives.kind) == ("exact", "hierarchical")
     assert config.ranking.lengths == (5, 10, 20)
-    assert (config.data.split, config.data.split_fractions) == (
+    assert (config.data.split_kind, config.data.split_fractions) == (
         "random",
         (0.8, 0.1, 0.1),
     )
