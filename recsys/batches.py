@@ -29,7 +29,8 @@ class HostBatch:
 
     Attributes:
       rows: arrays [b, ...] of this process' rows: "users", "items", "leaves",
-        "features", and "others" where these are left out of the second task.
+        "features", "weights" where interactions have any, and "others" where these
+        are left out of the second task.
       shared: arrays that are the same on all processes: "ids" by kind, and
         "sampled_users".
       fallback: int8 [b, n] of `Negatives`.
@@ -105,6 +106,8 @@ class Batches:
             "leaves": leaves[local],
             "features": self._corpus.catalogue.take_features(items[local]),
         }
+        if train.weights is not None:
+            rows["weights"] = train.weights[positions[local]].astype(np.float32)
         if config.task_weights[1] and config.loss.mask_other_users:
             rows["others"] = self._others(positives[local])
         return HostBatch(

@@ -20,6 +20,7 @@ SplitChoice = Literal["auto", SplitKind]
 Normalisation = Literal["none", "unit", "standardise"]  # of features
 NegativesKind = Literal["hierarchical", "uniform"]
 Reduction = Literal["mean", "sum"]  # of losses
+Similarity = Literal["cosine", "bm25"]  # of items
 RowRule = Literal["dense", "lazy", "lazy_corrected"]
 
 # beta_1 and beta_2 (paper, section 4.2); of models that learn the first task alone.
@@ -74,6 +75,11 @@ class DataConfig:
     user: str = knob("user", "column of the users in the interactions")
     item: str = knob("item", "column of the items, in both tables")
     time: str = knob("", "column of the times; a number or a date; empty: unknown")
+    weight: str = knob(
+        "",
+        "column of what an interaction counts in training: how often, how long, a"
+        " number above 0; a pair's weights are added up; empty: all count the same",
+    )
     category: tuple[str, ...] = knob(
         ("level1", "level2", "level3"),
         "columns of the category, from the top; or one column with > between levels",
@@ -246,7 +252,7 @@ class NegativesConfig:
     """Items that a user has not taken, for the first task."""
 
     kind: NegativesKind = knob(
-        "hierarchical", "half from the leaf and half from its siblings, or from all"
+        "uniform", "of all items; or half of the leaf's and half of its siblings'"
     )
     count: int = knob(4, "for each positive", low=1, high=1000)
 
@@ -286,11 +292,55 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ItemKnnConfig:
+    """Of `--model.name=item-knn`."""
+
+    neighbours: int = knob(100, "of an item, K", low=1)
+    similarity: Similarity = knob("cosine", "of two items, by who has taken both")
+    shrink: float = knob(
+        100.0, "cosine: what is added below, so that few users count less", low=0.0
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlsConfig:
+    """Of `--model.name=als`."""
+
+    regularization: float = knob(10.0, "of users' and items' vectors", low=0.0)
+    alpha: float = knob(
+        10.0, "confidence is alpha times an interaction's weight", low=0
+    )
+    iterations: int = knob(15, "over all users and items", low=1)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class BprConfig:
+    """Of `--model.name=bpr`."""
+
+    learning_rate: float = knob(0.03, "of stochastic gradient descent", low=0.0)
+    regularization: float = knob(0.01, "of all vectors", low=0.0)
+    iterations: int = knob(100, "over all interactions", low=1)
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class RankingConfig:
     """How lists are made and evaluated."""
 
     lengths: tuple[int, ...] = knob((5, 10, 20), "list lengths K", low=1, high=1000)
-    hide_training: bool = knob(True, "leave out what the user has in training")
+    hide_training: bool = knob(
+        True,
+        "leave out what the user has in training; in predict and explain what the user"
+        " has in any split",
+    )
     hide_validation: bool = knob(True, "in test, leave out validation items too")
     count_without_test: bool = knob(
         False, "average over users without a test item, too, as 0"
@@ -326,6 +376,23 @@ class FoldInConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """Which items of the catalogue `--mode=predict` may put into lists."""
+
+    items: str = knob(
+        "", "table of the items that may be shown, in its column data.item; empty: all"
+    )
+    category: str = knob(
+        "",
+        "category whose items may be shown, from the top: Women > Shoes; several by |;"
+        " empty: all",
+    )
+
+    def __post_init__(self):
+        check_bounds(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """What `--mode=export` writes beside the vectors."""
 
@@ -338,13 +405,17 @@ class ExportConfig:
 
 
 def _default_optimizer() -> OptimizerConfig:
-    """AdamW, as in section 4.2; the rate is one of the paper's grid."""
-    return OptimizerConfig(name="adamw", learning_rate=0.003, weight_decay=0.01)
+    """AdamW, as in section 4.2; rate and decay for what many users take, too."""
+    return OptimizerConfig(name="adamw", learning_rate=0.01, weight_decay=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One run of recsys; the defaults are the paper's settings where it has any."""
+    """One run of recsys.
+
+    The defaults of negatives, rate, decay and steps are those with which VBPR does well
+    where many users take an item; the flag files have the paper's.
+    """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     closet: ClosetConfig = dataclasses.field(default_factory=ClosetConfig)
@@ -355,17 +426,27 @@ class Config:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=_default_optimizer)
     row_optimizer: RowRule = knob(
-        "dense",
+        "lazy",
         "tables of which a batch needs few rows: update all, or those alone by lazy"
         " Adam or corrected lazy Adam",
         formerly=("rows",),
     )
+    item_knn: ItemKnnConfig = dataclasses.field(default_factory=ItemKnnConfig)
+    als: AlsConfig = dataclasses.field(default_factory=AlsConfig)
+    bpr: BprConfig = dataclasses.field(default_factory=BprConfig)
     ranking: RankingConfig = dataclasses.field(default_factory=RankingConfig)
     fold_in: FoldInConfig = dataclasses.field(default_factory=FoldInConfig)
+    predict: PredictConfig = dataclasses.field(default_factory=PredictConfig)
     export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
     train: LoopConfig = dataclasses.field(
         default_factory=lambda: LoopConfig(
-            batch_size=256, best_metric="ndcg@10", best_mode="max"
+            steps=4000,
+            batch_size=256,
+            log_every=100,
+            eval_every=500,
+            checkpoint_every=500,
+            best_metric="ndcg@10",
+            best_mode="max",
         )
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)

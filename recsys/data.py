@@ -63,7 +63,11 @@ def _load_tables(
     items, features, encoder = read_catalogue(config, say=say)
     assembled = interaction_files.assemble(
         interaction_files.read_interactions(
-            options.interactions, options.user, options.item, options.time
+            options.interactions,
+            options.user,
+            options.item,
+            options.time,
+            options.weight,
         ),
         items,
         options.uneven,

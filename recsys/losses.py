@@ -31,7 +31,8 @@ def pairwise_loss(
 
     Args:
       ahead: [B, n] score of a user's item less that of each of its n negatives.
-      mask: 0 for padding: [B] of rows, or [B, n] of negatives; None where all count.
+      mask: what each counts, 0 for padding: [B] of rows, or [B, n] of negatives; None
+        where all count the same.
       devices: what the batch is spread over.
 
     Returns:
@@ -60,7 +61,7 @@ def user_loss(
       item_vectors: [B, E] of the positives.
       user_vectors: [U, E] of all users.
       users: int [B], the user of each positive.
-      mask: [B], 0 for padding; None where all rows are real.
+      mask: [B], what each row counts, 0 for padding; None where all count the same.
       others: int [B, X], users that do not count against an item; see `softmax`.
       chunk: users at a time.
       devices: what the batch is spread over; each has all users.

@@ -168,7 +168,8 @@ class Learner:
           state: before it.
           batch: "users" [B], "items" and "leaves" [B, 1 + n], "features"
             [B, 1 + n, F], "ids" where only rows are updated, "others" and
-            "sampled_users" where the config wants them.
+            "sampled_users" where the config wants them, "weights" [B] where
+            interactions have any.
           key: not used; nothing here is drawn on the device.
         """
         del key
@@ -238,7 +239,7 @@ class Learner:
         else:
             apart = self._apply(variables, "item_differences", *items)  # [B, n, E]
         ahead = score_pairs(user, apart)  # [B, n]
-        first = losses.pairwise_loss(ahead, devices=self.devices)
+        first = losses.pairwise_loss(ahead, batch.get("weights"), self.devices)
         parts = {"pairs": first} | ({} if second is None else {"users": second})
         if second is None:
             loss = weights[0] * losses.joint_loss(first, reduction=config.reduction)
@@ -265,6 +266,7 @@ class Learner:
                 items,
                 everyone,
                 batch["users"],
+                batch.get("weights"),
                 others=others,
                 chunk=config.chunk,
                 devices=self.devices,
@@ -279,6 +281,7 @@ class Learner:
             users,
             self._apply(variables, "user_vectors", sampled),
             -jnp.log(count),
+            batch.get("weights"),
             left_out=left_out,
             devices=self.devices,
         )

@@ -104,8 +104,9 @@ class Corpus:
         digest = hashlib.sha256(self.catalogue.features.fingerprint.encode())
         for name in sorted(self.splits):
             part = self.splits[name]
-            for column in (part.users, part.items):
-                digest.update(column.tobytes())
+            for column in (part.users, part.items, part.weights):
+                if column is not None:
+                    digest.update(column.tobytes())
         digest.update(self.catalogue.leaf_of_item.tobytes())
         if self.catalogue.feature_rows is not None:
             digest.update(self.catalogue.feature_rows.tobytes())

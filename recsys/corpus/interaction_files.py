@@ -11,7 +11,7 @@ import pandas as pd
 
 from common.data.table_files import open_table
 from common.errors import UserError
-from common.tables.cells import parse_column, parse_time, quoted
+from common.tables.cells import parse_column, parse_number, parse_time, quoted
 from common.tables.faults import (
     Faults,
     Rejection,
@@ -45,6 +45,7 @@ class InteractionTable:
       users: text [N].
       items: text [N].
       times: float64 [N], seconds since 1970; None without a column of times.
+      weights: float64 [N], above 0; None without a column of weights.
       line: int64 [N], where each row starts in the file, see `tables.Table`.
       rejected: rows that are not among the N, in the order of the file.
     """
@@ -54,6 +55,7 @@ class InteractionTable:
     users: pd.Series
     items: pd.Series
     times: np.ndarray | None
+    weights: np.ndarray | None
     line: np.ndarray
     rejected: list[Rejection]
 
@@ -87,28 +89,31 @@ def read_interactions(
     user: str = "user",
     item: str = "item",
     time: str = "",
+    weight: str = "",
 ) -> InteractionTable:
     """Reads who interacted with what, one interaction a row.
 
     Ids are texts; a whole number is its digits however it is written, see
     `whole_numbers`. Times are ISO dates or seconds (milliseconds)
     since 1970, see `cells.parse_time`. Rows without a user, an item or, where a column
-    of times is named, a time are rejected.
+    of these is named, a time or a weight above 0 are rejected.
 
     Args:
       path: of a file as `tables.read_table` reads it; or a table that was read.
       user: column of the user's id.
       item: column of the item's id.
       time: column of the time; "" for none.
+      weight: column of what each counts, such as how often or how long; "" for none.
 
     Raises:
       UserError: the file can't be read as a whole, or a column is missing.
     """
-    table = open_table(path, [user, item], [time] if time else [])
+    table = open_table(path, [user, item], [name for name in (time, weight) if name])
     faults = Faults(table)
     faults.note_ids(user)
     faults.note_ids(item)
     times = _read_times(faults, time) if time else None
+    weights = _read_weights(faults, weight) if weight else None
     good = faults.good
     return InteractionTable(
         table.path,
@@ -116,6 +121,7 @@ def read_interactions(
         table.frame[user][good].reset_index(drop=True),
         table.frame[item][good].reset_index(drop=True),
         None if times is None else times[good],
+        None if weights is None else weights[good],
         table.line[good],
         faults.rejections(),
     )
@@ -161,11 +167,17 @@ def assemble(
     check_rejected(items.rejected, len(item_ids), limit, rejected_file)
     check_rejected(unfit, int(known.sum()), limit, rejected_file)
     users, user_ids = interactions.users[known].factorize(sort=True)
-    times = None if interactions.times is None else interactions.times[known]
+    times, weights = (
+        None if column is None else column[known]
+        for column in (interactions.times, interactions.weights)
+    )
     tree, leaf = _build_tree(items, uneven)
     return Assembled(
         Interactions(
-            users.astype(np.int32), item_numbers[known].astype(np.int32), times
+            users.astype(np.int32),
+            item_numbers[known].astype(np.int32),
+            times,
+            weights,
         ),
         user_ids.to_numpy(object).astype(str),
         item_ids.astype(str),
@@ -211,6 +223,23 @@ def _read_times(faults: Faults, column: str) -> np.ndarray:
     reasons = [f"{quoted(text)} lies {_FAR}" for text in cells.iloc[far]]
     faults.note(column, far, reasons)
     return times
+
+
+def _read_weights(faults: Faults, column: str) -> np.ndarray:
+    """Weights above 0, float64 [N]; where a cell has none the row is faulty."""
+    cells = faults.table.frame[column]
+    weights, wrong = parse_column(cells, parse_number)
+    faults.note(column, list(wrong), wrong.values())
+    rest = ~np.isin(np.arange(len(cells)), list(wrong))
+    none = np.flatnonzero(rest & ~(np.isfinite(weights) & (weights > 0)))
+    reasons = [
+        f"{quoted(text)}: a weight is a number above 0"
+        if isinstance(text, str)
+        else "an empty cell where a weight must stand"
+        for text in cells.iloc[none]
+    ]
+    faults.note(column, none, reasons)
+    return weights
 
 
 def _build_tree(items: ItemTable, uneven: Uneven) -> tuple[CategoryTree, np.ndarray]:

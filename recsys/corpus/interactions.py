@@ -23,15 +23,18 @@ class Interactions:
       users: int32 [N], numbered from 0.
       items: int32 [N], numbered from 0.
       times: float64 [N] in seconds or any other unit; None where they are unknown.
+      weights: float64 [N], what each counts, above 0; None where all count the same.
 
     Raises:
       ValueError: lengths differ, or users or items are no whole numbers.
-      UserError: a user or an item is negative or too large, or a time is not finite.
+      UserError: a user or an item is negative or too large, a time is not finite, or a
+        weight not above 0.
     """
 
     users: np.ndarray
     items: np.ndarray
     times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "users", _as_numbers(self.users, "user"))
@@ -49,23 +52,36 @@ class Interactions:
                 )
             object.__setattr__(self, "times", times)
             lengths.append(len(times))
+        if self.weights is not None:
+            weights = np.asarray(self.weights, np.float64)
+            wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
+            if len(wrong):
+                raise UserError(
+                    f"interaction {wrong[0]} (counted from 0) has the weight"
+                    f" {weights[wrong[0]]}: a weight is a number above 0"
+                )
+            object.__setattr__(self, "weights", weights)
+            lengths.append(len(weights))
         if len(set(lengths)) > 1:
-            raise ValueError(f"users, items and times have lengths {lengths}")
+            raise ValueError(f"users, items, times and weights have lengths {lengths}")
 
     def __len__(self) -> int:
         return len(self.users)
 
     def take(self, rows: np.ndarray) -> Interactions:
         """The interactions at `rows`: numbers, or bool [N]."""
-        times = None if self.times is None else self.times[rows]
-        return Interactions(self.users[rows], self.items[rows], times)
+        times, weights = (
+            None if column is None else column[rows]
+            for column in (self.times, self.weights)
+        )
+        return Interactions(self.users[rows], self.items[rows], times, weights)
 
     def sort(self) -> Interactions:
         """The same interactions by user, then item; equal pairs in any order."""
         return self.take(np.argsort(self._keys()))
 
     def deduplicate(self) -> tuple[Interactions, int]:
-        """Keeps the earliest interaction of each (user, item) pair.
+        """Keeps the earliest interaction of each (user, item) pair, with all weights.
 
         Pairs must be distinct before they are split: a pair that stands in training
         and in test is no test.
@@ -73,19 +89,19 @@ class Interactions:
         Returns:
           (interactions by user, then item; how many were dropped).
         """
-        if self.times is None:
+        if self.times is None and self.weights is None:
             keys = np.sort(self._keys())
             kept = keys[~_repeats(keys)]
-            times = None
+            times = weights = None
         else:
             order = np.argsort(self._keys())
             keys = self._keys()[order]
             first = np.flatnonzero(~_repeats(keys))
             kept = keys[first]
-            ordered = self.times[order]
-            times = np.minimum.reduceat(ordered, first) if len(first) else ordered
+            times = _reduce(np.minimum, self.times, order, first)
+            weights = _reduce(np.add, self.weights, order, first)
         users, items = _split_keys(kept)
-        return Interactions(users, items, times), len(self) - len(kept)
+        return Interactions(users, items, times, weights), len(self) - len(kept)
 
     def by_user(self, user_count: int) -> UserItems:
         """The items of each user.
@@ -210,6 +226,15 @@ def _as_numbers(values: np.ndarray, what: str) -> np.ndarray:
             f" number the {what}s from 0, below 2**31"
         )
     return values.astype(np.int32, copy=False)
+
+
+def _reduce(
+    reduction: np.ufunc, column: np.ndarray | None, order: np.ndarray, first: np.ndarray
+) -> np.ndarray | None:
+    """One value for each run of equal keys, which begin at `first` of `order`."""
+    if column is None or not len(first):
+        return column
+    return reduction.reduceat(column[order], first)
 
 
 def _repeats(keys: np.ndarray) -> np.ndarray:

@@ -24,12 +24,19 @@ SETTINGS = {
     "data.split_fractions": (0.5, 0.3, 0.2),
     "model.width": 12,
     "row_optimizer": "lazy",
+    "loss.item_weight": 0.75,  # both tasks, whatever the name
+    "loss.user_weight": 0.25,
     "loss.sampled_users": 4,
 }
 
 
 def make_config(changes=()):
     return configs.replace(Config(), {**SETTINGS, **dict(changes)})
+
+
+def weights(pairs):
+    """What tells a pair again."""
+    return 1 + pairs / 1000
 
 
 def make_corpus(config):
@@ -40,7 +47,7 @@ def make_corpus(config):
     return data.make_corpus(
         config,
         Assembled(
-            Interactions(pairs // ITEMS, pairs % ITEMS),
+            Interactions(pairs // ITEMS, pairs % ITEMS, weights=weights(pairs)),
             np.arange(USERS),
             np.arange(ITEMS),
             plain.TREE,
@@ -75,6 +82,14 @@ def assert_equal(found, expected):
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_weights_stay_with_their_pairs():
+    batches, corpus = make_batches()
+    batch = batches.make(0, np.array([3, 41, 7, 7, 0, 49, 12, 20]), slice(2, 6))
+    pairs = batch.rows["users"].astype(int) * ITEMS + batch.rows["items"][:, 0]
+    np.testing.assert_allclose(batch.rows["weights"], weights(pairs), rtol=1e-6)
+    assert len(set(batch.rows["weights"].tolist())) == 3
 
 
 def test_a_batch_is_a_function_of_seed_and_step_alone():
@@ -258,7 +273,7 @@ def test_others_are_the_training_users_of_the_item_and_nobody_else():
 )
 def test_without_need_there_are_no_others(changes):
     (batch,) = take(make_batches(**changes)[0], 1)
-    assert set(batch.rows) == {"users", "items", "leaves", "features"}
+    assert set(batch.rows) == {"users", "items", "leaves", "features", "weights"}
 
 
 def test_sampled_users_are_drawn_evenly_from_all():

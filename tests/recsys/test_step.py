@@ -61,6 +61,7 @@ def make_config(name="vbpr", **changes):
         "loss.item_weight": 0.75,  # both tasks, whatever the name
         "loss.user_weight": 0.25,
         "loss.chunk": 2,
+        "row_optimizer": "dense",
         "train.steps": 9,
     }
     named = {key.replace("__", "."): value for key, value in changes.items()}
@@ -146,8 +147,12 @@ def plain_loss(learner, params, batch):
         total += plain.USERS / len(drawn) * sum(everyone[user] for user in counted)
         by_row.append(np.log(total / everyone[users[b]]))
     reduce = np.sum if loss.reduction == "sum" else np.mean
+    if "weights" in batch:
+        by_pair = (by_pair.mean(axis=1) * batch["weights"]) / batch["weights"].mean()
+        if len(by_row):
+            by_row = np.multiply(by_row, batch["weights"]) / batch["weights"].mean()
     first = loss.item_weight * reduce(by_pair)
-    return first + (loss.user_weight * reduce(by_row) if by_row else 0.0)
+    return first + (loss.user_weight * reduce(by_row) if len(by_row) else 0.0)
 
 
 def slope(learner, params, batch, name, way):
@@ -251,6 +256,21 @@ def test_the_first_step_of_rows_is_that_of_the_dense_rule():
         np.testing.assert_allclose(
             rows.params[name], expected, rtol=1e-12, atol=1e-14, err_msg=name
         )
+
+
+@pytest.mark.parametrize("changes", [{}, SAMPLING, {"loss__user_weight": 0.0}])
+def test_an_interaction_counts_its_weight_in_both_tasks(changes):
+    """A weighted mean, whatever the weights' scale."""
+    learner = make_learner("vbpr", **changes)
+    batch = make_batch(learner)
+    losses = []
+    for scale in (1, 100):
+        batch["weights"] = scale * np.linspace(0.5, 3, len(USERS))
+        losses.append(measure(learner, batch)["loss"])
+    params = start(learner).params
+    assert losses == pytest.approx([plain_loss(learner, params, batch)] * 2, rel=DRAWN)
+    del batch["weights"]
+    assert losses[0] != pytest.approx(measure(learner, batch)["loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -64,6 +64,22 @@ def test_parquet_written_out(tmp_path):
     assert read_interactions(tmp_path / "t.parquet").times is None
 
 
+def test_weights_are_numbers_above_0(tmp_path):
+    rows = ["a,x,2", "a,y,0.5", "b,x,", "b,y,0", "b,z,-1", "c,x,often", "c,y,1e3"]
+    path = put(tmp_path, "\n".join(["user,item,count", *rows]))
+    table = read_interactions(path, weight="count")
+    assert table.weights.tolist() == [2.0, 0.5, 1000.0]
+    assert table.items.tolist() == ["x", "y", "y"]
+    assert [(line, column) for line, column, _ in told(table)] == [
+        (line, "count") for line in (4, 5, 6, 7)
+    ]
+    reasons = [reason for *_, reason in told(table)]
+    assert reasons[0] == "an empty cell where a weight must stand"
+    assert reasons[1] == "'0': a weight is a number above 0"
+    assert "'often'" in reasons[3]
+    assert read_interactions(path).weights is None
+
+
 def test_broken_rows_are_told_by_their_lines(tmp_path):
     rows = [
         "a,x,5,",  # line 2

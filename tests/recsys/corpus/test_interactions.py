@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import hypothesis
@@ -39,6 +40,26 @@ def test_deduplicate_keeps_the_earliest(rows, timed):
         assert result.times.tolist() == [earliest[pair] for pair in sorted(earliest)]
     else:
         assert result.times is None
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(ROWS, st.booleans())
+def test_deduplicate_adds_up_the_weights(rows, timed):
+    weights = 1 + np.arange(len(rows), dtype=np.float64) ** 2
+    total = {}
+    for (user, item, _), weight in zip(rows, weights, strict=True):
+        total[user, item] = total.get((user, item), 0) + weight
+    whole = dataclasses.replace(make(rows, timed), weights=weights)
+    result, _ = whole.deduplicate()
+    assert result.weights.tolist() == [total[pair] for pair in sorted(total)]
+    assert (result.times is None) == (not timed)
+    assert whole.take([0][: len(rows)]).weights.tolist() == [1.0][: len(rows)]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, math.nan, math.inf])
+def test_a_weight_is_above_zero(weight):
+    with pytest.raises(UserError, match="interaction 1 .* has the weight"):
+        Interactions(np.array([0, 0]), np.array([1, 2]), None, np.array([1, weight]))
 
 
 @hypothesis.settings(deadline=None)
