@@ -14,6 +14,7 @@ from rerank import data, evaluation, main
 from rerank.generated import serp
 from rerank.run import prepare
 from rerank.verbs.predict import Model
+from tests.docs.pages import columns_of
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,7 @@ def test_a_table_gets_the_answers_of_single_requests(
         code == 0 and "3 requests answered by search, 1 rows with an error" in said.out
     )
     found = pd.read_csv(output, dtype={"item": str}, keep_default_na=False)
+    assert [*found] == columns_of("rerank", "predict", "--output")
     for row in range(3):
         request = request_of(model, requests, row)
         request["candidates"] = request["candidates"][: 8 - row]

@@ -15,6 +15,7 @@ from pricer.gate import Threshold
 from pricer.inputs import photo_quality
 from pricer.run import prepare
 from pricer.verbs.predict import TOO_LITTLE, Model
+from tests.docs.pages import columns_of
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def table(model, shop):
 def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
     stored = pd.read_csv(run.workdir / "predictions_test.csv")
     found = table.iloc[stored["row"]]
+    assert [*table][1:] == columns_of("pricer", "predict", "--output")[1:]
     accepted = found["accepted"].to_numpy(bool)
     np.testing.assert_array_equal(accepted, stored["accepted"])
     assert 0 < accepted.sum() < len(accepted)
@@ -45,6 +47,7 @@ def test_from_photos_it_says_what_it_said_of_stored_features(table, run, shop):
 
 def test_stored_predictions_name_the_rows_of_the_table(run, shop):
     stored = pd.read_csv(run.workdir / "predictions_test.csv")
+    assert [*stored][1:] == columns_of("pricer", "train", "predictions_test.csv")
     rows = shop.table.iloc[stored["row"]]
     assert stored["item"].tolist() == rows["item"].astype(int).tolist()
     assert stored["line"].tolist() == (stored["row"] + 2).tolist()
