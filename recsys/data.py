@@ -31,6 +31,7 @@ from recsys.corpus.tree import CategoryTree
 from recsys.generated import closet
 
 _BLOCK = 4096  # items whose features are generated at a time
+_FEW = 10  # users; metrics over fewer are said to be by chance
 
 
 @activity.doing("preparing the data")
@@ -290,7 +291,7 @@ def make_corpus(
 
 
 def describe(config: Config, corpus: Corpus) -> list[str]:
-    """What a run prints of its data, one line each; the last warns of leaks, if any."""
+    """What a run prints of its data, one line each: sizes, the split, and notes."""
     sizes = {name: len(part) for name, part in corpus.splits.items()}
     test = corpus.splits["test"]
     unseen = float(np.mean(~corpus.seen[test.items]))
@@ -304,7 +305,30 @@ def describe(config: Config, corpus: Corpus) -> list[str]:
         f"split {config.data.split_kind}: {json.dumps(sizes)[1:-1]};"
         f" {unseen:.0%} of the test interactions are with items that training has not"
     )
-    lines = [size, shares]
-    if leak := splits.describe_leakage(config.data.split_kind):
-        lines.append(f"note: {leak}")
-    return lines
+    notes = [
+        splits.describe_leakage(config.data.split_kind),
+        *_find_limits(config, corpus),
+    ]
+    return [size, shares, *(f"note: {note}" for note in notes if note)]
+
+
+def _find_limits(config: Config, corpus: Corpus) -> list[str]:
+    """What so small a data set can't show."""
+    found = []
+    judged = len(np.unique(corpus.splits["test"].users))
+    if corpus.user_count == 1:
+        found.append(
+            "all interactions are of one user: what others take, from which a"
+            " recommender learns, is missing, and metrics are of this one list"
+        )
+    elif judged < _FEW:
+        found.append(
+            f"only {judged} of {corpus.user_count:,} users have a test item: metrics over"
+            " so few may come out by chance"
+        )
+    if corpus.catalogue.tree.leaf_count == 1:
+        same = "all items are of one category: it tells no item from another"
+        if config.negatives.kind == "hierarchical":
+            same += ", and hierarchical negatives are drawn as uniform ones"
+        found.append(same)
+    return found

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from recsys import metrics
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.corpus.interactions import UserItems
 from recsys.generated import closet
-from recsys.ranking.ranker import Ranker, select
+from recsys.ranking.item_index import NotFiniteError
+from recsys.ranking.ranker import ListMaker, select
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def evaluated_users(config: Config, corpus: Corpus, split: str) -> np.ndarray:
 
 
 def evaluate(
-    config: Config, corpus: Corpus, ranker: Ranker, params: Any, split: str
+    config: Config, corpus: Corpus, ranker: ListMaker, params: Any, split: str
 ) -> EvaluatedLists:
     """Ranks all items for the users of a split.
 
@@ -68,14 +70,24 @@ def evaluate(
       ranker: of the model.
       params: of the model, in device form.
       split: "validation" or "test".
+
+    Raises:
+      UserError: parameters have grown so far that there are no scores.
     """
     users = evaluated_users(config, corpus, split)
     hidden = hidden_splits(config, split)
     left_out = select(corpus.of_users(*hidden), users) if hidden else None
-    index = ranker.index_items(params)
     length = max(config.ranking.lengths)
-    vectors = ranker.user_vectors(params, users)
-    ranked = ranker.rank(index, vectors, length, left_out)
+    try:
+        index = ranker.index_items(params)
+        vectors = ranker.user_vectors(params, users)
+        ranked = ranker.rank(index, vectors, length, left_out)
+    except NotFiniteError as error:
+        raise UserError(
+            f"training has diverged ({error}): lower --optimizer.learning_rate="
+            f"{config.optimizer.learning_rate:g} or --optimizer.weight_decay="
+            f"{config.optimizer.weight_decay:g}"
+        ) from None
     evaluated = evaluate_lists(config, corpus, users, ranked.items, split)
     truth = planted(config, users, ranked.items)
     ties = {

@@ -195,13 +195,21 @@ def _judged(
 
 
 def rows_of(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Verdicts as rows of a result table."""
-    return [
-        {
-            "claim": verdict.claim,
-            "difference": f"{verdict.difference:+.3f}",
-            "95 % interval": f"{verdict.low:+.3f} to {verdict.high:+.3f}",
-            "here": "held" if verdict.held else "not held",
-        }
-        for verdict in verdicts
-    ]
+    """Verdicts as rows of a result table; one without an interval is open."""
+    rows = []
+    for verdict in verdicts:
+        interval, here = f"{verdict.low:+.3f} to {verdict.high:+.3f}", "not held"
+        if math.isinf(verdict.high - verdict.low):
+            interval, here = "none: a single run", "open"
+        elif verdict.held:
+            here = "held"
+        difference = f"{verdict.difference:+.3f}"
+        rows.append(
+            {
+                "claim": verdict.claim,
+                "difference": difference,
+                "95 % interval": interval,
+                "here": here,
+            }
+        )
+    return rows

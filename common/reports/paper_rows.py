@@ -175,11 +175,24 @@ def figures_of(runs: Runs, name: str) -> list[float]:
 
 
 def mean_cell(runs: Runs, name: str, digits: int = 3) -> str:
-    """Mean and standard error over seeds; "" where a seed has no such figure."""
+    """Mean over seeds with its standard error, which one seed has not.
+
+    Returns:
+      "0.412 ± 0.006" or, of one seed, "0.412"; "" where a seed has no such figure.
+    """
     values = [run.get(name) for run in runs]
     if None in values:
         return ""
     return result_tables.format_mean(values, digits)  # type: ignore[arg-type]
+
+
+def describe_mean(seeds: int) -> str:
+    """What cells of `mean_cell` hold, for the notes under a table."""
+    if seeds == 1:
+        return (
+            "One seed: figures have no standard error, and claims over seeds stay open"
+        )
+    return f"Mean ± standard error over {seeds} seeds"
 
 
 def write_claims(

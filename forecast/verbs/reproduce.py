@@ -192,7 +192,7 @@ def _mean_windows(workdir: pathlib.Path, row: str, seeds: int) -> dict[str, np.n
 def _describe(config: Config, results: Results) -> str:
     seeds = max((len(runs) for runs in results.values()), default=0)
     return (
-        f"Mean ± standard error over {seeds} seeds; {config.train.steps:,} steps of"
+        f"{paper_rows.describe_mean(seeds)}; {config.train.steps:,} steps of"
         f" {config.train.batch_size} windows, {config.backtest.paths} paths,"
         f" {config.backtest.windows} windows of {config.window.horizon} steps."
     )

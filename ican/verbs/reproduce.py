@@ -189,9 +189,9 @@ def describe(config: Config) -> str:
     backbone = config.backbone
     part = f" up to stage {backbone.stages}" if backbone.stages < 4 else ""
     side = backbone.side(config.photos.crop)
-    splits = ", each with its own split," if config.reproduce.resplit else ""
+    splits = ", each with its own split" if config.reproduce.resplit else ""
     return (
-        f"Mean ± standard error over {config.reproduce.seeds} seeds{splits} on the test rows;"
+        f"On the test rows. {paper_rows.describe_mean(config.reproduce.seeds)}{splits};"
         f" the paper's figures come from its own data. Backbone:"
         f" {title(backbone.network)}{part} from {backbone.source},"
         f" {'frozen' if backbone.frozen else 'trained along'},"

@@ -17,6 +17,10 @@ MAX_TILE = 128
 BLOCK = 4096
 
 
+class NotFiniteError(ValueError):
+    """Vectors that no finite scores can be made of."""
+
+
 class IndexArrays(NamedTuple):
     """Items in N blocks of n places, each block in T tiles.
 
@@ -80,7 +84,8 @@ class ItemIndex:
           block: items of a block at most, a multiple of `tile`.
 
         Raises:
-          ValueError: sizes do not fit, or vectors are not finite.
+          ValueError: sizes do not fit.
+          NotFiniteError: vectors are not finite.
         """
         leaf_of_item = np.asarray(leaf_of_item)
         leaf_vectors = np.asarray(leaf_vectors, np.float32)
@@ -88,7 +93,7 @@ class ItemIndex:
         if not items or leaf_of_item.min() < 0 or leaf_of_item.max() >= count:
             raise ValueError(f"leaves of items must be 0 to {count - 1}, one at least")
         if not np.isfinite(leaf_vectors).all():
-            raise ValueError("vectors of leaves are not finite")
+            raise NotFiniteError("vectors of leaves are not finite")
         tile = tile or _tile_size(items, count)
         if tile < 1 or block < tile or block % tile:
             raise ValueError(f"a block of {block} can't be cut into tiles of {tile}")
@@ -154,7 +159,9 @@ def _fill_rows(parts, positions, count):
         if rows is None:
             rows = _allocate(count, part.shape[1])
         if not np.isfinite(part).all():
-            raise ValueError(f"vectors of items from number {start} on are not finite")
+            raise NotFiniteError(
+                f"vectors of items from number {start} on are not finite"
+            )
         stop = start + len(part)
         if stop <= len(positions):
             rows[positions[start:stop]] = part

@@ -46,7 +46,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from recsys.corpus.interactions import UserItems
-from recsys.ranking.item_index import IndexArrays, ItemIndex
+from recsys.ranking.item_index import IndexArrays, ItemIndex, NotFiniteError
 
 # Users who are searched for together.
 GROUP = 128
@@ -93,7 +93,8 @@ def top_k(
         any number of users; 1 is best for a single user.
 
     Raises:
-      ValueError: k is below 1, sizes do not fit, or scores would not be finite.
+      ValueError: k is below 1, or sizes do not fit.
+      NotFiniteError: scores would not be finite.
     """
     users = np.asarray(user_vectors, np.float32)
     if excluded is None:
@@ -130,7 +131,7 @@ def _check(index, users, k, excluded):
     # No partial sum is above the product of the lengths; NaN is not below anything.
     fine = _lengths(users) * index.longest < np.finfo(np.float32).max / 4
     if not fine.all():
-        raise ValueError(
+        raise NotFiniteError(
             f"user vector {fine.argmin()} is not finite, or too long for finite scores"
         )
     if excluded.user_count != len(users):

@@ -204,8 +204,8 @@ def describe(config: Config, results: Results) -> str:
     )
     return (
         f"Data: {data_from}; {first['train/n']:,} / {first['validation/n']:,} /"
-        f" {first['test/n']:,} requests. Mean ± standard error over"
-        f" {config.reproduce.seeds} seeds; target {config.loss.target}."
+        f" {first['test/n']:,} requests."
+        f" {paper_rows.describe_mean(config.reproduce.seeds)}; target {config.loss.target}."
         f" {config.train.steps:,} steps of {config.train.batch_size} requests for each"
         f" network, {config.optimizer.name} at {config.optimizer.learning_rate:g}."
     )

@@ -1,3 +1,5 @@
+import string
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -220,7 +222,7 @@ def test_items_of_training_that_the_test_has_not_are_told(files):
     corpus = files.load()
     test = corpus.splits["test"].items
     unseen = np.mean(~np.isin(test, corpus.splits["train"].items))
-    shares, leak = data.describe(files.config(), corpus)[1:]
+    shares, leak, *_ = data.describe(files.config(), corpus)[1:]
     assert f"{unseen:.0%} of the test" in shares
     assert leak.startswith("note: ") and "leaks in time" in leak
 
@@ -232,7 +234,32 @@ def test_a_split_along_time_takes_the_last_for_the_test(files):
     config = files.config(time="when", split="temporal_global")
     corpus = data.load(config)
     assert pairs_of(corpus)[-2:] == [PAIRS[1], PAIRS[0]]
-    assert len(data.describe(config, corpus)) == 2  # no leak to tell of
+    assert not any("leaks" in line for line in data.describe(config, corpus))
+
+
+def notes_of(config):
+    lines = data.describe(config, data.load(config))
+    return [line for line in lines if line.startswith("note: ") and "leak" not in line]
+
+
+def test_what_so_few_data_cannot_show_is_said(files):
+    (few,) = notes_of(files.config())
+    assert few.startswith("note: only 1 of 3 users have a test item: ")
+    files.write("interactions", [("al", item[0]) for item in ITEMS])
+    (one,) = notes_of(files.config(split="per_user"))
+    assert one.startswith("note: all interactions are of one user")
+    names = [*string.ascii_lowercase]
+    everyone = [(user, item[0]) for user in names for item in ITEMS]
+    files.write("interactions", everyone)
+    assert notes_of(files.config()) == []  # about 16 in test
+    files.write("items", [(row[0], "all", "all", row[3]) for row in ITEMS])
+    (category,) = notes_of(files.config())
+    assert category == "note: all items are of one category: it tells no item from" + (
+        " another"
+    )
+    config = configs.replace(files.config(), {"negatives.kind": "hierarchical"})
+    (category,) = notes_of(config)
+    assert category.endswith("hierarchical negatives are drawn as uniform ones")
 
 
 def test_with_times_the_split_is_along_time_unless_told_otherwise(files):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from common.config import configs
+from common.errors import UserError
 from common.parallel.execution import make_execution
 from common.parallel.processes import ParallelConfig
 from recsys import evaluation, metrics, step
@@ -295,6 +296,22 @@ def test_lists_are_those_of_a_sort_of_all_scores():
             i for i in np.argsort(-own, kind="stable") if i not in TRAIN.get(user, [])
         ]
         assert found[row].tolist() == left + [-1] * (ITEMS - len(left))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("user_style", 3e38), ("visual_matrix", np.inf), ("leaf_style", np.nan)],
+)
+def test_a_model_that_has_diverged_is_one_line_with_what_to_lower(name, value, ranker):
+    programs, execution = ranker
+    params = execution.replicate({**PARAMS, name: np.full_like(PARAMS[name], value)})
+    changes = {"optimizer__learning_rate": 1e6, "optimizer__weight_decay": 0.5}
+    with pytest.raises(UserError, match="training has diverged") as told:
+        config = make_config(**changes)
+        evaluation.evaluate(config, make_corpus(), programs, params, "test")
+    (line,) = str(told.value).splitlines()
+    assert "lower --optimizer.learning_rate=1e+06 or" in line
+    assert line.endswith("--optimizer.weight_decay=0.5")
 
 
 def plain_popular(train, hidden, users, length):

@@ -13,7 +13,8 @@ BELOW = {"validation/ndcg@10": 0.0034, "popularity/validation/ndcg@10": 0.0115}
 
 def compare(values=BELOW, last_was_best=False, **changes):
     named = {name.replace("__", "."): value for name, value in changes.items()}
-    config = configs.replace(Config(), named)
+    usual = {"negatives.kind": "hierarchical", "optimizer.name": "adamw"}
+    config = configs.replace(Config(), usual | named)
     return report.compare_with_popular(config, values, last_was_best)
 
 

@@ -49,7 +49,10 @@ def test_verdicts_as_a_table():
     open_ = claims.Verdict("b", -0.02, -math.inf, math.inf, False)
     first, second = claims.rows_of([held, open_])
     assert list(first.values()) == ["a", "+0.020", "+0.010 to +0.030", "held"]
-    assert list(second.values()) == ["b", "-0.020", "-inf to +inf", "not held"]
+    assert list(second.values()) == ["b", "-0.020", "none: a single run", "open"]
+    behind = claims.Verdict("c", -0.02, -0.03, -0.01, False)
+    (third,) = claims.rows_of([behind])
+    assert list(third.values()) == ["c", "-0.020", "-0.030 to -0.010", "not held"]
 
 
 def test_the_interval_over_seeds_and_requests_written_out():

@@ -146,8 +146,20 @@ def test_what_is_not_there_is_not_claimed():
 def test_cells_hold_mean_and_error_or_nothing():
     # Standard deviation of 0.3, 0.4, 0.5 is 0.1; over sqrt(3) it is 0.058.
     assert paper_rows.mean_cell(runs(0.3, 0.4, 0.5), "m") == "0.400 ± 0.058"
+    assert paper_rows.mean_cell(runs(0.3), "m") == "0.300"
     assert paper_rows.mean_cell(runs(0.3, None), "m") == ""
     assert paper_rows.mean_cell(runs(0.3), "other") == ""
+
+
+def test_one_seed_has_no_standard_error(tmp_path):
+    assert paper_rows.describe_mean(5) == "Mean ± standard error over 5 seeds"
+    words = "One seed: figures have no standard error, and claims over seeds stay open"
+    assert paper_rows.describe_mean(1) == words
+    claim = Claim("wide is better", ("a",), ("b",), "m")
+    found = paper_rows.verdicts([claim], {"a": runs(0.5), "b": runs(0.4)})
+    paper_rows.write_claims(tmp_path, found, "Claims", "accuracy", "Notes.")
+    row = "| wide is better | +0.100 | none: a single run | open |"
+    assert row in (tmp_path / "claims.md").read_text()
 
 
 def test_claims_are_written_with_what_they_are_in(tmp_path):
