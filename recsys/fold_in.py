@@ -15,10 +15,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from recsys.config import FoldInConfig
+from recsys.corpus.corpus import Catalogue
+from recsys.corpus.interactions import UserItems
 from recsys.models.recommender import Recommender, score_pairs
+from recsys.negatives import NegativeSampler
 
 
 def is_user_table(name: str) -> bool:
@@ -89,3 +93,58 @@ def fold_in(
 
     (rows, _), _ = jax.lax.scan(step, (mean, rule.init(mean)), None, config.steps)
     return rows
+
+
+def find_vectors(
+    model: Recommender,
+    params: Mapping[str, jax.Array],
+    config: FoldInConfig,
+    catalogue: Catalogue,
+    known_items: np.ndarray,
+    new: UserItems,
+    seed: int,
+) -> np.ndarray:
+    """Vectors of new users from their items.
+
+    Args:
+      model: that was trained.
+      params: {name: array} of it.
+      config: steps, rate, penalty and negatives.
+      catalogue: of the items.
+      known_items: int32 [I], the number of each in training, -1 for new ones.
+      new: items of each of Q users, one at least.
+      seed: of the negatives.
+
+    Returns:
+      float32 [Q, E].
+    """
+    users = np.repeat(np.arange(new.user_count), new.counts)
+    sampler = NegativeSampler(catalogue.tree, catalogue.leaf_of_item, new, "uniform")
+    # One by one, so that nobody's list depends on who else is asked for.
+    drawn = [
+        sampler.sample(
+            np.full(new.counts[user], user),
+            new.items_of(user),
+            config.negatives,
+            seed=seed,
+            step=0,
+        ).items
+        for user in range(new.user_count)
+    ]
+    items = np.concatenate([new.items[:, None], np.concatenate(drawn)], axis=1)
+    rows = fold_in(
+        model,
+        params,
+        config,
+        jnp.asarray(users),
+        jnp.asarray(known_items[items]),
+        jnp.asarray(catalogue.leaf_of_item[items]),
+        jnp.asarray(catalogue.take_features(items)),
+        new.user_count,
+    )
+    vectors: Any = model.apply(
+        {"params": {**params, **rows}},
+        np.arange(new.user_count),
+        method="user_vectors",
+    )
+    return np.asarray(jax.device_get(vectors))

@@ -22,7 +22,11 @@ MODES = {
         "check",
         "reproduce",
         # New rows name users and items; their photos are drawn and never read.
-        takes={"predict": (), "explain": ("input", "images", "output")},
+        takes={
+            "evaluate": ("split", "input"),
+            "predict": (),
+            "explain": ("input", "images", "output"),
+        },
         no_init_from="recsys has nothing to start from another run",
     ),
     "import": Mode(

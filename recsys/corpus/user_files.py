@@ -9,9 +9,6 @@ from common.data.table_files import open_table
 from common.tables.faults import Faults
 from recsys.config import Config
 
-# Of the table of lists; rows that could not be read stand there too.
-COLUMNS = ("user", "rank", "item", "score", "user_is", "error")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UserTable:
@@ -20,7 +17,7 @@ class UserTable:
     Attributes:
       users: in the order of their first row.
       pairs: (user, item), where the table has a column of items.
-      failed: rows of the output for what could not be read.
+      failed: rows of the output for what could not be read: user, note, error.
     """
 
     users: list[str]
@@ -44,8 +41,8 @@ def read_users(path: pathlib.Path, config: Config) -> UserTable:
         items = good[columns.item].dropna().astype(str)
         pairs = list(zip(users[items.index], items, strict=True))
     errors = [
-        {"user": "", "error": f"line {fault.line}: {fault.reason}"}
+        {"user": "", "note": "", "error": f"line {fault.line}: {fault.reason}"}
         for fault in faults.rejections()
     ]
-    failed = pd.DataFrame(errors, columns=list(COLUMNS))
+    failed = pd.DataFrame(errors, columns=["user", "note", "error"])
     return UserTable(list(dict.fromkeys(users)), pairs, failed)

@@ -1,7 +1,7 @@
 """Lists of items for users, from a state of a model."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -19,7 +19,27 @@ PredictFn = Callable[[Any, Any], np.ndarray]
 Read = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-class Ranker:
+class ListMaker(Protocol):
+    """What makes lists; of which kind vectors and index are is its own affair."""
+
+    def index_items(
+        self,
+        params: Any,
+        known_items: np.ndarray | None = None,
+        shown: np.ndarray | None = None,
+    ) -> Any:
+        """All items or some, ready to be ranked."""
+
+    def user_vectors(self, params: Any, users: np.ndarray) -> Any:
+        """A row for each of the users [Q]; -1 for one who is unknown."""
+
+    def rank(
+        self, index: Any, vectors: Any, length: int, hidden: UserItems | None
+    ) -> TopK:
+        """The best items of users."""
+
+
+class Ranker(ListMaker):
     """Computes vectors and lists; its programs are compiled once."""
 
     def __init__(self, learner: Learner, catalogue: Catalogue, execution: Execution):
@@ -38,38 +58,48 @@ class Ranker:
         self._by_leaf = execution.compile_predict(learner.leaf_vectors)
 
     def index_items(
-        self, params: Any, known_items: np.ndarray | None = None
+        self,
+        params: Any,
+        known_items: np.ndarray | None = None,
+        shown: np.ndarray | None = None,
     ) -> ItemIndex:
-        """All items, ready to be ranked; arguments as of `item_columns`."""
-        items, leaves = self.item_columns(params, known_items)
+        """All items or some, ready to be ranked; arguments as of `item_columns`."""
+        items, leaves = self.item_columns(params, known_items, shown)
+        leaf_of_item = self._catalogue.leaf_of_item
         return ItemIndex.build(
             items,
-            self._catalogue.leaf_of_item,
+            leaf_of_item if shown is None else leaf_of_item[shown],
             leaves,
             mesh=self._execution.line("items"),
         )
 
     def item_columns(
-        self, params: Any, known_items: np.ndarray | None = None
+        self,
+        params: Any,
+        known_items: np.ndarray | None = None,
+        shown: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors of all items in two parts.
+        """Vectors of all items, or some, in two parts.
 
         Args:
           params: of the model, in device form.
           known_items: int [I], the number of each item in training, -1 for items that
             are new; None where the catalogue is that of training.
+          shown: int [S], the items that are asked for; None for all, S = I.
 
         Returns:
-          (their own columns float32 [I, w], those of the leaves float32 [C, E - w]).
+          (their own columns float32 [S, w], those of the leaves float32 [C, E - w]).
         """
-        catalogue = self._catalogue
-        count, leaf_of_item = catalogue.item_count, catalogue.leaf_of_item
-        numbers = np.arange(count) if known_items is None else known_items
+        catalogue, leaf_of_item = self._catalogue, self._catalogue.leaf_of_item
+        everything = np.arange(catalogue.item_count)
+        numbers = everything if known_items is None else known_items
+        shown = everything if shown is None else shown
+        count = len(shown)
         # By leaf, so that a batch needs few of the leaves' matrices.
-        order = np.argsort(leaf_of_item, kind="stable")
+        order = np.argsort(leaf_of_item[shown], kind="stable")
 
         def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-            items = order[rows]
+            items = shown[order[rows]]
             return {
                 "items": numbers[items].astype(np.int32),
                 "leaves": leaf_of_item[items],
@@ -148,3 +178,14 @@ def select(items: UserItems, users: np.ndarray) -> UserItems:
     starts = np.concatenate([[0], np.cumsum(counts)])
     shifts = np.repeat(items.starts[known] - starts[:-1], counts)
     return UserItems(starts, items.items[shifts + np.arange(starts[-1])])
+
+
+def keep(items: UserItems, kept: np.ndarray) -> UserItems:
+    """Those items that are kept, bool [N]; each user's other ones are dropped."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return UserItems(before[items.starts], items.items[kept])
+
+
+def no_items(user_count: int) -> UserItems:
+    """Of users who have nothing."""
+    return UserItems(np.zeros(user_count + 1, np.int64), np.zeros(0, np.int32))

@@ -30,6 +30,8 @@ from common.tables import inference, photo_cells
 from common.training.workdirs import Say
 from recsys.config import Config
 from recsys.corpus.user_files import read_users
+from recsys.ranking.ranker import no_items
+from recsys.verbs import notes
 from recsys.verbs.predict import Model
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def run(config: Config, command: Command) -> None:
             command.say(f"not known from training: {', '.join(unknown[:5])}")
         if not users:
             raise UserError(f"{command.input}: no user that is known from training")
+    notes.say_hidden(config, command.say)
     folder = verbs.drawing_folder(command)
     write(model, users, folder, command.images, command.say)
     command.show(f"{len(users)} users drawn: {folder}")
@@ -101,9 +104,9 @@ def explain(model: Model, user: str) -> Explained:
       user: id.
     """
     number = model.number_of(user)
-    taken = model.taken(number)
-    vectors = model.user_vectors(np.array([number]))
-    best = model.rank_without(vectors, LISTED, taken)
+    one = np.array([number])
+    taken = model.taken_items(one, no_items(1)).items
+    best = model.list_items(one, model.hidden_items(one, no_items(1)), LISTED)
     items = best.items[0][best.items[0] >= 0]
     parts = model.score_parts(number, items)
     rng = np.random.default_rng(0)

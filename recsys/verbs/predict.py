@@ -1,15 +1,15 @@
 """Lists for users from a trained model: the Python door of recsys.
 
 model = recsys.load("runs/closet")
-table = model.recommend(["17", "23"], length=20)
+table = model.recommend(["17", "23"], length=20, category="Women > Shoes")
 """
 
 import functools
 import pathlib
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -21,18 +21,20 @@ from common.errors import UserError
 from common.parallel import processes
 from common.parallel.execution import make_execution
 from common.tables.faults import write_rejected
-from common.tables.whole_numbers import whole_number_text
 from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
+from recsys.corpus import requests
 from recsys.corpus.interactions import Interactions, UserItems
-from recsys.corpus.user_files import COLUMNS, UserTable, read_users
-from recsys.negatives import NegativeSampler
+from recsys.corpus.user_files import read_users
+from recsys.ranking import list_tables, shown_items
 from recsys.ranking.item_index import ItemIndex
-from recsys.ranking.ranker import Ranker, select
+from recsys.ranking.list_tables import COLUMNS
+from recsys.ranking.ranker import Ranker, keep, no_items, select
 from recsys.ranking.top_k import TopK
 from recsys.run import choose_form
 from recsys.step import Learner
+from recsys.verbs import notes
 
 
 class Model:
@@ -50,6 +52,8 @@ class Model:
       config: of the run.
       trained: parameters and all that stands beside them.
       catalogue: the items that can be recommended.
+      item_ids: theirs, text [I].
+      user_ids: of training, text [U].
       network: the module of the score.
       left_out: rows of the table of items that are not in the catalogue, with the
         reason of each.
@@ -73,11 +77,12 @@ class Model:
             self.trained.encoder,
         )
         ids = pd.Index(self.trained.item_ids)
+        self.item_ids = pd.Index(self.catalogue.item_ids.astype(str).astype(object))
         # Number of each item of the catalogue in training, and the other way round.
         self._known_items = ids.get_indexer(self.catalogue.item_ids).astype(np.int32)
         self._number_of_known = pd.Index(self.catalogue.item_ids).get_indexer(ids)
         self.notes = [
-            *self._describe_catalogue(),
+            *notes.describe_catalogue(self._known_items, self._number_of_known),
             *self.trained.check_features(self.catalogue),
         ]
         self.network = self.trained.network(choose_form(self.config, execution))
@@ -87,17 +92,23 @@ class Model:
         self._plain_params = {
             name: jnp.asarray(value) for name, value in self.trained.params.items()
         }
-        self._user_ids = pd.Index(self.trained.user_ids.astype(str))
+        self.user_ids = pd.Index(self.trained.user_ids.astype(str))
         self._index: ItemIndex | None = None
+        self._shown: tuple[bytes, ItemIndex] | None = None  # of the call before
 
     def recommend(
         self,
-        users: Sequence[str] | None = None,
+        users: Iterable[str] | None = None,
         length: int = 20,
         *,
         new_interactions: Iterable[tuple[str, str]] = (),
+        items: Iterable[str] | None = None,
+        category: str | Iterable[str] | None = None,
     ) -> pd.DataFrame:
         """The best items for users, without those that they have taken.
+
+        What they have taken may stand in the lists where `ranking.hide_training` of the
+        config is off.
 
         Args:
           users: their ids; None for all of training. Who is named twice has one list.
@@ -105,7 +116,10 @@ class Model:
           length: K of the lists.
           new_interactions: (user, item) pairs that training has not seen. A user who
             was not there in training is folded in by them; for all users the items are
-            left out of the lists.
+            left out of the lists. Those of users who are not asked for do not count.
+          items: ids of those that may be shown; None for all.
+          category: whose items may be shown, at any level: "Women > Shoes"; several by
+            "|" or as a list; None for all. With `items`, those that are in both.
 
         Returns:
           K rows for each user, in the order asked for:
@@ -115,23 +129,96 @@ class Model:
             score: of the model; comparable between items of one user only.
             user_is: "known" in training, "folded in", or "unknown": the list of an
               unknown user without interactions is what all users have in common.
+            note: "" or what is not known: the user, or some of the new items.
             error: "" or why there is no list; item and score are empty then.
+
+        Raises:
+          UserError: users, pairs or items are no ids, the length is no whole number
+            above 0, there is no such category, or nothing is left to be shown.
         """
-        pairs = [(_name(user), _name(item)) for user, item in new_interactions]
-        asked = self.trained.user_ids if users is None else map(_name, users)
-        distinct = list(dict.fromkeys(map(str, asked)))
+        pairs = requests.read_pairs(new_interactions, "new_interactions")
+        length = requests.read_length(length)
+        asked = self.user_ids if users is None else requests.read_ids(users, "users")
+        distinct = list(dict.fromkeys(asked))
+        shown, unknown = shown_items.choose(
+            self.catalogue, self.item_ids, items, category
+        )
+        if unknown:
+            warnings.warn(shown_items.describe_unknown(unknown, "items"), stacklevel=2)
         if not distinct:
             return pd.DataFrame(columns=list(COLUMNS))
-        number = self._user_ids.get_indexer(distinct)
+        number = self.user_ids.get_indexer(distinct)
         new = self._number_pairs(pairs, distinct)
+        hidden = self.hidden_items(number, new)
+        most = len(self.item_ids) if shown is None else len(shown)
+        best = self._best_items(number, new, hidden, min(length, most), shown)
+        kinds = np.where(number >= 0, "known", "unknown").astype(object)
+        kinds[(number < 0) & (new.counts > 0)] = "folded in"
+        unknown_notes = list_tables.make_notes(
+            distinct, kinds, pairs, self.user_ids, self.item_ids
+        )
+        return list_tables.make_table(
+            distinct, best, kinds, unknown_notes, self.item_ids.to_numpy()
+        )
+
+    def list_items(self, number: np.ndarray, hidden: UserItems, length: int) -> TopK:
+        """The best items for users of training.
+
+        Args:
+          number: int [Q] of the users.
+          hidden: items of the catalogue that the lists of each leave out.
+          length: K.
+        """
+        return self._best_items(number, no_items(len(number)), hidden, length)
+
+    def _best_items(
+        self,
+        number: np.ndarray,
+        new: UserItems,
+        hidden: UserItems,
+        length: int,
+        shown: np.ndarray | None = None,
+    ) -> TopK:
+        """The best items for users; all lists are made here.
+
+        Args:
+          number: int [Q] of the users in training, -1 for unknown ones.
+          new: items of the catalogue that each has taken since; an unknown user is
+            folded in by them.
+          hidden: items of the catalogue that the lists of each leave out.
+          length: K.
+          shown: int32 [S], ascending, the items that may be listed; None for all.
+
+        Returns:
+          Lists [Q, K] of numbers of the catalogue.
+        """
         vectors = np.array(self._ranker.user_vectors(self._params, number), np.float32)
         folded = np.flatnonzero((number < 0) & (new.counts > 0))
         if len(folded):
-            vectors[folded] = self._fold_in(select(new, folded))
-        best = self._ranker.rank(self.index, vectors, length, self._hidden(number, new))
-        kinds = np.where(number >= 0, "known", "unknown").astype(object)
-        kinds[folded] = "folded in"
-        return self._table(distinct, best.items, best.scores, kinds)
+            vectors[folded] = fold_in.find_vectors(
+                self.network,
+                self._plain_params,
+                self.config.fold_in,
+                self.catalogue,
+                self._known_items,
+                select(new, folded),
+                self.config.train.seed,
+            )
+        if shown is None:
+            return self._ranker.rank(self.index, vectors, length, hidden)
+        place = np.searchsorted(shown, hidden.items)
+        inside = np.isin(hidden.items, shown)
+        left_out = UserItems(hidden.starts, place.astype(np.int32))
+        index = self._index_shown(shown)
+        best = self._ranker.rank(index, vectors, length, keep(left_out, inside))
+        return best._replace(items=np.where(best.items < 0, -1, shown[best.items]))
+
+    def _index_shown(self, shown: np.ndarray) -> ItemIndex:
+        key = shown.tobytes()
+        if self._shown is None or self._shown[0] != key:
+            index = self._ranker.index_items(self._params, self._known_items, shown)
+            self._shown = key, index
+        return self._shown[1]
 
     @property
     def index(self) -> ItemIndex:
@@ -144,30 +231,9 @@ class Model:
         """Items of the catalogue int32 [Q, K] for user vectors [Q, E], none left out."""
         return self._ranker.rank(self.index, vectors, length, None).items
 
-    def rank_without(
-        self, vectors: np.ndarray, length: int, left_out: np.ndarray
-    ) -> TopK:
-        """The best items for one user vector [1, E], but for some."""
-        hidden = UserItems(np.array([0, len(left_out)]), np.sort(left_out))
-        return self._ranker.rank(self.index, vectors, length, hidden)
-
-    def _describe_catalogue(self) -> list[str]:
-        new, gone = (
-            int((numbers < 0).sum())
-            for numbers in (self._known_items, self._number_of_known)
-        )
-        if not new and not gone:
-            return []
-        note = (
-            f"note: the catalogue is not that of training: {new:,} of its"
-            f" {len(self._known_items):,} items are new, and {gone:,} of the"
-            f" {len(self._number_of_known):,} of training are not in it"
-        )
-        return [note]
-
     def knows(self, user: str) -> bool:
         """Whether training had a user."""
-        return user in self._user_ids
+        return user in self.user_ids
 
     def number_of(self, user: str) -> int:
         """The number of a user of training.
@@ -175,15 +241,10 @@ class Model:
         Raises:
           UserError: training had no such user.
         """
-        number = int(self._user_ids.get_indexer([user])[0])
+        number = int(self.user_ids.get_indexer([user])[0])
         if number < 0:
             raise UserError(f"user {user!r} is not known from training")
         return number
-
-    def taken(self, number: int) -> np.ndarray:
-        """What a user of training has taken, in numbers of the catalogue."""
-        items = self._number_of_known[self.trained.taken.items_of(number)]
-        return items[items >= 0]
 
     def category_of(self, item: int) -> tuple[str, ...]:
         """Category path of an item of the catalogue, from the top."""
@@ -244,114 +305,66 @@ class Model:
     ) -> UserItems:
         """Items of the catalogue, by row of the users asked for."""
         users = pd.Index(user_ids).get_indexer([user for user, _ in pairs])
-        items = pd.Index(self.catalogue.item_ids.astype(str)).get_indexer(
-            [item for _, item in pairs]
-        )
+        items = self.item_ids.get_indexer([item for _, item in pairs])
         known = (users >= 0) & (items >= 0)
         distinct, _ = Interactions(
             users[known].astype(np.int32), items[known].astype(np.int32)
         ).deduplicate()
         return distinct.by_user(len(user_ids))
 
-    def _hidden(self, number: np.ndarray, new: UserItems) -> UserItems:
-        """What each user has taken, in numbers of the catalogue."""
+    def hidden_items(self, number: np.ndarray, new: UserItems) -> UserItems:
+        """What lists leave out: `taken_items`, or nothing without `hide_training`."""
+        if self.config.ranking.hide_training:
+            return self.taken_items(number, new)
+        return no_items(len(number))
+
+    def taken_items(self, number: np.ndarray, new: UserItems) -> UserItems:
+        """All that users have taken, in whatever split, and since.
+
+        Args:
+          number: int [Q] of the users in training, -1 for unknown ones.
+          new: items of the catalogue that each has taken since.
+
+        Returns:
+          Numbers of the catalogue.
+        """
         taken = select(self.trained.taken, number)
-        rows = np.repeat(np.arange(len(number)), taken.counts)
-        items = self._number_of_known[taken.items]
-        kept = items >= 0
+        everyone = np.arange(len(number))
         users = np.concatenate(
-            [rows[kept], np.repeat(np.arange(len(number)), new.counts)]
+            [np.repeat(everyone, each.counts) for each in (taken, new)]
         )
-        items = np.concatenate([items[kept], new.items])
-        distinct, _ = Interactions(
-            users.astype(np.int32), items.astype(np.int32)
-        ).deduplicate()
+        items = np.concatenate([self._number_of_known[taken.items], new.items])
+        distinct, _ = Interactions(users[items >= 0], items[items >= 0]).deduplicate()
         return distinct.by_user(len(number))
-
-    def _fold_in(self, new: UserItems) -> np.ndarray:
-        """Vectors [Q, E] of new users from their items."""
-        catalogue, config = self.catalogue, self.config.fold_in
-        users = np.repeat(np.arange(new.user_count), new.counts)
-        sampler = NegativeSampler(
-            catalogue.tree, catalogue.leaf_of_item, new, "uniform"
-        )
-        # One by one, so that nobody's list depends on who else is asked for.
-        drawn = [
-            sampler.sample(
-                np.full(new.counts[user], user),
-                new.items_of(user),
-                config.negatives,
-                seed=self.config.train.seed,
-                step=0,
-            ).items
-            for user in range(new.user_count)
-        ]
-        items = np.concatenate([new.items[:, None], np.concatenate(drawn)], axis=1)
-        params = self._plain_params
-        rows = fold_in.fold_in(
-            self.network,
-            params,
-            config,
-            jnp.asarray(users),
-            jnp.asarray(self._known_items[items]),
-            jnp.asarray(catalogue.leaf_of_item[items]),
-            jnp.asarray(catalogue.take_features(items)),
-            new.user_count,
-        )
-        vectors: Any = self.network.apply(
-            {"params": {**params, **rows}},
-            np.arange(new.user_count),
-            method="user_vectors",
-        )
-        return np.asarray(jax.device_get(vectors))
-
-    def _table(
-        self,
-        users: Sequence[str],
-        items: np.ndarray,
-        scores: np.ndarray,
-        kinds: np.ndarray,
-    ) -> pd.DataFrame:
-        listed = items >= 0
-        # A user who has taken all but a few gets a shorter list, and one row at least.
-        kept = listed.copy()
-        kept[:, 0] = True
-        rows, ranks = np.nonzero(kept)
-        is_item = listed[rows, ranks]
-        ids = self.catalogue.item_ids.astype(str).astype(object)
-        chosen = np.where(is_item, ids[np.maximum(items[rows, ranks], 0)], "")
-        return pd.DataFrame(
-            {
-                "user": np.asarray(users, object)[rows],
-                "rank": ranks + 1,
-                "item": chosen,
-                "score": np.where(is_item, scores[rows, ranks], np.nan),
-                "user_is": kinds[rows],
-                "error": np.where(is_item, "", "there is no item left for this user"),
-            },
-            columns=list(COLUMNS),
-        )
-
-
-def _name(value: Any) -> str:
-    """An id as tables have it."""
-    return whole_number_text(str(value))
 
 
 def run(config: Config, command: Command) -> None:
     """Writes the lists of the users of --input, as CSV or Parquet.
 
     The table has a column of users and may have one of items: interactions that are
-    newer than training. They are left out of the lists, and fold new users in.
+    newer than training. They are left out of the lists, and fold new users in. With
+    --predict.items or --predict.category other items than these are left out, too.
     """
     output = verbs.table_output(command)
     asked = read_users(command.need("input"), config)
     model = Model(command.workdir, config)
+    shown = notes.read_shown(
+        config.predict.items, config.data.item, model.item_ids, command.say
+    )
     left_out = output.with_name(f"{output.stem}_left_out_items.csv")
     list_left_out(model, left_out, command)
-    say_unknown(model, asked, command)
+    notes.say_hidden(config, command.say)
+    notes.say_unknown(
+        asked, pd.Index(model.trained.user_ids.astype(str)), model.item_ids, command.say
+    )
     length = max(config.ranking.lengths)
-    table = model.recommend(asked.users, length, new_interactions=asked.pairs)
+    table = model.recommend(
+        asked.users,
+        length,
+        new_interactions=asked.pairs,
+        items=shown,
+        category=config.predict.category or None,
+    )
     verbs.write_table(pd.concat([table, asked.failed], ignore_index=True), output)
     kinds = table.drop_duplicates("user")["user_is"].value_counts()
     command.show(
@@ -359,33 +372,6 @@ def run(config: Config, command: Command) -> None:
         f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
         f" {len(asked.failed):,} errors: {output}"
     )
-
-
-def say_unknown(model: Model, asked: UserTable, command: Command) -> None:
-    """Says which users and items of --input are not known, above all where most are."""
-    items = set(model.catalogue.item_ids.astype(str))
-    if unknown := [item for _, item in asked.pairs if item not in items]:
-        command.say(
-            f"note: {len(unknown):,} interactions do not count, for their items are not"
-            f" there to be recommended: {_some(unknown)}"
-        )
-    of_users = [user for user in asked.users if not model.knows(user)]
-    of_items = list(dict.fromkeys(unknown))
-    named = len({item for _, item in asked.pairs})
-    for what, missing, total, known in (
-        ("users", of_users, len(asked.users), model.trained.user_ids),
-        ("items", of_items, named, model.catalogue.item_ids),
-    ):
-        if 2 * len(missing) > total:
-            command.say(
-                f"warning: {len(missing):,} of {total:,} {what} are unknown, such as"
-                f" {_some(missing)}: are ids written as in training, such as"
-                f" {_some(known[:3].astype(str).tolist())}?"
-            )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def list_left_out(model: Model, path: pathlib.Path, command: Command) -> None:

@@ -97,6 +97,7 @@ def test_an_unknown_user_gets_what_all_users_have_in_common(models, shop, name):
         assert items == scores.sort_values(ascending=False).index.tolist()
         np.testing.assert_allclose(values, scores[items], rtol=1e-4, atol=1e-5)
     assert (table["user_is"] == "unknown").all()
+    assert set(table["note"]) == {"unknown user: what all users have in common"}
 
 
 def test_new_interactions_are_left_out_of_the_users_own_list(models):
@@ -108,6 +109,8 @@ def test_new_interactions_are_left_out_of_the_users_own_list(models):
     assert rows_of(after, "owl")[0] == rest
     assert rows_of(after, "wren")[0] == rows_of(before, "wren")[0]
     assert (after["user_is"] == "known").all()
+    notes = after.groupby("user")["note"].agg(set).to_dict()
+    assert notes == {"owl": {"1 of 3 items unknown: no such item"}, "wren": {""}}
 
 
 def test_who_is_named_twice_has_one_list_and_nobody_has_none(models):
@@ -116,6 +119,116 @@ def test_who_is_named_twice_has_one_list_and_nobody_has_none(models):
     pd.testing.assert_frame_equal(model.recommend(["wren", "owl", "wren"], 2), once)
     empty = model.recommend([], 2)
     assert empty.empty and tuple(empty.columns) == COLUMNS
+
+
+def test_a_note_names_what_is_unknown(models):
+    items = [*(f"x{k}" for k in range(12)), "i3", "x0"]
+    new = [("kite", item) for item in items]
+    new += [("new", "i1|i2|i3"), ("new", "x1"), ("both", "i4"), ("both", "y;z")]
+    users = ["kite", "new", "owl,wren", "both", "owl"]
+    table = models["vbpr"].recommend(users, 2, new_interactions=new)
+    some = ", ".join(items[:10])
+    several = " (several ids in one? give each a row of its own)"
+    nobody = "unknown user: what all users have in common"
+    assert table["note"].tolist()[::2] == [
+        f"12 of 13 items unknown: {some}, …",
+        f"{nobody}; 2 of 2 items unknown: i1|i2|i3, x1{several}",
+        f"{nobody}{several}",
+        "1 of 2 items unknown: y;z",
+        "",
+    ]
+    kinds = ["known", "unknown", "unknown", "folded in", "known"]
+    assert table["user_is"].tolist()[::2] == kinds
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lists_are_exact_among_the_items_that_may_be_shown(models, shop, name):
+    model = models[name]
+    users = ["owl", "nobody", EVERYTHING]
+    new = [("owl", "i3"), ("new", "i3"), ("new", "i8")]
+    some = shop.items["item"].sample(20, random_state=1).tolist()
+    shoes = shop.items.query("top == 'men' and middle == 'shoes'")["item"].tolist()
+    scores = plain_scores(
+        model.network, model.trained.params, shop, numbers_of(shop, users)
+    )
+    choices = [
+        ({"items": some}, some),
+        ({"category": "men > shoes"}, shoes),
+        ({"items": iter(some), "category": ["men > shoes"]}, {*some} & {*shoes}),
+    ]
+    for given, shown in choices:
+        table = model.recommend([*users, "new"], 99, new_interactions=new, **given)
+        for row, user in enumerate(users):
+            taken = shop.taken(user) | ({"i3"} if user == "owl" else set())
+            left = scores.loc[row, sorted(set(shown) - taken)]
+            items, values = rows_of(table, user)
+            if not len(left):
+                assert user == EVERYTHING and items == [""]
+                continue
+            best = left.sort_values(ascending=False)
+            assert items == best.index.tolist()
+            np.testing.assert_allclose(values, best, rtol=1e-4, atol=1e-5)
+        # Folding in does not ask what may be shown.
+        everything, usual = rows_of(
+            model.recommend(["new"], 99, new_interactions=new), "new"
+        )
+        items, values = rows_of(table, "new")
+        kept = [place for place, item in enumerate(everything) if item in set(shown)]
+        assert items == [everything[place] for place in kept]
+        np.testing.assert_allclose(values, usual[kept], rtol=1e-4, atol=1e-5)
+        assert {"i3", "i8"}.isdisjoint(items)
+
+
+def test_unknown_items_that_may_be_shown_are_told_in_python(models):
+    with pytest.warns(UserWarning, match="2 items of items are not in the .*: x, y$"):
+        table = models["vbpr"].recommend(["owl"], 3, items=["x", "i1", "y"])
+    assert table["item"].tolist() in (["i1"], [""])
+
+
+def test_without_hiding_lists_hold_what_was_taken(drawn, shop):
+    config = workdirs.load_config(drawn["vbpr"], type(shop.config()), "recsys")
+    config = configs.replace(config, {"ranking.hide_training": False})
+    model = Model(drawn["vbpr"], config)
+    users = ["owl", EVERYTHING]
+    scores = plain_scores(
+        model.network, model.trained.params, shop, numbers_of(shop, users)
+    )
+    table = model.recommend(users, 99, new_interactions=[("owl", "i3"), ("new", "i3")])
+    for row, user in enumerate(users):
+        best = scores.loc[row].sort_values(ascending=False)
+        assert rows_of(table, user)[0] == best.index.tolist()
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ({"users": "owl"}, "users='owl' is one text: give a list of ids"),
+        ({"users": ["owl", None]}, "users: entry 1 (counted from 0) is None"),
+        ({"users": [1.5]}, "users: entry 0 (counted from 0) is 1.5"),
+        ({"users": [float("nan")]}, "entry 0 (counted from 0) is nan"),
+        ({"length": 0}, "length=0: give a whole number of at least 1"),
+        ({"length": -3}, "length=-3"),
+        ({"length": 2.5}, "length=2.5"),
+        ({"new_interactions": ["i1"]}, "is 'i1', not a pair (user, item)"),
+        ({"new_interactions": ("owl", "i1")}, "is 'owl', not a pair (user, item)"),
+        ({"new_interactions": [("owl", None)]}, "its item is None"),
+        ({"items": "i1"}, "items='i1' is one text"),
+        ({"items": [None]}, "items: entry 0 (counted from 0) is None"),
+        ({"items": ["x"]}, "none of the 1 items that may be shown, such as x"),
+        ({"category": "mens"}, "no category 'mens'; did you mean 'men'"),
+        ({"category": 5}, "category=5: give a list of ids"),
+        ({"users": [], "length": 0}, "length=0"),
+    ],
+)
+def test_a_mistake_in_python_is_one_clear_error(models, given, told):
+    with pytest.raises(UserError) as raised:
+        models["vbpr"].recommend(**{"users": ["owl"], **given})
+    assert told in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_no_list_is_longer_than_the_catalogue(models):
+    table = models["vbpr"].recommend(["nobody"], 10**12)  # not as much memory, either
+    assert table["rank"].tolist() == list(range(1, ITEM_COUNT + 1))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -239,6 +352,7 @@ def learnt(tmp_path_factory):
         data__category=("top", "middle"),
         negatives__kind="uniform",
         optimizer__learning_rate=0.03,
+        optimizer__weight_decay=0.01,
         train__steps=60,
         train__batch_size=64,
         train__eval_every=60,
@@ -309,6 +423,14 @@ def test_predict_writes_lists_and_says_what_it_could_not_read(
     for column in ("user", "rank", "item", "user_is", "error"):
         assert lists[column].tolist() == expected[column].tolist(), column
     np.testing.assert_allclose(lists["score"], expected["score"], rtol=1e-4)
+    notes = dict(zip(lists["user"], lists["note"], strict=True))
+    assert notes == {
+        "wren": "",
+        "new": "",
+        "owl": "1 of 2 items unknown: i999",
+        "nobody": "unknown user: what all users have in common",
+    }
+    assert failed["note"] == ""
     assert failed["user"] == "" and failed["error"].startswith("line 4: an empty cell")
     said, noted = capsys.readouterr()
     assert "lists of 4 for 4 users" in said and "1 errors" in said
@@ -354,6 +476,62 @@ def test_items_that_can_not_be_recommended_are_listed_with_their_reasons(
     assert found["line"].tolist() == [8, 9]
     assert found["reason"][0] == "training had no item of 'cars'"
     assert found["reason"][1].startswith("the item stands in line 2 already")
+
+
+def ask(workdir, folder, text, *flags):
+    """The table that predict writes for an --input."""
+    (folder / "asked.csv").write_text(text)
+    given = ["--mode=predict", f"--workdir={workdir}", f"--input={folder}/asked.csv"]
+    assert call(*given, f"--output={folder}/out.csv", *flags) == 0
+    return pd.read_csv(folder / "out.csv", keep_default_na=False)
+
+
+def test_predict_shows_some_items_alone(drawn, models, shop, tmp_path, capsys):
+    some = ["i2", "i29", "i7", "i11", "i3", "x9"]
+    shown = tmp_path / "in stock.csv"
+    shown.write_text("price,item\n" + "".join(f"5,{i}\n" for i in [*some, "", "i2"]))
+    model, taken = models["vbpr"], shop.taken("owl")
+    table = ask(drawn["vbpr"], tmp_path, "user\nowl\n", f"--predict.items={shown}")
+    expected = model.recommend(["owl"], 4, items=some[:-1])
+    assert table["item"].tolist() == expected["item"].tolist()
+    assert set(table["item"]) <= set(some) - taken
+    noted = capsys.readouterr().err
+    assert f"note: 1 items of {shown} are not in the catalogue, and are not shown" in (
+        noted
+    )
+    assert f"1 rows of {shown} can't be used, the first is line 8: an empty" in noted
+    both = ask(
+        drawn["vbpr"],
+        tmp_path,
+        "user\nwren\n",
+        f"--predict.items={shown}",
+        "--predict.category=men|women",
+    )
+    given = {"items": some[:-1], "category": ["men", "women"]}
+    expected = model.recommend(["wren"], 4, **given)
+    assert both["item"].tolist() == expected["item"].tolist()
+    paths = shop.items.set_index("item")["top"]
+    assert set(paths[both["item"]]) <= {"men", "women"}
+
+
+def test_predict_says_what_is_hidden_and_hides_nothing_where_told(
+    drawn, shop, tmp_path, capsys
+):
+    text = f"user\n{EVERYTHING}\n"
+    table = ask(drawn["vbpr"], tmp_path, text, "--noranking.hide_validation")
+    assert table["error"].tolist() == ["there is no item left for this user"]
+    assert "leave out all that a user has in the tables of training" in (
+        capsys.readouterr().err
+    )
+    table = ask(drawn["vbpr"], tmp_path, text, "--noranking.hide_training")
+    assert table["rank"].tolist() == [1, 2, 3, 4] and set(table["error"]) == {""}
+    assert "--noranking.hide_validation" not in capsys.readouterr().err
+
+
+def test_cells_of_several_items_are_met_with_a_hint(drawn, tmp_path, capsys):
+    ask(drawn["vbpr"], tmp_path, "user,item\nnew,i1|i2|i3\nowl,i5\nowl,i6|i7\n")
+    hint = "hint: 2 cells seem to hold several items, such as 'i1|i2|i3': give each"
+    assert hint in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -499,6 +677,8 @@ def test_a_table_without_a_good_row_gives_errors_alone(drawn, tmp_path, capsys):
         ("user\n", [], "asked.csv"),
         ("user\nowl\n", ["--data.items=nowhere.csv"], "nowhere.csv"),
         ("user\nowl\n", ["--workdir=no/such/run"], "no/such/run"),
+        ("user\nowl\n", ["--predict.items=nowhere.csv"], "nowhere.csv"),
+        ("user\nowl\n", ["--predict.category=Men"], "did you mean 'men'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
