@@ -393,6 +393,15 @@ class PredictConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ReproduceConfig(ResplitConfig):
+    """What `--mode=reproduce` runs."""
+
+    search: Literal["none", "rivals", "all"] = knob(
+        "rivals", "rows whose settings are chosen on the first split's validation rows"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """What `--mode=export` writes beside the vectors."""
 
@@ -451,8 +460,8 @@ class Config:
     )
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     check: CheckConfig = dataclasses.field(default_factory=CheckConfig)
-    reproduce: ResplitConfig = dataclasses.field(
-        default_factory=lambda: ResplitConfig(resplit=True)
+    reproduce: ReproduceConfig = dataclasses.field(
+        default_factory=lambda: ReproduceConfig(resplit=True)
     )
     precision: str = precision_knob("products with features")
     allow_other_features: bool = knob(

@@ -1,15 +1,20 @@
 """What stands before the first step of a run: model, devices, ranker."""
 
 import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import numpy as np
 
 from common.parallel.execution import Execution, make_execution
 from recsys import step
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
+from recsys.models.neighbours import NeighbourRanker
 from recsys.models.projection import Form
-from recsys.ranking.ranker import Ranker
+from recsys.ranking.ranker import ListMaker, Ranker
 from recsys.step import Learner
 
 
@@ -21,24 +26,41 @@ class Run:
       config: of the run.
       corpus: users, items, interactions.
       execution: what it runs on.
-      learner: the model and its step.
-      ranker: makes lists.
     """
 
     config: Config
     corpus: Corpus
     execution: Execution
-    learner: Learner
-    ranker: Ranker
+
+    @functools.cached_property
+    def learner(self) -> Learner:
+        """The model and its step; not of item-knn, which has no vectors."""
+        form = choose_form(self.config, self.execution)
+        model = step.model_for(self.config, self.corpus, form)
+        return Learner(self.config, model, self.execution.devices)
+
+    @functools.cached_property
+    def ranker(self) -> ListMaker:
+        """Makes lists."""
+        if self.config.model.name == "item-knn":
+            return NeighbourRanker()
+        return Ranker(self.learner, self.corpus.catalogue, self.execution)
+
+    def put_params(self, host: Mapping[str, np.ndarray]) -> Any:
+        """Parameters as the ranker takes them, from those on the host."""
+        if self.config.model.name == "item-knn":
+            return host
+        return self.execution.replicate(dict(host))
 
 
 def prepare(config: Config, corpus: Corpus) -> Run:
-    """A run over a corpus, ready to be trained or evaluated."""
-    execution = make_execution(config.parallel)
-    model = step.model_for(config, corpus, choose_form(config, execution))
-    learner = Learner(config, model, execution.devices)
-    ranker = Ranker(learner, corpus.catalogue, execution)
-    return Run(config, corpus, execution, learner, ranker)
+    """A run over a corpus, ready to be trained or evaluated.
+
+    Raises:
+      UserError: where the model does not fit the tree.
+    """
+    config.model.check_widths(corpus.catalogue.tree.levels)
+    return Run(config, corpus, make_execution(config.parallel))
 
 
 def choose_form(config: Config, execution: Execution) -> Form:

@@ -21,6 +21,7 @@ from recsys.corpus.corpus import Corpus
 from recsys.corpus.tree import CategoryTree
 from recsys.models.coarse_fine import CoarseFine
 from recsys.models.deepstyle import DeepStyle
+from recsys.models.factors import Factors
 from recsys.models.projection import Form
 from recsys.models.recommender import (
     Recommender,
@@ -97,6 +98,8 @@ def make_model(
     }
     if model.score == OURS:
         return CoarseFine(tree=tree, level_widths=model.level_widths or None, **fields)
+    if model.is_rival:
+        return Factors(tree=tree, **fields)
     kind, variant = SCORES[model.score]
     if kind is not DeepStyle:
         fields["factor_width"] = model.width // 2

@@ -10,7 +10,7 @@ from common.parallel.processes import is_first_process
 from common.training import activity, loop_config, train_loop, workdirs
 from common.training.phase import Phase
 from common.training.workdirs import RunRecord, Say
-from recsys import data, evaluation, report, saved_model
+from recsys import data, evaluation, report, rivals, saved_model
 from recsys.batches import Batches
 from recsys.config import Config
 from recsys.evaluation import EvaluatedLists
@@ -26,6 +26,7 @@ FREE = (
     "reproduce.",
     "check.",
     "fold_in.",
+    "predict.",
     "ranking.",
     "allow_other_features",
 )
@@ -78,9 +79,13 @@ def train_prepared(run: Run, record: RunRecord) -> dict[str, Any]:
     """
     workdir = record.workdir
     record.add_data(run.corpus.fingerprint)
-    params = train(run, workdir)
+    if run.config.model.is_rival:
+        host = rivals.fit(run.config, run.corpus)
+        params = run.put_params(host)
+    else:
+        params = train(run, workdir)
+        host = run.execution.to_host(params)
     values, evaluated = evaluate(run, params)
-    host = run.execution.to_host(params)
     if is_first_process():
         saved_model.save(workdir, run.corpus, host)
         by_user = evaluation.by_user(run.config, run.corpus, evaluated["test"])

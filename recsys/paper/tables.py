@@ -60,9 +60,10 @@ METRIC = "ndcg@10"
 PLANTED = "branch_need@10"
 
 
-def choose_rows(names: Sequence[str]) -> tuple[paper_rows.Row, ...]:
+def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
     """Rows by name; those of the paper for (). See `paper_rows.choose_rows`."""
-    return paper_rows.choose_rows(ROWS, names, lambda row: not row.rival)
+    chosen = paper_rows.choose_rows(ROWS, names, lambda row: not row.rival)
+    return tuple(row for row in ROWS if row in chosen)
 
 
 def metric_table(
@@ -109,7 +110,8 @@ def _pairs() -> Iterator[tuple[str, str]]:
         yield OURS, f"{name}-ii"
     yield from ((SINGLE, f"{name}-i") for name in BASELINES)
     yield OURS, SINGLE
-    yield from ((OURS, row.name) for row in ROWS if row.rival)
+    yield from ((OURS, name) for name in RIVALS)
+    yield from (("vbpr", name) for name in RIVALS)
 
 
 def _claim(better: str, worse: str, metric: str, about: str) -> Claim:

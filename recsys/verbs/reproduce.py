@@ -1,5 +1,6 @@
 """`--mode=reproduce`: Tables 2 to 5, several seeds, and what becomes of the claims."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,14 @@ from common.errors import UserError
 from common.parallel import processes
 from common.parallel.processes import is_first_process
 from common.reports import paper_rows, result_tables
-from common.reports.paper_rows import Results, Row
+from common.reports.paper_rows import Results
+from common.training import workdirs
 from common.training.workdirs import RunRecord, Say
 from recsys import data, train
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
-from recsys.paper import rivals, tables
+from recsys.paper import search, tables
+from recsys.paper.tables import Row
 from recsys.run import prepare
 
 
@@ -38,30 +41,41 @@ def reproduce(config: Config, workdir: pathlib.Path, say: Say) -> list[str]:
     processes.start(config.parallel)
     if tables.METRIC not in {f"ndcg@{length}" for length in config.ranking.lengths}:
         raise UserError(f"--ranking.lengths: claims are about {tables.METRIC}")
-    rows = tables.choose_rows(config.reproduce.rows)
+    rows = list(tables.choose_rows(config.reproduce.rows))
 
     @functools.lru_cache(maxsize=1)  # of the last split: all rows of a seed share it
     def load(split_seed: int) -> Corpus:
         split = configs.replace(config, {"data.split_seed": split_seed})
         return data.load(split, say)
 
-    def run(row: Row, changed: Config, record: RunRecord) -> dict[str, Any]:
+    def run(row: paper_rows.Row, changed: Config, record: RunRecord) -> dict[str, Any]:
         corpus = load(changed.data.split_seed)
-        if row.rival:
-            record.add_data(corpus.fingerprint)
-            return rivals.evaluate(changed, corpus, row.rival, changed.train.seed)
         return train.train_prepared(prepare(changed, corpus), record)
 
+    searched: list[dict[str, Any]] = []
+    with workdirs.training_in(workdir):
+        for number, row in enumerate(rows):
+            if search.is_searched(row, config):
+                corpus = load(row.apply(config, 0).data.split_seed)
+                best, tried = search.choose_settings(
+                    row, config, corpus, workdir / "search", say
+                )
+                rows[number] = dataclasses.replace(row, changes=best)
+                searched.append(tried)
     results = paper_rows.run_rows(
         rows, config, workdir, system="recsys", free=train.FREE, run=run, say=say
     )
     if is_first_process():
-        return write_tables(workdir / "tables", config, rows, results)
+        return write_tables(workdir / "tables", config, rows, results, searched)
     return []
 
 
 def write_tables(
-    folder: pathlib.Path, config: Config, rows: Sequence[Row], results: Results
+    folder: pathlib.Path,
+    config: Config,
+    rows: Sequence[Row],
+    results: Results,
+    searched: Sequence[Mapping[str, Any]] = (),
 ) -> list[str]:
     """Writes the tables and the claims, as Markdown and CSV; returns their names.
 
@@ -70,6 +84,7 @@ def write_tables(
       config: of all runs.
       rows: of the tables.
       results: metrics of each seed by the row's name.
+      searched: the settings that were found, of `search.choose_settings`.
     """
     first = next(row.name for row in rows if not row.rival)
     notes = describe(config, results[first][0])
@@ -88,6 +103,10 @@ def write_tables(
         title = "Claims of section 4.4"
         paper_rows.write_claims(folder, verdicts, title, difference, notes)
         written.append("claims")
+    if searched:
+        title = "Settings, chosen on the validation rows of the first split"
+        result_tables.write_table(searched, folder / "settings", title=title)
+        written.append("settings")
     return written
 
 
@@ -106,8 +125,9 @@ def describe(config: Config, values: Mapping[str, Any]) -> str:
         f" {paper_rows.describe_mean(config.reproduce.seeds)}."
         f" {config.train.steps:,} steps of {config.train.batch_size} positives with"
         f" {config.negatives.count} {config.negatives.kind} negatives each,"
-        f" {config.optimizer.name} at {config.optimizer.learning_rate:g}, the best of"
-        f" validation. The paper's figures come from its own data."
+        f" {config.optimizer.name} at {config.optimizer.learning_rate:g} with a decay of"
+        f" {config.optimizer.weight_decay:g}, where no other settings were chosen, the"
+        f" best step of validation. The paper's figures come from its own data."
     )
 
 

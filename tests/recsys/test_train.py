@@ -222,7 +222,7 @@ def test_a_model_is_not_judged_on_other_data_than_its_own(flag, smoke):
         ("--train.seed=1", "train.seed is 0 there and 1 now"),
         ("--data.split_seed=3", "data.split_seed is 0 there and 3 now"),
         ("--closet.seed=3", "closet.seed is 0 there and 3 now"),
-        ("--row_optimizer=lazy", "row_optimizer is 'dense' there and 'lazy' now"),
+        ("--row_optimizer=dense", "row_optimizer is 'lazy' there and 'dense' now"),
         ("--loss.user_weight=0", "loss.user_weight is None there and 0.0 now"),
     ],
 )

@@ -1,0 +1,90 @@
+"""Rivals that know who took what and nothing else, fitted without a step of ours.
+
+`item-knn` is `models.neighbours`; `als` and `bpr` are fitted by the library implicit and
+are `models.factors` from then on. An item that training has not seen is nothing to them.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from common.errors import UserError
+from recsys.config import Config
+from recsys.corpus.corpus import Corpus
+from recsys.models import neighbours
+
+
+def fit(config: Config, corpus: Corpus) -> dict[str, np.ndarray]:
+    """Fits the rival that `model.name` names on the training interactions.
+
+    Args:
+      config: of the run; `train.seed` is that of the draws.
+      corpus: users, items, splits.
+
+    Returns:
+      {name: array}, the parameters of `models.factors.Factors`, or what
+      `models.neighbours.fit` returns.
+
+    Raises:
+      UserError: implicit is not there, or BPR is to weigh interactions.
+    """
+    train = corpus.splits["train"]
+    shape = corpus.user_count, corpus.catalogue.item_count
+    name = config.model.name
+    if name == "item-knn":
+        return neighbours.fit(train, shape, config.item_knn)
+    if name == "bpr" and train.weights is not None:
+        raise UserError(
+            "--model.name=bpr draws every interaction as often as any other, and has no"
+            " use for --data.weight: choose als, item-knn or vbpr"
+        )
+    model = _make(config)
+    model.fit(neighbours.matrix_of(train, shape), show_progress=False)
+    users, items = (
+        np.array(factors, np.float32)
+        for factors in (model.user_factors, model.item_factors)
+    )
+    items[~corpus.seen] = 0  # BPR leaves there what it drew at the start
+    width = config.model.width
+    bias = np.zeros((len(items), 1), np.float32)
+    if name == "bpr":  # the last column, against which users have a 1
+        bias = items[:, width:]
+    return {
+        "user_factor": users[:, :width],
+        "item_factor": items[:, :width],
+        "item_bias": bias,
+    }
+
+
+def _make(config: Config) -> Any:
+    """The model of implicit, with one thread: the same numbers on every machine."""
+    common = {
+        "factors": config.model.width,
+        "random_state": config.train.seed,
+        "num_threads": 1,
+    }
+    try:
+        if config.model.name == "als":
+            from implicit.als import AlternatingLeastSquares
+
+            als = config.als
+            return AlternatingLeastSquares(
+                regularization=als.regularization,
+                alpha=als.alpha,
+                iterations=als.iterations,
+                **common,
+            )
+        from implicit.bpr import BayesianPersonalizedRanking
+    except ImportError:
+        raise UserError(
+            f"--model.name={config.model.name} needs implicit: pip install"
+            " 'resale-jax[rivals]'"
+        ) from None
+    bpr = config.bpr
+    return BayesianPersonalizedRanking(
+        learning_rate=bpr.learning_rate,
+        regularization=bpr.regularization,
+        iterations=bpr.iterations,
+        verify_negative_samples=True,
+        **common,
+    )
