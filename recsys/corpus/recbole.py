@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,8 +56,9 @@ def import_atomic(
     """Turns atomic files into the tables that `read_interactions` and `read_items` take.
 
     Writes `interactions.parquet` (user, item, time), `items.parquet` (item, level1 ...,
-    features_row: position in the `.item` file, from 0) and `rejected.csv`. Other fields
-    and a `.user` file are not used.
+    features_row: position in the `.item` file, from 0) and `rejected.csv`. Further
+    fields are kept as columns of their names, see `_further`; a `.user` file is not
+    used.
 
     Args:
       source: `name.inter`, `name.item`, their path without the ending, or a folder
@@ -77,8 +79,9 @@ def import_atomic(
     """
     base = _find_base(pathlib.Path(source))
     folder = pathlib.Path(folder)
-    taken, low = _read_inter(pathlib.Path(f"{base}.inter"), rating_at_least)
-    items = _read_item(pathlib.Path(f"{base}.item"), category_field, separator)
+    inter, item = pathlib.Path(f"{base}.inter"), pathlib.Path(f"{base}.item")
+    taken, taken_columns, low = _read_inter(inter, rating_at_least)
+    items, item_columns = _read_item(item, category_field, separator)
     rejected_file = folder / REJECTED_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +95,8 @@ def import_atomic(
             f"{taken.path}: no rating is {rating_at_least} or more: lower"
             " rating_at_least"
         )
-    _write_table(folder / INTERACTIONS_FILE, _interaction_columns(taken))
-    _write_table(folder / ITEMS_FILE, _item_columns(items))
+    _write_table(folder / INTERACTIONS_FILE, taken_columns)
+    _write_table(folder / ITEMS_FILE, item_columns)
     left_out = f", {low} of low rating left out" if low else ""
     return (
         f"{folder}: {len(taken.users)} interactions ({len(taken.rejected)} rejected"
@@ -112,8 +115,8 @@ def _find_base(source: pathlib.Path) -> str:
 
 def _read_inter(
     path: pathlib.Path, rating_at_least: float | None
-) -> tuple[InteractionTable, int]:
-    """Interactions, and how many were left out for their rating."""
+) -> tuple[InteractionTable, dict[str, Any], int]:
+    """Interactions, their columns, and how many were left out for their rating."""
     text, types = _open(path)
     fields = {"user_id": ("token",), "item_id": ("token",)}
     time = "timestamp" if "timestamp" in types else ""
@@ -125,7 +128,45 @@ def _read_inter(
     low = 0
     if rating_at_least is not None:
         table, low = _choose_ratings(table, rating_at_least)
-    return read_interactions(table, "user_id", "item_id", time), low
+    taken = read_interactions(table, "user_id", "item_id", time)
+    columns = _interaction_columns(taken)
+    used = {"user_id", "item_id", time}
+    return taken, columns | _further(table, taken.line, types, used, columns), low
+
+
+def _further(
+    table: Table,
+    line: np.ndarray,
+    types: Mapping[str, str],
+    used: set[str],
+    taken: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The fields that have no column yet, of the rows that are kept.
+
+    A float field is a column of numbers where all its cells are numbers, else of text
+    as it stands. A field with the name of a column that there is already gets `_field`
+    behind its own.
+
+    Args:
+      table: as read.
+      line: int64 [n], lines of the rows that are kept.
+      types: of all fields.
+      used: fields that have become columns.
+      taken: these columns.
+    """
+    rows = np.searchsorted(table.line, line)
+    columns: dict[str, Any] = {}
+    for field, kind in types.items():
+        if field in used:
+            continue
+        cells = table.frame[field].iloc[rows].reset_index(drop=True)
+        if kind == "float":
+            numbers, wrong = parse_column(cells, lambda text: parse_number(text, "."))
+            cells = cells if wrong else numbers
+        while field in taken or field in columns:
+            field += "_field"
+        columns[field] = cells
+    return columns
 
 
 def _choose_ratings(table: Table, at_least: float) -> tuple[Table, int]:
@@ -142,7 +183,10 @@ def _choose_ratings(table: Table, at_least: float) -> tuple[Table, int]:
     return chosen, int((faults.good & ~keep).sum())
 
 
-def _read_item(path: pathlib.Path, field: str, separator: str) -> ItemTable:
+def _read_item(
+    path: pathlib.Path, field: str, separator: str
+) -> tuple[ItemTable, dict[str, Any]]:
+    """Items and their columns."""
     text, types = _open(path)
     fitting = [f for f, t in types.items() if t.startswith("token") and f != "item_id"]
     if field not in fitting:
@@ -159,7 +203,10 @@ def _read_item(path: pathlib.Path, field: str, separator: str) -> ItemTable:
         # As RecBole reads it: nothing between two separators is no member.
         runs = f"(?:{re.escape(separator)})+"
         table.frame[field] = table.frame[field].str.replace(runs, separator, regex=True)
-    return read_items(table, "item_id", field, separator=separator)
+    items = read_items(table, "item_id", field, separator=separator)
+    columns = _item_columns(items)
+    used = {"item_id", field}
+    return items, columns | _further(table, items.line, types, used, columns)
 
 
 def _open(path: pathlib.Path) -> tuple[bytes, dict[str, str]]:
@@ -189,7 +236,7 @@ def _read_rows(
     types: Mapping[str, str],
     fields: Mapping[str, Sequence[str]],
 ) -> Table:
-    """Some fields as a table of text, each of one of the types it may have."""
+    """All fields as a table of text; `fields` must be there, of one of their types."""
     for field, kinds in fields.items():
         if types.get(field) not in kinds:
             names = ", ".join(f"{name}:{kind}" for name, kind in types.items())
@@ -217,13 +264,11 @@ def _read_rows(
             block_size=max(2**20, 2 * int(lengths.max())),
         ),
         csv.ParseOptions(delimiter="\t", quote_char=False, invalid_row_handler=reject),
-        csv.ConvertOptions(
-            include_columns=list(fields), column_types=dict.fromkeys(fields, _TEXT)
-        ),
+        csv.ConvertOptions(column_types=dict.fromkeys(types, _TEXT)),
     )
     if not read.num_rows and not rejected:
         raise UserError(f"{path}: a header and no rows")
-    columns = {field: _tidy(read[field]) for field in fields}
+    columns = {field: _tidy(read[field]) for field in types}
     frame = pa.table(columns).to_pandas(types_mapper={_TEXT: TEXT}.get)
     good = np.setdiff1d(lines[1:], [rejection.line for rejection in rejected])
     return Table(str(path), frame, good, rejected)
@@ -236,8 +281,8 @@ def _tidy(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(missing, pa.scalar(None, _TEXT), cells)
 
 
-def _interaction_columns(taken: InteractionTable) -> dict[str, object]:
-    columns: dict[str, object] = {"user": taken.users, "item": taken.items}
+def _interaction_columns(taken: InteractionTable) -> dict[str, Any]:
+    columns: dict[str, Any] = {"user": taken.users, "item": taken.items}
     if taken.times is not None:
         # As dates, since a number of seconds may read like 20190131.
         micros = np.rint(taken.times * 1e6).astype(np.int64)
@@ -245,14 +290,14 @@ def _interaction_columns(taken: InteractionTable) -> dict[str, object]:
     return columns
 
 
-def _item_columns(items: ItemTable) -> dict[str, object]:
+def _item_columns(items: ItemTable) -> dict[str, Any]:
     """One column a level; empty below the end of a path."""
     levels = enumerate(itertools.zip_longest(*items.categories), start=1)
     paths = {f"level{k}": names for k, names in levels}
     return {"item": items.ids, **paths, FEATURES_ROW: items.feature_rows}
 
 
-def _write_table(path: pathlib.Path, columns: Mapping[str, object]) -> None:
+def _write_table(path: pathlib.Path, columns: Mapping[str, Any]) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         pd.DataFrame(columns).to_parquet(partial, index=False)

@@ -68,13 +68,19 @@ def test_written_out(tmp_path):
     base, folder = put(tmp_path), tmp_path / "a" / "b"
     done = run_import(base, folder)
     taken = pd.read_parquet(done.interactions)
-    assert list(taken) == ["user", "item", "time"]
+    assert list(taken) == ["user", "item", "time", "rating"]
+    assert taken.rating.tolist() == [5.0, 3.5, 4.0]
     assert taken.user.tolist() == ["u2", "u1", '"u1']
     assert taken.item.tolist() == ["i1", "i3", "i1"]
     moments = ["2017-07-14 02:40", "2017-07-14 02:40:00.25", "1970-01-02"]
     assert taken.time.tolist() == [pd.Timestamp(moment) for moment in moments]
     items = pd.read_parquet(done.items)
-    assert list(items) == ["item", "level1", "level2", "level3", "features_row"]
+    levels = ["level1", "level2", "level3"]
+    assert list(items) == ["item", *levels, "features_row", "title", "brand", "price"]
+    assert items.title.tolist()[:2] == ['A "good" boot', '"Best" hat']
+    assert items.title.isna().tolist() == [False, False, True]
+    assert items.brand.tolist() == ["X", "Y", "X"]
+    np.testing.assert_array_equal(items.price, [1.5, 2.0, np.nan])
     assert items.item.tolist() == ["i1", "i2", "i3"]
     assert items.level2.tolist() == ["Shoes", "Hats", "Shoes"]
     assert items.level3.isna().tolist() == [False, True, False]
@@ -88,6 +94,36 @@ def test_written_out(tmp_path):
         "items.parquet",
         "rejected.csv",
     ]
+
+
+def test_further_fields_stay_with_their_rows(tmp_path):
+    """Beside rows that are rejected or left out, under names that are taken already."""
+    inter = (
+        "user_id:token\titem_id:token\trating:float\ttime:token\tcount:float\n"
+        "u1\ti1\t1\tlow\t1\n"
+        "u2\ti1\t5\tmorning\t2\n"
+        "\ti1\t5\tnobody\t3\n"
+        "u3\ti2\t4\tnight\t4\n"
+        "u3\ti2\t4\tnight\n"
+    )
+    item = (
+        "level1:token\titem_id:token\tcategories:token_seq\tprice:float\tfolder:token\n"
+        "one\ti1\tMen\t3\ta\n"
+        "two\t\tMen\t4\tb\n"
+        "three\ti2\tMen\tcheap\tc\n"
+    )
+    limits = {"rating_at_least": 4, "max_rejected_fraction": 0.5}
+    done = run_import(put(tmp_path, inter, item), tmp_path / "out", **limits)
+    taken = pd.read_parquet(done.interactions)
+    assert taken.columns.tolist() == ["user", "item", "rating", "time", "count"]
+    rows = taken.itertuples(index=False, name=None)
+    assert [*rows] == [("u2", "i1", 5.0, "morning", 2.0), ("u3", "i2", 4.0, "night", 4)]
+    items = pd.read_parquet(done.items)
+    assert items.level1.tolist() == ["Men", "Men"]
+    assert items.level1_field.tolist() == ["one", "three"]
+    # A column with one cell that is no number stays what it was.
+    assert items.price.tolist() == ["3", "cheap"]
+    assert items.folder.tolist() == ["a", "c"]
 
 
 def test_what_is_written_is_read(tmp_path):
