@@ -9,6 +9,7 @@ from recsys import data
 from recsys.config import Config
 from recsys.corpus.tree import CategoryTree
 from recsys.generated import simulated_users
+from recsys.generated.parameters import SimulationConfig
 
 
 def run(config: Config, command: Command) -> None:
@@ -34,7 +35,29 @@ def run(config: Config, command: Command) -> None:
     verbs.write_table(table, output)
     for row in items.rejected:
         command.say(f"line {row.line}: {row.reason}")
+    if missing := describe_idle(config.simulation, users, len(items.ids)):
+        command.say(f"note: {missing}")
     command.show(
         f"{len(table):,} interactions of {len(np.unique(users)):,} users with"
         f" {len(items.ids):,} items ({len(items.rejected):,} rejected): {output}"
+    )
+
+
+def describe_idle(config: SimulationConfig, users: np.ndarray, item_count: int) -> str:
+    """Why there are fewer users than asked for; "" where all have taken something.
+
+    Args:
+      config: of the users.
+      users: int [n], of each interaction.
+      item_count: items that could be taken.
+    """
+    missing = config.users - len(np.unique(users))
+    if not missing:
+        return ""
+    return (
+        f"{missing:,} of {config.users:,} users have taken nothing and are not in the"
+        f" table: {item_count:,} items make {len(users):,} interactions, and"
+        f" {config.idle:.0%} of the users do hardly anything; for more, raise"
+        f" --simulation.takers={config.takers:g} or lower"
+        f" --simulation.idle={config.idle:g}"
     )

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.generated.parameters import SimulationConfig
 from recsys.main import main
+from recsys.verbs import simulate
 
 FLAGS = ("--mode=simulate", "--data.item=id", "--data.category=master,sub,type")
 
@@ -42,6 +44,21 @@ def test_users_take_items_that_have_a_category(shop, capsys):
     assert err.count("line ") == 10 and "category" in err
     assert out.startswith(f"{len(table):,} interactions of ")
     assert "290 items (10 rejected): likes.parquet" in out
+
+
+def test_users_who_took_nothing_are_told_with_the_reason(shop, capsys):
+    assert call("--simulation.users=400") == 0
+    table = pd.read_parquet("likes.parquet")
+    missing = 400 - table["user"].nunique()
+    assert missing > 10
+    (note,) = [x for x in capsys.readouterr().err.splitlines() if x[:5] == "note:"]
+    assert f"note: {missing} of 400 users have taken nothing" in note
+    assert f"290 items make {len(table)} interactions, and 60% of the users do" in note
+    assert note.endswith("raise --simulation.takers=2 or lower --simulation.idle=0.6")
+    config = SimulationConfig(users=20, takers=3.0)
+    everyone = np.arange(60) % 20
+    assert simulate.describe_idle(config, everyone, 20) == ""
+    assert "1 of 20 users" in simulate.describe_idle(config, everyone[everyone > 0], 20)
 
 
 def test_the_model_reads_what_was_written(shop, capsys):
