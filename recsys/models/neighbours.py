@@ -15,7 +15,7 @@ Items that no neighbour speaks for follow those that one does, the ones that mos
 have first, so that lists are full.
 
 Sources: Deshpande and Karypis, "Item-based top-N recommendation algorithms", TOIS 2004;
-the weights of BM25 are those of the library implicit, k = 100 and b = 0.8 as there.
+the weights of BM25 are those of the library implicit, k = 1.2 and b = 0.75 as there.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from recsys.corpus.interactions import Interactions, UserItems
 from recsys.ranking.ranker import ListMaker
 from recsys.ranking.top_k import TopK
 
-K1, B = 100.0, 0.8  # of BM25
+K1, B = 1.2, 0.75  # of BM25
 _BLOCK = 512  # items, or users, at a time
 _PARTS = ("starts", "items", "values")
 

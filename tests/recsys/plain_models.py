@@ -6,6 +6,7 @@ import numpy as np
 from recsys.corpus.tree import CategoryTree
 from recsys.models.coarse_fine import CoarseFine
 from recsys.models.deepstyle import DeepStyle
+from recsys.models.factors import Factors
 from recsys.models.sherlock import Sherlock
 from recsys.models.vbpr import Vbpr
 
@@ -117,7 +118,13 @@ def deepstyle(model, params, user, item, leaf, feature):
     return score + (params["user_bias"][user, 0] if "user_bias" in params else 0)
 
 
+def factors_alone(model, params, user, item, leaf, feature):
+    product = params["user_factor"][user] @ params["item_factor"][item]
+    return product + params["item_bias"][item, 0]
+
+
 PLAIN = {
+    Factors: factors_alone,
     CoarseFine: coarse_fine,
     Vbpr: vbpr,
     Sherlock: sherlock,

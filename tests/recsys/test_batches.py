@@ -85,7 +85,7 @@ def assert_equal(found, expected):
 
 
 def test_weights_stay_with_their_pairs():
-    batches, corpus = make_batches()
+    batches, _ = make_batches()
     batch = batches.make(0, np.array([3, 41, 7, 7, 0, 49, 12, 20]), slice(2, 6))
     pairs = batch.rows["users"].astype(int) * ITEMS + batch.rows["items"][:, 0]
     np.testing.assert_allclose(batch.rows["weights"], weights(pairs), rtol=1e-6)

@@ -72,12 +72,13 @@ def check_parts(model):
 
     parts, scores = run(params)
     np.testing.assert_allclose(sum(parts.values()), scores, rtol=1e-10, atol=1e-10)
-    assert ("user bias" in parts) == model.user_bias_used
+    biased = getattr(model, "user_bias_used", False)
+    assert ("user bias" in parts) == biased
     for part in set(parts) - {"visual, all users", "item bias"}:
         assert parts[part][2] == 0, part  # nothing is known of this user's taste
     for part in {"factors", "item bias"} & set(parts):
         assert parts[part][4] == 0, part  # nor of this item alone
-    if model.user_bias_used:
+    if biased:
         bias = np.where(users >= 0, params["user_bias"][users, 0], 0)
         np.testing.assert_allclose(parts["user bias"], bias)
     if "item_factor" in params:
