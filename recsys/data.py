@@ -286,8 +286,15 @@ def make_corpus(
         feature_files.fit_normalisation(features, data.normalisation, rows),
         encoder,
     )
-    rejected = len(assembled.rejected)
-    return Corpus(catalogue, assembled.user_ids, parts, duplicates, rejected)
+    rejected = len(assembled.rejected) - assembled.rejected_items
+    return Corpus(
+        catalogue,
+        assembled.user_ids,
+        parts,
+        duplicates,
+        rejected,
+        assembled.rejected_items,
+    )
 
 
 def describe(config: Config, corpus: Corpus) -> list[str]:
@@ -295,8 +302,11 @@ def describe(config: Config, corpus: Corpus) -> list[str]:
     sizes = {name: len(part) for name, part in corpus.splits.items()}
     test = corpus.splits["test"]
     unseen = float(np.mean(~corpus.seen[test.items]))
+    lost = (
+        f" ({corpus.rejected_items:,} rows rejected)" if corpus.rejected_items else ""
+    )
     size = (
-        f"{corpus.user_count:,} users, {corpus.catalogue.item_count:,} items in"
+        f"{corpus.user_count:,} users, {corpus.catalogue.item_count:,} items{lost} in"
         f" {corpus.catalogue.tree.leaf_count:,} categories,"
         f" {sum(sizes.values()):,} distinct interactions"
         f" ({corpus.duplicates:,} repeated, {corpus.rejected:,} rejected)"

@@ -63,7 +63,8 @@ class Corpus:
       user_ids: [U] what names a user.
       splits: {"train" | "validation" | "test": distinct pairs, by user then item}.
       duplicates: interactions that were dropped because the pair was there already.
-      rejected: rows of the tables that were rejected.
+      rejected: rows of the table of interactions that were rejected.
+      rejected_items: rows of the table of items that were rejected.
     """
 
     catalogue: Catalogue
@@ -71,6 +72,7 @@ class Corpus:
     splits: dict[str, Interactions]
     duplicates: int = 0
     rejected: int = 0
+    rejected_items: int = 0
 
     @property
     def user_count(self) -> int:

@@ -73,6 +73,7 @@ class Assembled:
       feature_rows: int64 [I], each item's row in the array of features; None for their
         order.
       rejected: rows of both files that were left out, items first.
+      rejected_items: how many of these are items.
     """
 
     interactions: Interactions
@@ -82,6 +83,7 @@ class Assembled:
     leaf_of_item: np.ndarray
     feature_rows: np.ndarray | None = None
     rejected: Sequence[Rejection] = ()
+    rejected_items: int = 0
 
 
 def read_interactions(
@@ -185,6 +187,7 @@ def assemble(
         leaf,
         items.feature_rows,
         rejected,
+        len(items.rejected),
     )
 
 

@@ -82,13 +82,33 @@ def split(
         raise ValueError("a (user, item) pair occurs twice: deduplicate first")
     sides = _SPLITTERS[kind](ordered, fractions, generator(seed, 0, _STREAM))
     result = {name: ordered.take(sides == side) for side, name in enumerate(SPLITS)}
-    for name, part in result.items():
+    for (name, part), share in zip(result.items(), fractions, strict=True):
         if not len(part):
             raise UserError(
-                f"the {name} split ({kind}) of {len(ordered)} interactions is empty:"
-                " give more interactions, other fractions or another kind of split"
+                f"the {name} split ({kind}) of {len(ordered):,} distinct interactions is"
+                f" empty: {_explain_empty(ordered, kind, share)}"
             )
     return result
+
+
+def _explain_empty(interactions: Interactions, kind: SplitKind, share: float) -> str:
+    """Why a kind of split left a part empty that was to get a share, and what to do."""
+    if kind in ("per_user", "leave_last_out"):
+        return (
+            f"no user has {_FEWEST} items, one for each split; give more interactions or"
+            " --data.split=random"
+        )
+    if kind == "temporal_global" and share * len(interactions) >= 1:
+        assert interactions.times is not None
+        return (
+            f"they have {len(np.unique(interactions.times)):,} different times, and"
+            " those of one time stay together; give finer times or"
+            " --data.split=random"
+        )
+    return (
+        f"{share:.0%} of them is less than one; give more interactions or other"
+        " --data.split_fractions"
+    )
 
 
 def describe_leakage(kind: SplitKind) -> str:

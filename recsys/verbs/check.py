@@ -15,7 +15,6 @@ from common.reports import data_checks, figures, page, proposals, result_tables
 from common.reports.data_checks import Cost
 from common.reports.page import Picture, Section
 from common.reports.proposals import Changes, Pace
-from common.tables.faults import read_rejected
 from common.tables.splits import SPLITS
 from common.training import workdirs
 from common.training.workdirs import Say
@@ -53,7 +52,7 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     say("measuring a few steps")
     cost = measure_steps(run)
     facts = {
-        **count_rows(config, corpus, rejected_file),
+        **count_rows(corpus),
         **count_interactions(corpus),
         **count_shared(corpus),
         **measure(run, cost),
@@ -66,7 +65,8 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
         lambda changed: measure_changed(changed, corpus, say),
     ).lines()
     summary = [{"": name, "found": value} for name, value in facts.items()]
-    rejected = data_checks.count_reasons(rejected_file, corpus.rejected, "rows")
+    count = corpus.rejected + corpus.rejected_items
+    rejected = data_checks.count_reasons(rejected_file, count, "rows")
     path = page.write_page(
         workdir / FILE,
         "recsys: before training",
@@ -81,23 +81,16 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     return path, "\n".join([result_tables.to_markdown(summary), *notes]).rstrip()
 
 
-def count_rows(
-    config: Config, corpus: Corpus, rejected_file: pathlib.Path
-) -> dict[str, int]:
+def count_rows(corpus: Corpus) -> dict[str, int]:
     """Rows that were read, rejected and repeated; users, items and categories."""
-    rejected_items = 0
-    if corpus.rejected:
-        items = str(pathlib.Path(config.data.items))
-        rejected_items = sum(row.file == items for row in read_rejected(rejected_file))
-    rejected = corpus.rejected - rejected_items
     distinct = sum(map(len, corpus.splits.values()))
     return {
-        "interactions read": distinct + corpus.duplicates + rejected,
-        "rejected interactions": rejected,
+        "interactions read": distinct + corpus.duplicates + corpus.rejected,
+        "rejected interactions": corpus.rejected,
         "repeated interactions": corpus.duplicates,
         "users": corpus.user_count,
         "items": corpus.catalogue.item_count,
-        "rejected items": rejected_items,
+        "rejected items": corpus.rejected_items,
         "categories": corpus.catalogue.tree.leaf_count,
     }
 

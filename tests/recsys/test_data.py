@@ -181,7 +181,8 @@ def test_rejected_rows_are_listed_and_repeated_pairs_counted(files):
     assert sorted(pairs_of(corpus)) == sorted(PAIRS)
     assert corpus.user_ids.tolist() == ["al", "bo", "zoe"]
     assert corpus.catalogue.leaf_of_item.tolist() == LEAF_OF_ITEM
-    assert (corpus.duplicates, corpus.rejected) == (2, 6)
+    rejected = corpus.rejected, corpus.rejected_items
+    assert (corpus.duplicates, *rejected) == (2, 3, 3)
     listed = pd.read_csv(files.folder / "rejected.csv", keep_default_na=False)
     names = [path.rsplit("/")[-1] for path in listed["file"]]
     assert list(zip(names, listed["line"], strict=True)) == [
@@ -204,8 +205,10 @@ def test_rejected_rows_are_listed_and_repeated_pairs_counted(files):
     ):
         assert all(word in listed["reason"][place] for word in words)
     said = data.describe(files.config(), corpus)
-    assert "3 users, 6 items in 4 categories, 10 distinct" in said[0]
-    assert "(2 repeated, 6 rejected)" in said[0]
+    assert said[0] == (
+        "3 users, 6 items (3 rows rejected) in 4 categories, 10 distinct interactions (2"
+        " repeated, 3 rejected)"
+    )
     assert '"train": 8, "validation": 1, "test": 1' in said[1]
 
 

@@ -194,6 +194,40 @@ def test_what_leaks():
         assert kind in text and "\n" not in text and "leaks in time" in text
 
 
+FEW = [(user, item, 10 * user + item) for user in range(9) for item in range(2)]
+
+
+@pytest.mark.parametrize(
+    "kind, rows, where, why",
+    [
+        # Nobody has three, so that other fractions would not help.
+        ("leave_last_out", FEW, "validation split", "no user has 3 items"),
+        ("per_user", FEW, "validation split", "no user has 3 items"),
+        ("random", FEW[:4], "test split", "10% of them is less than one"),
+        ("random", [], "train split", "80% of them is less than one"),
+        (
+            "temporal_global",
+            FEW[:4],
+            "test split",
+            "10% of them is less than one",
+        ),
+        (
+            "temporal_global",
+            [(0, i, 7 + (i == 0)) for i in range(20)],
+            "validation split",
+            "they have 2 different times, and those of one time stay together",
+        ),
+    ],
+)
+def test_an_empty_split_is_told_with_a_cause_of_its_kind(kind, rows, where, why):
+    with pytest.raises(UserError, match=f"{where} .* is empty") as told:
+        split(make(rows), kind)
+    (line,) = str(told.value).splitlines()
+    assert f"({kind}) of {len(rows)} distinct" in line and why in line
+    advice = "--data.split_fractions" if "less than" in why else "--data.split=random"
+    assert advice in line
+
+
 def test_what_is_refused():
     rows = [(0, item, item) for item in range(20)]
     cases = [
@@ -202,9 +236,6 @@ def test_what_is_refused():
         (make(rows), "random", {"fractions": (0.8, 0.2, 0.0)}, "above 0"),
         (make(rows, False), "temporal_global", {}, "need the time"),
         (make(rows, False), "leave_last_out", {}, "need the time"),
-        (make(rows[:2]), "leave_last_out", {}, r"validation split .* of 2 .* is empty"),
-        (make([]), "random", {}, "train split .* of 0 .* is empty"),
-        (make([(0, i, 7) for i in range(9)]), "temporal_global", {}, "is empty"),
     ]
     for data, kind, named, message in cases:
         with pytest.raises(UserError, match=message) as caught:

@@ -112,7 +112,7 @@ def test_what_is_said_of_tables_is_what_is_in_them(shop, capsys):
     assert float(summary["features, MiB"]) == pytest.approx(0, abs=1e-3)
     assert float(summary["peak memory, GiB"]) > 0.01
     text = (shop / "run" / "check.html").read_text(encoding="utf-8")
-    assert "4 users, 7 items in 4 categories" in text
+    assert "4 users, 7 items (1 rows rejected) in 4 categories" in text
     assert "unknown item" in text and "no category" in text and "<img" in text
     assert len(pd.read_csv(shop / "run" / "rejected.csv")) == 2
     assert str(shop / "run" / "check.html") in out or "run/check.html" in out
@@ -129,7 +129,9 @@ def test_flags_that_end_in_time_are_proposed(shop, capsys):
 
 
 def test_what_is_tried_gets_cheaper():
-    users, drawn, narrow = check.smaller(Config())
+    users, drawn, narrow = check.smaller(
+        configs.replace(Config(), {"row_optimizer": "dense"})
+    )
     assert users == {"ranking.validation_users": 1000}
     light = {"loss.softmax": "sampled", "row_optimizer": "lazy"}
     assert drawn == users | light and narrow == drawn | {"model.width": 32}
