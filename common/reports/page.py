@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _THUMBNAIL = 224  # pixels of the longer side of a photo on a card
+_NAME = 60  # letters of the longest name of a row that stays on one line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-top: .75rem;
 nav { font-size: .9rem; margin: 1rem 0 0; }
 nav a { display: inline-block; margin-right: 1.1rem; }
 a { color: var(--link); }
-p { max-width: 46rem; }
+p { max-width: 46rem; overflow-wrap: break-word; }
 .note { background: var(--card); border-left: 4px solid var(--warn);
   padding: .6rem .9rem; }
 .wide { overflow-x: auto; margin: 1rem 0; }
@@ -135,7 +136,10 @@ figcaption { font-size: .88rem; margin-top: .4rem; max-width: 46rem; }
 .card strong { display: block; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px;
   padding: .7rem .9rem; overflow-x: auto; font-size: .85rem; line-height: 1.45; }
-@media (max-width: 44rem) { figure img { max-width: 38rem; } }
+@media (max-width: 44rem) { figure img { max-width: 38rem; }
+  td.name, th.name { white-space: nowrap; }
+  td.text, th.text { min-width: 16rem; }
+  th, td { padding-right: .9rem; } }
 @media print { body { max-width: none; } h2 { break-after: avoid; }
   figure, tr { break-inside: avoid; } }
 """
@@ -248,7 +252,15 @@ def _table(table: Table) -> str:
     if not names:
         return ""
     right = result_tables.numeric_columns(table.rows, names)
+    rows = [
+        {n: result_tables.format_number(row.get(n), table.digits) for n in names}
+        for row in table.rows
+    ]
     kind = {name: ' class="n"' if name in right else "" for name in names}
+    if (first := names[0]) not in right:
+        # On a narrow screen the table scrolls and the names of its rows stay whole.
+        longest = max((len(row[first]) for row in rows), default=0)
+        kind[first] = f' class="{"name" if longest <= _NAME else "text"}"'
     head = "".join(
         f'<th scope="col"{kind[name]}>{_escape(name)}</th>' for name in names
     )
@@ -256,12 +268,8 @@ def _table(table: Table) -> str:
     if table.caption:
         lines.append(f"<caption>{_escape(table.caption)}</caption>")
     lines.append(f"<thead><tr>{head}</tr></thead><tbody>")
-    for row in table.rows:
-        texts = {
-            name: result_tables.format_number(row.get(name), table.digits)
-            for name in names
-        }
-        cells = "".join(f"<td{kind[n]}>{_escape(texts[n])}</td>" for n in names)
+    for row in rows:
+        cells = "".join(f"<td{kind[n]}>{_escape(row[n])}</td>" for n in names)
         lines.append(f"<tr>{cells}</tr>")
     lines.append("</tbody></table></div>")
     return "\n".join(lines)

@@ -113,7 +113,7 @@ def test_the_page_tells_what_each_input_adds(html, photo_run, attributes_run):
         assert same == pytest.approx(values[f"test/{metric}"], rel=1e-4)
     assert not any("words" in name for name in values)
     for name in ("photo", "attributes"):
-        assert f"<td>the {name}</td>" in html
+        assert f'<td class="name">the {name}</td>' in html
     assert not any("shuffled" in name for name in attributes_run.values)
 
 

@@ -109,9 +109,30 @@ def test_headings_and_links_belong_together():
 def test_columns_of_numbers_stand_flush_right():
     rows = [{"model": "a", "top3": "0.5 ± 0.1"}, {"model": "b", "top3": 0.25}]
     text = report.render_page("t", "l", report.Table(rows), [])
-    assert '<th scope="col">model</th><th scope="col" class="n">top3</th>' in text
+    head = '<th scope="col" class="name">model</th><th scope="col" class="n">top3</th>'
+    assert head in text
     assert '<td class="n">0.250</td>' in text
     assert "<nav" not in text
+
+
+def test_names_of_rows_stay_whole_on_a_narrow_screen():
+    """The first column, where it holds names; a longer text keeps some width."""
+    name = "this model, items seen in training"
+    rows = [{"row": name, "n": 1, "why": "a word"}, {"row": "x", "n": 2, "why": "y"}]
+    text = report.render_page("t", "l", report.Table(rows), [])
+    assert f'<td class="name">{name}</td><td class="n">1</td><td>a word</td>' in text
+    long = [{"row": "word " * 20}, {"row": "x"}]
+    text = report.render_page("t", "l", report.Table(long), [])
+    assert '<td class="text">x</td>' in text and 'class="name"' not in text
+    text = report.render_page("t", "l", report.Table([{"n": 1}]), [])
+    assert '<td class="n">1</td>' in text
+    empty = report.Table([], ["row"])  # a head alone
+    assert "<td" not in report.render_page("t", "l", empty, [])
+    narrow = text[text.index("@media (max-width: 44rem)") :]
+    assert "td.name, th.name { white-space: nowrap; }" in narrow
+    # What does not fit scrolls within the table, and no rule breaks words in it.
+    assert ".wide { overflow-x: auto;" in text
+    assert "word-break" not in text and "table-layout: fixed" not in text
 
 
 @dataclasses.dataclass(frozen=True)
