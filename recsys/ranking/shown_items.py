@@ -61,8 +61,8 @@ def describe_unknown(unknown: Sequence[str], source: str) -> str:
     """What is said of ids that the catalogue does not have."""
     some = ", ".join(unknown[:_NEAR]) + (", …" * (len(unknown) > _NEAR))
     return (
-        f"{len(unknown):,} items of {source} are not in the catalogue, and are not shown:"
-        f" {some}"
+        f"{len(unknown):,} of the items that may be shown ({source}) are not in the"
+        f" catalogue: {some}"
     )
 
 
