@@ -13,6 +13,8 @@ from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.models import neighbours
 
+_POPULAR = 1e-5  # of a score of ALS, which is near 1 for what a user has taken
+
 
 def fit(config: Config, corpus: Corpus) -> dict[str, np.ndarray]:
     """Fits the rival that `model.name` names on the training interactions.
@@ -46,9 +48,11 @@ def fit(config: Config, corpus: Corpus) -> dict[str, np.ndarray]:
     )
     items[~corpus.seen] = 0  # BPR leaves there what it drew at the start
     width = config.model.width
-    bias = np.zeros((len(items), 1), np.float32)
     if name == "bpr":  # the last column, against which users have a 1
         bias = items[:, width:]
+    else:  # too little to move a list, but who is unknown gets what most have taken
+        counts = np.bincount(train.items, minlength=len(items))
+        bias = (_POPULAR * counts / counts.max())[:, None].astype(np.float32)
     return {
         "user_factor": users[:, :width],
         "item_factor": items[:, :width],

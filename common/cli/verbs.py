@@ -58,7 +58,8 @@ def export(write: Callable[[Any, Command, pathlib.Path], None]) -> Run:
     def write_export(config: Any, command: Command) -> None:
         directory = command.output or command.workdir / "export"
         write(config, command, directory)
-        command.show(f"exported: {directory}; see serve.py there")
+        serve = "; see serve.py there" if (directory / "serve.py").exists() else ""
+        command.show(f"exported: {directory}{serve}")
 
     return write_export
 

@@ -13,7 +13,7 @@ class Factors(Recommender):
     | --- | --- | --- |
     | user_factor | gamma_u | [U, D] |
     | item_factor | gamma_i | [I, D] |
-    | item_bias | b_i, 0 for ALS | [I, 1] |
+    | item_bias | b_i, next to nothing for ALS | [I, 1] |
 
     An item that training has not seen has the vector 0.
 

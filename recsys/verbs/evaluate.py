@@ -19,7 +19,7 @@ from recsys.corpus.interactions import Interactions
 from recsys.ranking.ranker import keep, no_items
 from recsys.run import prepare
 from recsys.verbs import notes
-from recsys.verbs.predict import Model, list_left_out
+from recsys.verbs.predict import Model
 
 INPUT = "input"  # stands for the split in names of metrics
 
@@ -45,7 +45,7 @@ def run(config: Config, command: Command) -> None:
     for note in saved.check_features(corpus.catalogue):
         command.say(note)
     run = prepare(config, corpus)
-    params = run.execution.replicate(dict(saved.params))
+    params = run.put_params(saved.params)
     lists = evaluation.evaluate(config, corpus, run.ranker, params, command.split)
     values = {f"{command.split}/{name}": value for name, value in lists.values.items()}
     values |= note_other_data(command.workdir, corpus.fingerprint, command.say)
@@ -76,7 +76,9 @@ def evaluate_input(config: Config, command: Command, path: pathlib.Path) -> None
     table = read_interactions(path, config.data.user, config.data.item)
     output = command.workdir / f"metrics_{INPUT}.json"
     model = Model(command.workdir, config)
-    list_left_out(model, output.with_name(f"{output.stem}_left_out_items.csv"), command)
+    notes.list_left_out(
+        model, output.with_name(f"{output.stem}_left_out_items.csv"), command.say
+    )
     notes.say_hidden(config, command.say)
     users = model.user_ids.get_indexer(table.users)
     items = model.item_ids.get_indexer(table.items)

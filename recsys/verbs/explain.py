@@ -23,6 +23,7 @@ from common.cli import verbs
 from common.cli.app import Command
 from common.data import image_files, transforms
 from common.data.images import ImageError, decode
+from common.data.table_files import open_table
 from common.errors import UserError
 from common.reports import figures
 from common.reports.figures import COLOURS, INK, plain
@@ -47,6 +48,11 @@ _HEIGHT = 256  # of each of several photos of an item, pixels
 
 def run(config: Config, command: Command) -> None:
     """Draws why items stand in lists, for the users of --input or some of training."""
+    if config.model.is_rival:
+        raise UserError(
+            f"--model.name={config.model.name} knows who took what and nothing else:"
+            " there is nothing to explain; predict works"
+        )
     model = Model(command.workdir, config)
     if command.input is None:
         active = np.argsort(-model.trained.taken.counts, kind="stable")[:EXPLAINED]
@@ -173,7 +179,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
-        photos = Photos(model, images)
+        photos = Photos(photo_names(model), images)
         stack.callback(photos.close)
         for number, user in enumerate(users):
             explained = explain(model, user)
@@ -214,6 +220,17 @@ def _rows(model: Model, explained: Explained) -> list[dict[str, Any]]:
     ]
 
 
+def photo_names(model: Model) -> np.ndarray | None:
+    """Name of each item's photo [I], "" for none; None where no column has any."""
+    columns = model.config.data
+    if not columns.photo or not columns.items:
+        return None
+    frame = open_table(columns.items, [columns.item], [columns.photo]).frame
+    by_item = frame.drop_duplicates(columns.item).set_index(columns.item)
+    names = by_item[columns.photo].reindex(model.catalogue.item_ids)
+    return names.fillna("").to_numpy(object)
+
+
 class Photos:
     """Photos of the items, as far as there are any.
 
@@ -221,9 +238,9 @@ class Photos:
       unread: {name: reason} of those that can't be shown.
     """
 
-    def __init__(self, model: Model, images: pathlib.Path | None):
-        """Opens the photos; the column of their names is `data.photo`."""
-        self._cells = model.photo_names
+    def __init__(self, names: np.ndarray | None, images: pathlib.Path | None):
+        """Opens the photos; their names are of `photo_names`."""
+        self._cells = names
         self._store = None
         self.unread: dict[str, str] = {}
         if images is not None and self._cells is not None:

@@ -4,7 +4,8 @@
     export/users.npy, user_ids.json      float32 [U, E]
     export/items.faiss, items.usearch    indexes, where they are asked for
     export/recall.json                   what their lists share with the exact ones
-    export/program.stablehlo, …          (leaf, features) -> vector of a new item
+    export/program.stablehlo, …          (leaf, features) -> vector of a new item; not
+                                         of als and bpr, to which that is nothing
 
 score(u, i) = users[u] . items[i], exactly. The columns that all items of a user share
 are kept, so that scores are those of the model.
@@ -34,7 +35,8 @@ from common.errors import UserError
 from common.serving import export
 from common.training import workdirs
 from recsys.config import Config
-from recsys.verbs.predict import Model, list_left_out
+from recsys.verbs import notes
+from recsys.verbs.predict import Model
 
 _LINKS = 32  # of an item in a graph
 _EFFORT = 128  # candidates that a search in a graph keeps
@@ -63,8 +65,10 @@ def write(
     for kind in kinds:
         _load_library(kind)
     items, users = model.item_vectors(), model.user_vectors()
-    leaf = {" > ".join(path): c for c, path in enumerate(model.trained.tree.leaves)}
-    _export_program(model, directory, {"leaves": leaf})
+    directory.mkdir(parents=True, exist_ok=True)
+    if not model.config.model.is_rival:  # to which a new item is nothing
+        leaf = {" > ".join(path): c for c, path in enumerate(model.trained.tree.leaves)}
+        _export_program(model, directory, {"leaves": leaf})
     for name, vectors, ids in (
         ("item", items, model.catalogue.item_ids),
         ("user", users, model.trained.user_ids),
@@ -229,7 +233,7 @@ def write_trained(config: Config, command: Command, directory: pathlib.Path) -> 
     """Writes what the model in the workdir is exported to."""
     model = Model(command.workdir, config)
     values = write(model, directory, config.export.indexes, command.say)
-    list_left_out(model, directory / "left_out_items.csv", command)
+    notes.list_left_out(model, directory / "left_out_items.csv", command.say)
     for name, value in values.items():
         command.show(f"{name} against the exact lists: {value:.3f}")
 

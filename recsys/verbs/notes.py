@@ -1,18 +1,25 @@
 """What verbs say of the users and items that they were given, before they make lists."""
 
+from __future__ import annotations
+
+import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from common.data.table_files import open_table
 from common.tables.cells import quoted
-from common.tables.faults import Faults
+from common.tables.faults import Faults, write_rejected
 from common.training.workdirs import Say
 from recsys.config import Config
 from recsys.corpus import requests
 from recsys.corpus.user_files import UserTable
 from recsys.ranking import shown_items
+
+if TYPE_CHECKING:
+    from recsys.verbs.predict import Model
 
 
 def describe_catalogue(
@@ -124,3 +131,13 @@ def say_several(unknown: Sequence[str], item_ids: pd.Index, say: Say) -> None:
 def some(names: Sequence[str]) -> str:
     """The first names of many."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def list_left_out(model: Model, path: pathlib.Path, say: Say) -> None:
+    """Says how the catalogue differs, and accounts for what can't be recommended."""
+    for note in model.notes:
+        say(note)
+    if count := len(model.left_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rejected(path, model.left_out)
+        say(f"note: {count:,} rows of items are left out, each with its reason: {path}")

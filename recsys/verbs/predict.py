@@ -10,27 +10,27 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from common.cli import verbs
 from common.cli.app import Command
-from common.data.table_files import open_table
 from common.errors import UserError
 from common.parallel import processes
-from common.parallel.execution import make_execution
-from common.tables.faults import write_rejected
+from common.parallel.execution import Execution, make_execution
 from common.training import workdirs
 from recsys import data, fold_in, saved_model
 from recsys.config import Config
 from recsys.corpus import requests
 from recsys.corpus.interactions import Interactions, UserItems
 from recsys.corpus.user_files import read_users
+from recsys.models.neighbours import NeighbourRanker
+from recsys.models.recommender import Recommender
 from recsys.ranking import list_tables, shown_items
-from recsys.ranking.item_index import ItemIndex
 from recsys.ranking.list_tables import COLUMNS
-from recsys.ranking.ranker import Ranker, keep, no_items, select
+from recsys.ranking.ranker import ListMaker, Ranker, keep, no_items, select
 from recsys.ranking.top_k import TopK
 from recsys.run import choose_form
 from recsys.step import Learner
@@ -54,7 +54,6 @@ class Model:
       catalogue: the items that can be recommended.
       item_ids: theirs, text [I].
       user_ids: of training, text [U].
-      network: the module of the score.
       left_out: rows of the table of items that are not in the catalogue, with the
         reason of each.
       notes: lines on what differs between the catalogue and that of training.
@@ -69,7 +68,7 @@ class Model:
         self.config = config or workdirs.load_config(workdir, Config, "recsys")
         self.trained = saved_model.load(workdir, self.config)
         processes.start(self.config.parallel)
-        execution = make_execution(self.config.parallel)
+        self._execution = make_execution(self.config.parallel)
         self.catalogue, self.left_out = data.load_catalogue(
             self.config,
             self.trained.tree,
@@ -85,16 +84,27 @@ class Model:
             *notes.describe_catalogue(self._known_items, self._number_of_known),
             *self.trained.check_features(self.catalogue),
         ]
-        self.network = self.trained.network(choose_form(self.config, execution))
-        self._learner = Learner(self.config, self.network, execution.devices)
-        self._ranker = Ranker(self._learner, self.catalogue, execution)
-        self._params = execution.replicate(dict(self.trained.params))
-        self._plain_params = {
-            name: jnp.asarray(value) for name, value in self.trained.params.items()
-        }
+        self._ranker, self._params = self._make_ranker(self._execution)
         self.user_ids = pd.Index(self.trained.user_ids.astype(str))
-        self._index: ItemIndex | None = None
-        self._shown: tuple[bytes, ItemIndex] | None = None  # of the call before
+        self._shown: tuple[bytes, Any] | None = None  # of the call before
+
+    def _make_ranker(self, execution: Execution) -> tuple[ListMaker, Any]:
+        """(what makes lists, the parameters that it takes)."""
+        params = self.trained.params
+        if self.config.model.name == "item-knn":
+            return NeighbourRanker(), params
+        learner = Learner(self.config, self.network, execution.devices)
+        ranker = Ranker(learner, self.catalogue, execution)
+        return ranker, execution.replicate(dict(params))
+
+    @functools.cached_property
+    def _plain_params(self) -> dict[str, jax.Array]:
+        return {k: jnp.asarray(value) for k, value in self.trained.params.items()}
+
+    @functools.cached_property
+    def network(self) -> Recommender:
+        """The module of the score; item-knn has none."""
+        return self.trained.network(choose_form(self.config, self._execution))
 
     def recommend(
         self,
@@ -144,7 +154,7 @@ class Model:
             self.catalogue, self.item_ids, items, category
         )
         if unknown:
-            warnings.warn(shown_items.describe_unknown(unknown, "items"), stacklevel=2)
+            warnings.warn(shown_items.describe_unknown(unknown, "items="), stacklevel=2)
         if not distinct:
             return pd.DataFrame(columns=list(COLUMNS))
         number = self.user_ids.get_indexer(distinct)
@@ -192,18 +202,7 @@ class Model:
         Returns:
           Lists [Q, K] of numbers of the catalogue.
         """
-        vectors = np.array(self._ranker.user_vectors(self._params, number), np.float32)
-        folded = np.flatnonzero((number < 0) & (new.counts > 0))
-        if len(folded):
-            vectors[folded] = fold_in.find_vectors(
-                self.network,
-                self._plain_params,
-                self.config.fold_in,
-                self.catalogue,
-                self._known_items,
-                select(new, folded),
-                self.config.train.seed,
-            )
+        vectors = self._find_vectors(number, new)
         if shown is None:
             return self._ranker.rank(self.index, vectors, length, hidden)
         place = np.searchsorted(shown, hidden.items)
@@ -213,19 +212,37 @@ class Model:
         best = self._ranker.rank(index, vectors, length, keep(left_out, inside))
         return best._replace(items=np.where(best.items < 0, -1, shown[best.items]))
 
-    def _index_shown(self, shown: np.ndarray) -> ItemIndex:
+    def _find_vectors(self, number: np.ndarray, new: UserItems) -> Any:
+        """A row for each user; arguments as of `_best_items`."""
+        vectors = self._ranker.user_vectors(self._params, number)
+        if isinstance(self._ranker, NeighbourRanker):
+            return self._ranker.add(vectors, new, self._known_items)
+        folded = np.flatnonzero((number < 0) & (new.counts > 0))
+        if not len(folded):
+            return vectors
+        vectors = np.array(vectors)
+        vectors[folded] = fold_in.find_vectors(
+            self.network,
+            self._plain_params,
+            self.config.fold_in,
+            self.catalogue,
+            self._known_items,
+            select(new, folded),
+            self.config.train.seed,
+        )
+        return vectors
+
+    def _index_shown(self, shown: np.ndarray) -> Any:
         key = shown.tobytes()
         if self._shown is None or self._shown[0] != key:
             index = self._ranker.index_items(self._params, self._known_items, shown)
             self._shown = key, index
         return self._shown[1]
 
-    @property
-    def index(self) -> ItemIndex:
+    @functools.cached_property
+    def index(self) -> Any:
         """All items of the catalogue, ready to be ranked."""
-        if self._index is None:
-            self._index = self._ranker.index_items(self._params, self._known_items)
-        return self._index
+        return self._ranker.index_items(self._params, self._known_items)
 
     def rank(self, vectors: np.ndarray, length: int) -> np.ndarray:
         """Items of the catalogue int32 [Q, K] for user vectors [Q, E], none left out."""
@@ -249,21 +266,6 @@ class Model:
     def category_of(self, item: int) -> tuple[str, ...]:
         """Category path of an item of the catalogue, from the top."""
         return self.trained.tree.leaves[self.catalogue.leaf_of_item[item]]
-
-    @functools.cached_property
-    def photo_names(self) -> np.ndarray | None:
-        """Name of each item's photo [I], "" for none; None where no column has any."""
-        columns = self.config.data
-        if not columns.photo or not columns.items:
-            return None
-        frame = open_table(columns.items, [columns.item], [columns.photo]).frame
-        by_item = frame.drop_duplicates(columns.item).set_index(columns.item)
-        return (
-            by_item[columns.photo]
-            .reindex(self.catalogue.item_ids)
-            .fillna("")
-            .to_numpy(object)
-        )
 
     def score_parts(self, number: int, items: np.ndarray) -> dict[str, np.ndarray]:
         """What a user's scores of items add up from: {part: [n]}."""
@@ -296,7 +298,13 @@ class Model:
         return self._ranker.user_vectors(self._params, users)
 
     def item_vectors(self) -> np.ndarray:
-        """float32 [I, E] of the catalogue; inner products with users are scores."""
+        """float32 [I, E] of the catalogue; inner products with users are scores.
+
+        Raises:
+          UserError: the model is item-knn, which has no vectors.
+        """
+        if not isinstance(self._ranker, Ranker):
+            raise UserError("item-knn has no vectors to be exported: predict lists")
         items, leaves = self._ranker.item_columns(self._params, self._known_items)
         return np.concatenate([items, leaves[self.catalogue.leaf_of_item]], axis=1)
 
@@ -352,7 +360,7 @@ def run(config: Config, command: Command) -> None:
         config.predict.items, config.data.item, model.item_ids, command.say
     )
     left_out = output.with_name(f"{output.stem}_left_out_items.csv")
-    list_left_out(model, left_out, command)
+    notes.list_left_out(model, left_out, command.say)
     notes.say_hidden(config, command.say)
     notes.say_unknown(
         asked, pd.Index(model.trained.user_ids.astype(str)), model.item_ids, command.say
@@ -372,15 +380,3 @@ def run(config: Config, command: Command) -> None:
         f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}),"
         f" {len(asked.failed):,} errors: {output}"
     )
-
-
-def list_left_out(model: Model, path: pathlib.Path, command: Command) -> None:
-    """Says how the catalogue differs, and accounts for what can't be recommended."""
-    for note in model.notes:
-        command.say(note)
-    if count := len(model.left_out):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_rejected(path, model.left_out)
-        command.say(
-            f"note: {count:,} rows of items are left out, each with its reason: {path}"
-        )

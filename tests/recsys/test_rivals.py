@@ -49,9 +49,20 @@ def test_scores_are_those_of_implicit(shop, name):
     scores = (
         model.user_factors @ np.where(corpus.seen[:, None], model.item_factors, 0).T
     )
-    np.testing.assert_allclose(best.scores, -np.sort(-scores)[:, :5], rtol=1e-4)
+    np.testing.assert_allclose(best.scores, -np.sort(-scores)[:, :5], atol=2e-5)
     assert params["item_factor"].shape == (shape[1], config.model.width)
-    assert params["item_bias"].any() == (name == "bpr")
+
+
+def test_als_gives_an_unknown_user_what_most_have_taken(shop):
+    pytest.importorskip("implicit")
+    config, corpus = load(shop, "als")
+    run, params = prepare(config, corpus), rivals.fit(config, corpus)
+    device = run.put_params(params)
+    nobody = run.ranker.user_vectors(device, np.array([-1]))
+    best = run.ranker.rank(run.ranker.index_items(device), nobody, 6, None).items[0]
+    counts = np.bincount(corpus.splits["train"].items, minlength=30)
+    assert best.tolist() == np.argsort(-counts, kind="stable")[:6].tolist()
+    assert np.abs(params["item_bias"]).max() < 1.1e-5
 
 
 def test_weights_are_the_confidence_of_als(shop, tmp_path):

@@ -69,6 +69,15 @@ def test_parts_keep_apart_from_the_ids_and_add_up_to_the_score(
         np.testing.assert_allclose(drawn, apart[5:], rtol=1e-4, atol=1e-5)
 
 
+def test_what_was_taken_is_explained_too_where_nothing_is_hidden(shop, tmp_path):
+    model = Model(shop.save(tmp_path / "run", "vbpr-i", ranking__hide_training=False))
+    found = explain.explain(model, saved_models.EVERYTHING)
+    lists = model.recommend([saved_models.EVERYTHING], explain.LISTED)
+    assert model.item_ids[found.items].tolist() == lists["item"].tolist()
+    assert (found.near >= 0).all()  # itself among them
+    np.testing.assert_array_equal(found.near[:, 0], found.items)
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name, width in {"a.png": 20, "b.png": 40, "c.png": 30}.items():
@@ -79,7 +88,7 @@ def folder(tmp_path):
 
 def open_photos(folder, *cells):
     names = np.array(cells, object)
-    return Photos(types.SimpleNamespace(photo_names=names), folder)
+    return Photos(names, folder)
 
 
 @pytest.mark.parametrize(
