@@ -117,7 +117,8 @@ def _propose(config: Config, last_was_best: bool) -> list[str]:
     if model.name != "vbpr":
         tries.append("--model.name=vbpr, for goods that are taken again and again")
     if model.is_rival:
-        return tries
+        section = model.name.replace("-", "_")
+        return [*tries, f"other settings --{section}.… (see --help)"]
     if config.negatives.kind == "hierarchical":
         tries.append("--negatives.kind=uniform")
     if last_was_best:

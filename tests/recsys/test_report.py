@@ -78,12 +78,13 @@ RULE = "--optimizer.name=adamw"
         ({"optimizer__name": "adam"}, False, {VBPR, UNIFORM, RULE}),
         ({"optimizer__name": "adam"}, True, {VBPR, UNIFORM, STEPS}),
         # No gradient fits a rival, and it draws no negatives of ours.
-        ({"model__name": "item-knn"}, False, {VBPR}),
+        ({"model__name": "item-knn"}, False, {VBPR, "other settings --item_knn.…"}),
+        ({"model__name": "bpr"}, True, {VBPR, "other settings --bpr.…"}),
     ],
 )
 def test_what_applies_to_the_run_is_proposed(changes, last_was_best, expected):
     text = compare(last_was_best=last_was_best, **changes)
-    every = {VBPR, UNIFORM, STEPS, DECAY, RULE}
+    every = {VBPR, UNIFORM, STEPS, DECAY, RULE} | expected
     assert {words for words in every if words in text} == expected
 
 
