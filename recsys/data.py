@@ -111,9 +111,13 @@ def read_catalogue(
         )
         return items, stored, None
     if not options.attributes and not options.numbers:
+        if config.model.is_rival:
+            items = item_files.read_items(options.items, options.item, category)
+            return items, ArrayFeatures(np.zeros((len(items.ids), 1), np.float32)), None
         raise UserError(
             "the items have no features: give --data.features=FILE, or the columns of"
-            " --data.attributes and --data.numbers"
+            " --data.attributes and --data.numbers; --model.name=item-knn, als and bpr"
+            " need none"
         )
     table = open_table(options.items, options.attributes, options.numbers)
     items = item_files.read_items(table, options.item, category)

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.data.aligned_arrays import empty_aligned
 from common.errors import UserError
-from recsys.config import Normalisation
+from recsys.corpus.config import Normalisation
 from recsys.corpus.feature_shards import (
     Shard,
     blocks_of,

@@ -20,7 +20,7 @@ from common.tables.faults import (
     write_rejected,
 )
 from common.tables.table import Table
-from recsys.config import Uneven
+from recsys.corpus.config import Uneven
 from recsys.corpus.interactions import Interactions
 from recsys.corpus.item_files import ItemTable, reject_collisions
 from recsys.corpus.tree import CategoryTree

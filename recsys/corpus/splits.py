@@ -10,7 +10,7 @@ import numpy as np
 from common.data.generated import generator
 from common.errors import UserError
 from common.tables.splits import SPLITS
-from recsys.config import SplitKind
+from recsys.corpus.config import SplitKind
 from recsys.corpus.interactions import Interactions
 
 Fractions = tuple[float, float, float]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from recsys.config import Uneven
+from recsys.corpus.config import Uneven
 
 Path = tuple[str, ...]
 NameItem = Callable[[int], str]

@@ -49,21 +49,23 @@ def write(config: Config, workdir: pathlib.Path, say: Say) -> tuple[pathlib.Path
     rejected_file = workdir / train.REJECTED
     corpus = data.load(config, say, rejected_file)
     run = prepare(config, corpus)
-    say("measuring a few steps")
-    cost = measure_steps(run)
     facts = {
         **count_rows(corpus),
         **count_interactions(corpus),
         **count_shared(corpus),
-        **measure(run, cost),
     }
-    notes = proposals.propose(
-        config,
-        config.check.minutes,
-        measure_pace(run, cost),
-        smaller(config),
-        lambda changed: measure_changed(changed, corpus, say),
-    ).lines()
+    notes: list[str] = []
+    if not config.model.is_rival:  # which has no steps
+        say("measuring a few steps")
+        cost = measure_steps(run)
+        facts |= measure(run, cost)
+        notes = proposals.propose(
+            config,
+            config.check.minutes,
+            measure_pace(run, cost),
+            smaller(config),
+            lambda changed: measure_changed(changed, corpus, say),
+        ).lines()
     summary = [{"": name, "found": value} for name, value in facts.items()]
     count = corpus.rejected + corpus.rejected_items
     rejected = data_checks.count_reasons(rejected_file, count, "rows")

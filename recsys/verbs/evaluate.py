@@ -77,7 +77,10 @@ def evaluate_input(config: Config, command: Command, path: pathlib.Path) -> None
     output = command.workdir / f"metrics_{INPUT}.json"
     model = Model(command.workdir, config)
     notes.list_left_out(
-        model, output.with_name(f"{output.stem}_left_out_items.csv"), command.say
+        model.notes,
+        model.left_out,
+        output.with_name(f"{output.stem}_left_out_items.csv"),
+        command.say,
     )
     notes.say_hidden(config, command.say)
     users = model.user_ids.get_indexer(table.users)

@@ -233,7 +233,9 @@ def write_trained(config: Config, command: Command, directory: pathlib.Path) -> 
     """Writes what the model in the workdir is exported to."""
     model = Model(command.workdir, config)
     values = write(model, directory, config.export.indexes, command.say)
-    notes.list_left_out(model, directory / "left_out_items.csv", command.say)
+    notes.list_left_out(
+        model.notes, model.left_out, directory / "left_out_items.csv", command.say
+    )
     for name, value in values.items():
         command.show(f"{name} against the exact lists: {value:.3f}")
 

@@ -1,25 +1,19 @@
 """What verbs say of the users and items that they were given, before they make lists."""
 
-from __future__ import annotations
-
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from common.data.table_files import open_table
 from common.tables.cells import quoted
-from common.tables.faults import Faults, write_rejected
+from common.tables.faults import Faults, Rejection, write_rejected
 from common.training.workdirs import Say
 from recsys.config import Config
 from recsys.corpus import requests
 from recsys.corpus.user_files import UserTable
 from recsys.ranking import shown_items
-
-if TYPE_CHECKING:
-    from recsys.verbs.predict import Model
 
 
 def describe_catalogue(
@@ -133,11 +127,23 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def list_left_out(model: Model, path: pathlib.Path, say: Say) -> None:
-    """Says how the catalogue differs, and accounts for what can't be recommended."""
-    for note in model.notes:
+def list_left_out(
+    differences: Sequence[str],
+    left_out: Sequence[Rejection],
+    path: pathlib.Path,
+    say: Say,
+) -> None:
+    """Says how a catalogue differs, and accounts for what can't be recommended.
+
+    Args:
+      differences: lines on that, of `Model.notes`.
+      left_out: rows of the table of items.
+      path: where they are listed with their reasons.
+      say: prints a line of progress.
+    """
+    for note in differences:
         say(note)
-    if count := len(model.left_out):
+    if count := len(left_out):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_rejected(path, model.left_out)
+        write_rejected(path, left_out)
         say(f"note: {count:,} rows of items are left out, each with its reason: {path}")

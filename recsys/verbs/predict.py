@@ -360,7 +360,7 @@ def run(config: Config, command: Command) -> None:
         config.predict.items, config.data.item, model.item_ids, command.say
     )
     left_out = output.with_name(f"{output.stem}_left_out_items.csv")
-    notes.list_left_out(model, left_out, command.say)
+    notes.list_left_out(model.notes, model.left_out, left_out, command.say)
     notes.say_hidden(config, command.say)
     notes.say_unknown(
         asked, pd.Index(model.trained.user_ids.astype(str)), model.item_ids, command.say

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.data import generated
 from recsys import metrics
-from recsys.config import SplitKind
+from recsys.corpus.config import SplitKind
 from recsys.corpus.interactions import Interactions, UserItems
 from recsys.corpus.splits import split
 from recsys.generated import choices, latents, photos

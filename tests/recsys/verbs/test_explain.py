@@ -1,7 +1,5 @@
 """The table and the pictures of `--mode=explain`."""
 
-import types
-
 import numpy as np
 import pandas as pd
 import pytest
