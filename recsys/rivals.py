@@ -50,6 +50,8 @@ def fit(config: Config, corpus: Corpus) -> dict[str, np.ndarray]:
     width = config.model.width
     if name == "bpr":  # the last column, against which users have a 1
         bias = items[:, width:]
+        # An item that nobody has taken is no better than the one that fewest have.
+        bias[~corpus.seen] = bias[corpus.seen].min()
     else:  # too little to move a list, but who is unknown gets what most have taken
         counts = np.bincount(train.items, minlength=len(items))
         bias = (_POPULAR * counts / counts.max())[:, None].astype(np.float32)

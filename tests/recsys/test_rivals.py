@@ -34,7 +34,7 @@ def weigh(shop, folder):
 @pytest.mark.parametrize("name", ["als", "bpr"])
 def test_scores_are_those_of_implicit(shop, name):
     pytest.importorskip("implicit")
-    config, corpus = load(shop, name)
+    config, corpus = load(shop, name, data__split_fractions=(0.4, 0.3, 0.3))
     params = rivals.fit(config, corpus)
     run = prepare(config, corpus)
     users = np.arange(corpus.user_count)
@@ -46,9 +46,12 @@ def test_scores_are_those_of_implicit(shop, name):
     shape = corpus.user_count, corpus.catalogue.item_count
     taken = neighbours.matrix_of(corpus.splits["train"], shape)
     model.fit(taken, show_progress=False)
-    scores = (
-        model.user_factors @ np.where(corpus.seen[:, None], model.item_factors, 0).T
-    )
+    seen, items = corpus.seen, np.array(model.item_factors)
+    assert not seen.all()
+    items[~seen] = 0
+    if name == "bpr":  # whose last column is the bias
+        items[~seen, -1] = items[seen, -1].min()
+    scores = model.user_factors @ items.T
     np.testing.assert_allclose(best.scores, -np.sort(-scores)[:, :5], atol=2e-5)
     assert params["item_factor"].shape == (shape[1], config.model.width)
 
