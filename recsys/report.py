@@ -180,11 +180,6 @@ def write(
       Path of the page.
     """
     lengths = run.config.ranking.lengths
-    curves = page.save_picture(
-        figures.learning_curves(_curves(workdir, lengths)),
-        workdir / "figures" / "curves.png",
-        "Loss in training, and the lists of validation users",
-    )
     by_activity = page.Table(
         _by_activity(run, evaluated, by_user),
         caption=f"Lists of {max(lengths)}, by what a user has in training",
@@ -202,7 +197,7 @@ def write(
     sentence = describe_ties(values, "test", max(lengths))
     ties = [page.Text(sentence)] if sentence else []
     sections = [
-        page.Section("Training", [curves]),
+        *_training(run, workdir),
         page.Section("Test users", [*tables.values(), *ties, by_activity]),
         page.Section("Categories", [page.Table(_by_category(run, evaluated))]),
     ]
@@ -215,6 +210,18 @@ def write(
         run.config,
         find_warning(run.config, workdir, values),
     )
+
+
+def _training(run: Run, workdir: pathlib.Path) -> list[page.Section]:
+    """Curves of the training, which a rival has none of."""
+    if run.config.model.is_rival:
+        return []
+    curves = page.save_picture(
+        figures.learning_curves(_curves(workdir, run.config.ranking.lengths)),
+        workdir / "figures" / "curves.png",
+        "Loss in training, and the lists of validation users",
+    )
+    return [page.Section("Training", [curves])]
 
 
 def _curves(workdir: pathlib.Path, lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
