@@ -125,11 +125,14 @@ CLAIMS = (
     *(_claim(*pair, METRIC, "all items") for pair in _pairs()),
     *(_claim(*pair, f"unseen/{METRIC}", "unseen items") for pair in _pairs()),
     *(_claim(*pair, PLANTED, "needs of branches") for pair in _SECOND_TASK),
-    Claim(
-        "OurModel > most popular items, all items",
-        (OURS,),
-        (OURS,),
-        f"test/{METRIC}",
-        of_worse=f"{POPULARITY}/test/{METRIC}",
+    *(
+        Claim(
+            f"{title} > most popular items, all items",
+            (name,),
+            (name,),
+            f"test/{METRIC}",
+            of_worse=f"{POPULARITY}/test/{METRIC}",
+        )
+        for title, name in (("OurModel", OURS), ("VBPR", "vbpr"))
     ),
 )
