@@ -83,22 +83,35 @@ def find_neighbours(
     else:
         weights, lengths = taken, np.sqrt(np.asarray(taken.power(2).sum(0)).ravel())
     by_item = weights.T.tocsr()
-    blocks = []
+    starts, near, similarities = [0], [], []
     for first in range(0, taken.shape[1], _BLOCK):
-        block = (by_item[first : first + _BLOCK] @ weights).tocoo()
-        kept = block.row + first != block.col
-        rows, items, values = block.row[kept], block.col[kept], block.data[kept]
+        block = (by_item[first : first + _BLOCK] @ weights).tocsr()
+        block.sort_indices()
         if lengths is not None:
-            values = values / (lengths[rows + first] * lengths[items] + config.shrink)
-        # By row, then the most alike first, equal ones by number.
-        order = np.lexsort((items, -values, rows))
-        rows, items, values = rows[order], items[order], values[order]
-        place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        near = (place < config.neighbours) & (values > 0)
-        pairs = rows[near], items[near]
-        size = block.shape
-        blocks.append(sparse.csr_matrix((values[near], pairs), shape=size))
-    return sparse.vstack(blocks, format="csr").astype(np.float32)
+            rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+            below = lengths[rows + first] * lengths[block.indices] + config.shrink
+            block.data /= below
+        for row in range(block.shape[0]):
+            part = slice(block.indptr[row], block.indptr[row + 1])
+            items, values = block.indices[part], block.data[part]
+            kept = (items != first + row) & (values > 0)
+            items, values = items[kept], values[kept]
+            best = _highest(values, config.neighbours)
+            starts.append(starts[-1] + len(best))
+            near.append(items[best])
+            similarities.append(values[best].astype(np.float32))
+    columns = np.concatenate(similarities), np.concatenate(near), starts
+    return sparse.csr_matrix(columns, shape=(taken.shape[1],) * 2)
+
+
+def _highest(values: np.ndarray, count: int) -> np.ndarray:
+    """Where the highest of some values are, ascending; of equal ones the first."""
+    if len(values) <= count:
+        return np.arange(len(values))
+    least = np.partition(values, -count)[-count]
+    above = np.flatnonzero(values > least)
+    equal = np.flatnonzero(values == least)[: count - len(above)]
+    return np.sort(np.concatenate([above, equal]))
 
 
 def _weigh(taken: sparse.csr_matrix) -> sparse.csr_matrix:
