@@ -124,7 +124,7 @@ class NegativesConfig:
     kind: NegativesKind = knob(
         "uniform", "of all items; or half of the leaf's and half of its siblings'"
     )
-    count: int = knob(4, "for each positive", low=1, high=1000)
+    count: int = knob(16, "for each positive", low=1, high=1000)
 
     def __post_init__(self):
         check_bounds(self)
@@ -285,7 +285,9 @@ class ExportConfig:
 
 def _default_optimizer() -> OptimizerConfig:
     """AdamW, as in section 4.2; rate and decay for what many users take, too."""
-    return OptimizerConfig(name="adamw", learning_rate=0.01, weight_decay=1.0)
+    return OptimizerConfig(
+        name="adamw", learning_rate=0.01, weight_decay=1.0, schedule="cosine"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
