@@ -110,7 +110,8 @@ def evaluate_input(config: Config, command: Command, path: pathlib.Path) -> None
     for length in config.ranking.lengths:
         rows = report.short_table(values, INPUT, length)
         # Whether training has seen an item is not known without its tables.
-        command.show(result_tables.to_markdown([row for row in rows if row["users"]]))
+        listed = [row for row in rows if row["users"]]
+        command.show(result_tables.to_markdown(listed, digits=report.DIGITS))
 
 
 def evaluate_pairs(
