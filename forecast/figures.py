@@ -51,7 +51,7 @@ def draw_fans(run: Run, evaluated: Evaluated) -> "Figure":
             axis.fill_between(ahead, *ends, color="tab:blue", alpha=0.25, linewidth=0)
         axis.plot(ahead, np.median(path, 0), color="tab:blue", label="median")
         axis.set_title(figures.plain(title))
-    grid[0].legend(fontsize=8, loc="upper left")
+    figures.place_legend_above(grid[0])
     return figure
 
 

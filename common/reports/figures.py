@@ -49,6 +49,18 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def place_legend_above(axes: Axes, fontsize: float = 8) -> None:
+    """A legend in one line above the right end of the axes, where it hides nothing."""
+    axes.legend(
+        fontsize=fontsize,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=9,
+        frameon=False,
+        borderaxespad=0.2,
+    )
+
+
 def style(axes: Axes, grid: str = "y") -> Axes:
     """Draws axes with two spines and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)

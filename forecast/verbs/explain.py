@@ -187,7 +187,7 @@ def draw_simulations(shown: Shown, pair: np.ndarray) -> Figure:
         axes.set_title(title, loc="left", fontsize=9)
     for axes in grid[len(parts) :]:
         axes.set_visible(False)
-    grid[0].legend(fontsize=7, loc="upper left")
+    figures.place_legend_above(grid[0], 7)
     _fit_dates(figure)
     return figure
 
@@ -269,7 +269,7 @@ def draw_what_if(shown: Shown, changed: np.ndarray, group: str, title: str) -> F
             axes.fill_between(ahead, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(ahead, middle, color=colour, label=figures.plain(label))
         axes.set_title(name, loc="left", fontsize=9)
-    grid[0].legend(fontsize=7, loc="upper left")
+    figures.place_legend_above(grid[0], 7)
     _fit_dates(figure)
     return figure
 
