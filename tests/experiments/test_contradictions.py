@@ -68,6 +68,7 @@ OWN = {
         "--model.width=3": "--model.width=3",
         "--loss.item_weight=0 --loss.user_weight=0": "nothing to learn",
         "--ranking.lengths=5": "--train.best_metric=ndcg@10 needs",
+        "--train.best_metric=loss": "there is no such metric",
         "--row_optimizer=lazy_corrected --optimizer.momentum=1": "without bound",
         "--closet.item_count=1000 --closet.interaction_count=1000": "at least 1.05",
     },
@@ -86,7 +87,7 @@ RIGHT = [
     ("recsys", f"{TAKEN} --data.split=temporal_global --data.time=time"),
     ("recsys", "--model.name=sherlock --model.level_widths=32,32,0"),
     ("recsys", "--ranking.lengths=5 --train.best_metric=ndcg@5"),
-    ("recsys", "--ranking.lengths=5 --train.best_metric=loss"),
+    ("recsys", "--ranking.lengths=5 --train.best_metric=seen/ndcg@5"),
     ("recsys", "--mode=simulate --output=a.csv --data.items=b.csv"),
 ]
 

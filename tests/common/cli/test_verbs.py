@@ -82,12 +82,21 @@ def test_outputs_that_can_not_be_written_are_refused_first(name, message, comman
 
 
 def test_an_export_goes_into_the_workdir_unless_told_otherwise(command, capsys):
+    """And where the folder has a server, it is named."""
     folders = []
-    run = verbs.export(lambda config, command, folder: folders.append(folder))
+
+    def write(config, command, folder):
+        folders.append(folder)
+        if command.output is not None:
+            folder.mkdir()
+            (folder / "serve.py").touch()
+
+    run = verbs.export(write)
     run(None, command)
     run(None, dataclasses.replace(command, output=command.workdir / "other"))
     assert folders == [command.workdir / "export", command.workdir / "other"]
-    assert f"exported: {folders[1]}; see serve.py there" in capsys.readouterr().out
+    told = f"exported: {folders[0]}\nexported: {folders[1]}; see serve.py there\n"
+    assert capsys.readouterr().out == told
 
 
 def test_a_check_shows_its_summary_and_where_the_page_is(command, capsys):

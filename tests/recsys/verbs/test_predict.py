@@ -353,6 +353,8 @@ def learnt(tmp_path_factory):
         negatives__kind="uniform",
         optimizer__learning_rate=0.03,
         optimizer__weight_decay=0.01,
+        optimizer__schedule="constant",
+        negatives__count=4,
         train__steps=60,
         train__batch_size=64,
         train__eval_every=60,

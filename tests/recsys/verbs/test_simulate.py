@@ -66,7 +66,7 @@ def test_the_model_reads_what_was_written(shop, capsys):
     flags = ["--mode=train", "--data.interactions=likes.csv", "--data.time=time"]
     small = ["--model.width=8", "--train.steps=2", "--train.batch_size=8"]
     assert call("--workdir=run", *flags, *small, "--parallel.devices=1") == 0
-    assert "290 items in 8 categories" in capsys.readouterr().err
+    assert "290 items (10 rows rejected) in 8 categories" in capsys.readouterr().err
 
 
 def test_switches_change_who_takes_what(shop):
