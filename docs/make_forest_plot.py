@@ -98,8 +98,6 @@ def _claim_of(row: dict[str, str]) -> Claim:
             else [row["low"], row["high"]])  # fmt: skip
     low, high = (float(end) if end else None for end in ends)
     verdict = row["verdict"] if "verdict" in row else row["here"]
-    if verdict == "not held" and high is not None and ends[1].startswith("-"):
-        verdict = "lost"
     if verdict not in VERDICTS:
         raise ValueError(f"{row['claim']}: {verdict!r} is no verdict")
     difference = float(row["difference"]) if row["difference"] else None

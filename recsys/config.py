@@ -88,6 +88,11 @@ class ModelConfig:
         """Whether a library fits it, and no step of gradients."""
         return self.name in RIVALS
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether scores are inner products; not those of item-knn."""
+        return self.name != "item-knn"
+
     def check_widths(self, levels: int) -> None:
         """Checks the widths against the levels of the categories.
 

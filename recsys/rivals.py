@@ -4,9 +4,11 @@
 are `models.factors` from then on. An item that training has not seen is nothing to them.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from common.errors import UserError
 from recsys.config import Config
@@ -40,8 +42,7 @@ def fit(config: Config, corpus: Corpus) -> dict[str, np.ndarray]:
             "--model.name=bpr draws every interaction as often as any other, and has no"
             " use for --data.weight: choose als, item-knn or vbpr"
         )
-    model = _make(config)
-    model.fit(neighbours.matrix_of(train, shape), show_progress=False)
+    model = _fit_library(config, neighbours.matrix_of(train, shape))
     users, items = (
         np.array(factors, np.float32)
         for factors in (model.user_factors, model.item_factors)
@@ -62,35 +63,31 @@ def fit(config: Config, corpus: Corpus) -> dict[str, np.ndarray]:
     }
 
 
-def _make(config: Config) -> Any:
-    """The model of implicit, with one thread: the same numbers on every machine."""
-    common = {
-        "factors": config.model.width,
-        "random_state": config.train.seed,
-        "num_threads": 1,
-    }
-    try:
-        if config.model.name == "als":
-            from implicit.als import AlternatingLeastSquares
+def _fit_library(config: Config, taken: sparse.csr_matrix) -> Any:
+    """The model of implicit that a config names, fitted to weights [U, I].
 
-            als = config.als
-            return AlternatingLeastSquares(
-                regularization=als.regularization,
-                alpha=als.alpha,
-                iterations=als.iterations,
-                **common,
-            )
+    With one thread: the same numbers on every machine, and threads of BLAS, of which
+    implicit warns, only hinder each other.
+    """
+    name = config.model.name
+    try:
+        import threadpoolctl  # implicit brings it
+        from implicit.als import AlternatingLeastSquares
         from implicit.bpr import BayesianPersonalizedRanking
     except ImportError:
         raise UserError(
-            f"--model.name={config.model.name} needs implicit: pip install"
-            " 'resale-jax[rivals]'"
+            f"--model.name={name} needs implicit: pip install 'resale-jax[rivals]'"
         ) from None
-    bpr = config.bpr
-    return BayesianPersonalizedRanking(
-        learning_rate=bpr.learning_rate,
-        regularization=bpr.regularization,
-        iterations=bpr.iterations,
-        verify_negative_samples=True,
-        **common,
-    )
+    kind = AlternatingLeastSquares if name == "als" else BayesianPersonalizedRanking
+    settings = dataclasses.asdict(config.als if name == "als" else config.bpr)
+    if name == "bpr":
+        settings["verify_negative_samples"] = True
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        model = kind(
+            config.model.width,
+            random_state=config.train.seed,
+            num_threads=1,
+            **settings,
+        )
+        model.fit(taken, show_progress=False)
+    return model

@@ -42,15 +42,21 @@ class Run:
     @functools.cached_property
     def ranker(self) -> ListMaker:
         """Makes lists."""
-        if self.config.model.name == "item-knn":
+        if not self.config.model.has_vectors:
             return NeighbourRanker()
         return Ranker(self.learner, self.corpus.catalogue, self.execution)
 
     def put_params(self, host: Mapping[str, np.ndarray]) -> Any:
         """Parameters as the ranker takes them, from those on the host."""
-        if self.config.model.name == "item-knn":
+        if not self.config.model.has_vectors:
             return host
         return self.execution.replicate(dict(host))
+
+    def host_params(self, params: Any) -> dict[str, np.ndarray]:
+        """What `put_params` takes, of parameters as the ranker takes them."""
+        if not self.config.model.has_vectors:
+            return params
+        return self.execution.to_host(params)
 
 
 def prepare(config: Config, corpus: Corpus) -> Run:

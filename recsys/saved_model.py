@@ -186,8 +186,7 @@ def load(workdir: pathlib.Path, config: Config) -> SavedModel:
     fitted = (tree, scaling, encoder)
     saved = SavedModel(config, params, *fitted, users, items, taken, sketch)
     shapes = {name: array.shape for name, array in params.items()}
-    has_vectors = config.model.name != "item-knn"
-    if has_vectors and shapes != saved.network("gather").shapes:
+    if config.model.has_vectors and shapes != saved.network("gather").shapes:
         raise UserError(
             f"{workdir / PARAMS} does not hold the parameters of this model: it is"
             " damaged, or an earlier version wrote it; train again"

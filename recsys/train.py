@@ -79,18 +79,21 @@ def train_prepared(run: Run, record: RunRecord) -> dict[str, Any]:
     """
     workdir = record.workdir
     record.add_data(run.corpus.fingerprint)
-    if run.config.model.is_rival:
-        host = rivals.fit(run.config, run.corpus)
-        params = run.put_params(host)
-    else:
-        params = train(run, workdir)
-        host = run.execution.to_host(params)
+    params = fit(run, workdir)
     values, evaluated = evaluate(run, params)
+    host = run.host_params(params)
     if is_first_process():
         saved_model.save(workdir, run.corpus, host)
         by_user = evaluation.by_user(run.config, run.corpus, evaluated["test"])
         report.write(run, workdir, evaluated["test"], by_user, values)
     return values
+
+
+def fit(run: Run, workdir: pathlib.Path) -> Any:
+    """The parameters of a run as its ranker takes them; arguments as of `train`."""
+    if run.config.model.is_rival:
+        return run.put_params(rivals.fit(run.config, run.corpus))
+    return train(run, workdir)
 
 
 def train(run: Run, workdir: pathlib.Path) -> Any:

@@ -203,6 +203,8 @@ def rows_of(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
             interval, here = "none: a single run", "open"
         elif verdict.held:
             here = "held"
+        elif verdict.high < 0:
+            here = "lost"
         difference = f"{verdict.difference:+.3f}"
         rows.append(
             {

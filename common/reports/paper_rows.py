@@ -217,5 +217,6 @@ def write_claims(
         title=title,
         notes=f"Differences in {difference}. Held: the paired 95 % interval over seeds"
         " lies above 0; of a claim not to be behind, the difference is at most the stated"
-        f" margin below 0 and the interval not wholly below. {notes}",
+        f" margin below 0 and the interval not wholly below. Lost: the interval lies below 0."
+        f" {notes}",
     )

@@ -7,7 +7,7 @@ Here it is a mistake of the caller, told in one line.
 import math
 import numbers
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,11 @@ def holds_several(text: str, known: Container[str]) -> bool:
     """Whether an unknown id looks like several in one: `i1|i2|i3` with a known part."""
     parts = [part.strip(" []()'\"") for part in _BETWEEN.split(text)]
     return len(parts) > 1 and any(whole_number_text(part) in known for part in parts)
+
+
+def some(names: Sequence[str], count: int = 3) -> str:
+    """The first names of many."""
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def _entries(values: Any, what: str, of: str) -> Iterable[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from common.config import configs
 from common.training import workdirs
 from common.training.workdirs import Say
-from recsys import evaluation, rivals, train
+from recsys import evaluation, train
 from recsys.config import Config
 from recsys.corpus.corpus import Corpus
 from recsys.paper.tables import METRIC, Row
@@ -90,10 +90,7 @@ def choose_settings(
 def validate(config: Config, corpus: Corpus, folder: pathlib.Path) -> float:
     """NDCG@10 of one setting on validation."""
     run = prepare(config, corpus)
-    if config.model.is_rival:
-        params = run.put_params(rivals.fit(config, corpus))
-    else:
-        params = train.train(run, folder)
+    params = train.fit(run, folder)
     lists = evaluation.evaluate(config, corpus, run.ranker, params, "validation")
     return lists.values[METRIC]
 

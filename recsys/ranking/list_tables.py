@@ -80,7 +80,7 @@ def make_notes(
             parts.append(UNKNOWN_USER + _hint([user], known_users))
         items = given.get(user, {})
         if unknown := [item for item in items if item not in item_ids]:
-            some = ", ".join(unknown[:_NAMED]) + (", …" * (len(unknown) > _NAMED))
+            some = requests.some(unknown, _NAMED)
             count = f"{len(unknown):,} of {len(items):,} items unknown: {some}"
             parts.append(count + _hint(unknown, item_ids))
         notes[row] = "; ".join(parts)

@@ -59,7 +59,7 @@ def choose(
 
 def describe_unknown(unknown: Sequence[str], source: str) -> str:
     """What is said of ids that the catalogue does not have."""
-    some = ", ".join(unknown[:_NEAR]) + (", …" * (len(unknown) > _NEAR))
+    some = requests.some(unknown)
     return (
         f"{len(unknown):,} of the items that may be shown ({source}) are not in the"
         f" catalogue: {some}"

@@ -14,6 +14,7 @@ from common.training.data_identity import note_other_data
 from common.training.workdirs import Say
 from recsys import data, evaluation, metrics, report, saved_model
 from recsys.config import Config
+from recsys.corpus import requests
 from recsys.corpus.interaction_files import InteractionTable, read_interactions
 from recsys.corpus.interactions import Interactions
 from recsys.ranking.ranker import keep, no_items
@@ -193,7 +194,7 @@ def _account(
         unknown = numbers < 0
         if unknown.any():
             distinct = list(dict.fromkeys(names[unknown]))
-            parts.append(f"{len(distinct):,} unknown {what}: {notes.some(distinct)}")
+            parts.append(f"{len(distinct):,} unknown {what}: {requests.some(distinct)}")
         # A row stands in the file once, with its user where neither is known.
         for row in np.flatnonzero(unknown & ~seen).tolist():
             told = f"{reason} {quoted(names.iloc[row])}"

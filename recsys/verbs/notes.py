@@ -94,7 +94,7 @@ def say_unknown(
     if unknown := [item for _, item in asked.pairs if item not in item_ids]:
         say(
             f"note: {len(unknown):,} interactions do not count, for their items are not"
-            f" there to be recommended: {some(unknown)}"
+            f" there to be recommended: {requests.some(unknown)}"
         )
     say_several(unknown, item_ids, say)
     of_users = [user for user in asked.users if user not in user_ids]
@@ -107,8 +107,8 @@ def say_unknown(
         if 2 * len(missing) > total:
             say(
                 f"warning: {len(missing):,} of {total:,} {what} are unknown, such as"
-                f" {some(missing)}: are ids written as in training, such as"
-                f" {some(known[:3].tolist())}?"
+                f" {requests.some(missing)}: are ids written as in training, such as"
+                f" {requests.some(known[:3].tolist())}?"
             )
 
 
@@ -120,11 +120,6 @@ def say_several(unknown: Sequence[str], item_ids: pd.Index, say: Say) -> None:
             f"hint: {len(found):,} cells seem to hold several items, such as"
             f" {quoted(found[0])}: give each item a row of its own, with its user"
         )
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of many."""
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def list_left_out(

@@ -91,7 +91,7 @@ class Model:
     def _make_ranker(self, execution: Execution) -> tuple[ListMaker, Any]:
         """(what makes lists, the parameters that it takes)."""
         params = self.trained.params
-        if self.config.model.name == "item-knn":
+        if not self.config.model.has_vectors:
             return NeighbourRanker(), params
         learner = Learner(self.config, self.network, execution.devices)
         ranker = Ranker(learner, self.catalogue, execution)

@@ -99,7 +99,7 @@ def test_claims_are_read_as_reproduce_writes_them(tmp_path):
         "claim,difference,95 % interval,here\n"
         "a beats b,+0.018,+0.012 to +0.024,held\n"
         "a beats c,-0.002,-0.008 to +0.005,not held\n"
-        "a beats d,-0.031,-0.043 to -0.020,not held\n"
+        "a beats d,-0.031,-0.043 to -0.020,lost\n"
     )
     claims = forest.read_claims(file)
     assert [c.verdict for c in claims] == ["held", "not held", "lost"]

@@ -29,6 +29,24 @@ TINY = {
 }
 
 
+# A closet that is trained in moments.
+CLOSET = {
+    "closet.subset": "kids",
+    "closet.user_count": 60,
+    "closet.item_count": 600,
+    "closet.interaction_count": 1200,
+    "closet.feature_width": 32,
+    "model.width": 8,
+    "train.steps": 2,
+    "train.batch_size": 32,
+    "train.eval_every": 2,
+    "train.checkpoint_every": 2,
+    "train.progress": False,
+    "train.tensorboard": False,
+    "parallel.devices": 1,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Shop:
     """Users who have taken items.

@@ -1,3 +1,4 @@
+import importlib
 import sys
 
 import numpy as np
@@ -42,10 +43,9 @@ def test_scores_are_those_of_implicit(shop, name):
     best = run.ranker.rank(
         run.ranker.index_items(run.put_params(params)), vectors, 5, None
     )
-    model = rivals._make(config)
     shape = corpus.user_count, corpus.catalogue.item_count
     taken = neighbours.matrix_of(corpus.splits["train"], shape)
-    model.fit(taken, show_progress=False)
+    model = rivals._fit_library(config, taken)
     seen, items = corpus.seen, np.array(model.item_factors)
     assert not seen.all()
     items[~seen] = 0
@@ -74,16 +74,18 @@ def test_weights_are_the_confidence_of_als(shop, tmp_path):
     params = rivals.fit(config, corpus)
     train = corpus.splits["train"]
     assert len(set(train.weights.tolist())) == 4
-    model = implicit.AlternatingLeastSquares(
-        config.model.width,
-        10.0,
-        alpha=10.0,
-        iterations=3,
-        random_state=0,
-        num_threads=1,
-    )
     shape = corpus.user_count, corpus.catalogue.item_count
-    model.fit(neighbours.matrix_of(train, shape), show_progress=False)
+    taken = neighbours.matrix_of(train, shape)
+    with importlib.import_module("threadpoolctl").threadpool_limits(1, "blas"):
+        model = implicit.AlternatingLeastSquares(
+            config.model.width,
+            regularization=10.0,
+            alpha=10.0,
+            iterations=3,
+            random_state=0,
+            num_threads=1,
+        )
+        model.fit(taken, show_progress=False)
     np.testing.assert_allclose(params["user_factor"], model.user_factors, rtol=1e-5)
 
 

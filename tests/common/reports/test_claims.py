@@ -52,7 +52,7 @@ def test_verdicts_as_a_table():
     assert list(second.values()) == ["b", "-0.020", "none: a single run", "open"]
     behind = claims.Verdict("c", -0.02, -0.03, -0.01, False)
     (third,) = claims.rows_of([behind])
-    assert list(third.values()) == ["c", "-0.020", "-0.030 to -0.010", "not held"]
+    assert list(third.values()) == ["c", "-0.020", "-0.030 to -0.010", "lost"]
 
 
 def test_the_interval_over_seeds_and_requests_written_out():

@@ -6,21 +6,10 @@ from recsys import data, report
 from recsys.config import RIVALS, Config
 from recsys.paper import search, tables
 from recsys.verbs import reproduce
+from tests.recsys import saved_models
 
 SMOKE = {
-    "closet.subset": "kids",
-    "closet.user_count": 60,
-    "closet.item_count": 600,
-    "closet.interaction_count": 1200,
-    "closet.feature_width": 32,
-    "model.width": 8,
-    "train.steps": 2,
-    "train.batch_size": 32,
-    "train.eval_every": 2,
-    "train.checkpoint_every": 2,
-    "train.progress": False,
-    "train.tensorboard": False,
-    "parallel.devices": 1,
+    **saved_models.CLOSET,
     "reproduce.rows": ("vbpr", "item-knn"),
     "reproduce.seeds": 1,
 }
